@@ -1,5 +1,42 @@
 //! From ordered signals to finding revisions, as a pure function.
+//!
+//! [`Engine`] takes in signals and gives back finding revisions. It has no clock, does no I/O and knows nothing of
+//! WebAssembly: time is what the signals say, and rules are called through [`rule::Rules`]. The same signals give
+//! the same findings, byte for byte.
+//!
+//! The way of a signal: [`engine`] puts it in order and drops repeats, `correlator` takes it into graph and history
+//! and calls the rules that `matching` finds, `verdict` does what they say, `fold` assigns alerts and warnings to
+//! causes, `lifecycle` decides what is over, `finding` writes it down.
 
+pub mod engine;
+pub mod glob;
+pub mod matching;
 pub mod rule;
+pub mod settings;
 pub mod state;
 pub mod world;
+
+mod change;
+mod condition;
+mod correlator;
+mod finding;
+mod fold;
+mod graph;
+mod history;
+mod incident;
+mod key;
+mod lifecycle;
+mod object;
+mod path;
+mod reach;
+mod relation;
+mod subject;
+mod symptom;
+mod template;
+mod timer;
+mod unexplained;
+mod verdict;
+mod words;
+
+pub use engine::{Account, Engine, Notice};
+pub use settings::Settings;

@@ -66,8 +66,7 @@ impl StateTable {
         }
         self.delete(key);
         self.bytes += key.len() + value.len();
-        self.entries
-            .insert(key.to_owned(), Entry { value: value.into(), expires: now.saturating_add(ttl) });
+        self.entries.insert(key.to_owned(), Entry { value: value.into(), expires: now.saturating_add(ttl) });
         Ok(())
     }
 

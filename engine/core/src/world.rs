@@ -1,8 +1,17 @@
 //! Graph and history at one point of the log, as a rule may look at them.
 
+use std::sync::Arc;
+
 use kwhy_proto::v1::ObjectRef;
 
-use crate::rule::RuleSignal;
+use crate::{
+    change::Change,
+    graph::Graph,
+    history::{History, Record},
+    key::Key,
+    reach::{Reach, reach},
+    rule::RuleSignal,
+};
 
 /// A related object and how it is related.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,44 +22,94 @@ pub struct Neighbour {
     pub object: ObjectRef,
 }
 
-/// A read-only view; cheap to clone.
+/// A read-only view of the cluster and its past for one rule; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct World {}
+pub struct World {
+    graph: Graph,
+    history: History,
+    rule: usize,
+}
 
 impl World {
+    pub(crate) fn new(graph: &Graph, history: &History, rule: usize) -> Self {
+        Self { graph: graph.clone(), history: history.clone(), rule }
+    }
+
     /// Whether the object stands in the cluster now.
     #[must_use]
-    pub fn exists(&self, _id: &ObjectRef) -> bool {
-        false
+    pub fn exists(&self, id: &ObjectRef) -> bool {
+        self.graph.live(&Key::from(id)).is_some_and(|o| id.uid.is_empty() || o.uid == id.uid)
     }
+
     /// Related objects, sorted; an empty relation means all.
     #[must_use]
-    pub fn neighbours(&self, _id: &ObjectRef, _relation: &str, _limit: usize) -> Vec<Neighbour> {
-        Vec::new()
+    pub fn neighbours(&self, id: &ObjectRef, relation: &str, limit: usize) -> Vec<Neighbour> {
+        self.graph.neighbour_refs(id, relation, limit)
     }
+
     /// The owner chain up to the top-level controller, nearest first.
     #[must_use]
-    pub fn owners(&self, _id: &ObjectRef) -> Vec<ObjectRef> {
-        Vec::new()
+    pub fn owners(&self, id: &ObjectRef) -> Vec<ObjectRef> {
+        self.graph.owners(&Key::from(id)).iter().map(|k| self.graph.to_ref(k)).collect()
     }
-    /// A fragment of the stored object as JSON, by RFC 6901 pointer.
+
+    /// A fragment of the stored object as JSON, by RFC 6901 pointer; a deleted object's last state counts.
     #[must_use]
-    pub fn read(&self, _id: &ObjectRef, _pointer: &str) -> Option<String> {
-        None
+    pub fn read(&self, id: &ObjectRef, pointer: &str) -> Option<String> {
+        self.graph.get(&Key::from(id))?.at(pointer).map(ToString::to_string)
     }
-    /// Objects of a kind that stand in the cluster now; empty namespace for all.
+
+    /// Objects of a kind that stand in the cluster now, sorted; empty namespace for all.
     #[must_use]
-    pub fn list_kind(&self, _kind: &str, _namespace: &str, _limit: usize) -> Vec<ObjectRef> {
-        Vec::new()
+    pub fn list_kind(&self, kind: &str, namespace: &str, limit: usize) -> Vec<ObjectRef> {
+        let live = self.graph.of_kind(kind, namespace).filter(|o| o.deleted.is_none());
+        live.take(limit).map(|o| o.to_ref()).collect()
     }
-    /// Past signals about objects within reach, newest first; `since` in ms.
+
+    /// Past signals about objects within reach since a time (ms), newest first. `source` and `name` are globs.
     #[must_use]
-    pub fn about(&self, _id: &ObjectRef, _reach: &str, _source: &str, _name: &str, _since: u64, _limit: usize) -> Vec<RuleSignal> {
-        Vec::new()
+    pub fn about(
+        &self,
+        id: &ObjectRef,
+        within: &str,
+        source: &str,
+        name: &str,
+        since: u64,
+        limit: usize,
+    ) -> Vec<RuleSignal> {
+        let reach = reach(&self.graph, &Key::from(id), within);
+        let keys: Vec<&Key> = match &reach {
+            Reach::Objects(set) => set.iter().collect(),
+            _ => self.history.objects().filter(|k| reach.holds(k)).collect(),
+        };
+        let mut found: Vec<&Arc<Record>> = keys
+            .into_iter()
+            .flat_map(|k| self.history.of(k, source, name, since))
+            .filter(|r| r.rule.is_none_or(|rule| rule == self.rule))
+            .collect();
+        found.sort_by(|a, b| (b.signal.at, &b.signal.id).cmp(&(a.signal.at, &a.signal.id)));
+        found.into_iter().take(limit).map(|r| r.signal.clone()).collect()
     }
-    /// Spec and data changes of objects within reach, newest first; `since` in ms.
+
+    /// Spec and data changes of objects within reach since a time (ms), newest first.
     #[must_use]
-    pub fn changes(&self, _id: &ObjectRef, _reach: &str, _since: u64, _limit: usize) -> Vec<RuleSignal> {
-        Vec::new()
+    pub fn changes(&self, id: &ObjectRef, within: &str, since: u64, limit: usize) -> Vec<RuleSignal> {
+        let reach = reach(&self.graph, &Key::from(id), within);
+        let found = self.history.changes(since).filter(|c| reach.holds(&c.key));
+        found.take(limit).map(|c| signal_of(c)).collect()
+    }
+}
+
+/// A change in the form of an object signal with the diff in its fields.
+fn signal_of(change: &Change) -> RuleSignal {
+    RuleSignal {
+        id: change.signal.clone(),
+        source: "object".to_owned(),
+        name: change.kind.to_owned(),
+        state: "watched".to_owned(),
+        at: change.at,
+        subject: Some(ObjectRef { uid: change.uid.clone(), ..change.key.to_ref() }),
+        message: change.summary.clone(),
+        fields: change.fields.clone(),
     }
 }

@@ -1,0 +1,222 @@
+//! What changed between two states of an object: spec and data, never status, never a Secret's values.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use serde_json::Value;
+
+use crate::{key::Key, object::Object};
+
+/// Most lines of a diff that are kept.
+const MAX_LINES: usize = 20;
+/// Longest value shown in a diff, characters.
+const MAX_VALUE: usize = 160;
+
+/// One change, as rules and findings are told of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Change {
+    pub(crate) key: Key,
+    pub(crate) uid: String,
+    pub(crate) at: u64,
+    /// ADDED, MODIFIED or DELETED.
+    pub(crate) kind: &'static str,
+    /// `data.Corefile edited`, `spec.replicas 2 → 3`, `created`.
+    pub(crate) summary: String,
+    /// By pointer: lines with `- ` and `+ `.
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) signal: String,
+    pub(crate) origin: String,
+}
+
+impl Change {
+    /// All diff lines, cut to the first twenty.
+    pub(crate) fn diff(&self) -> String {
+        let lines: Vec<&str> = self.fields.iter().flat_map(|(_, d)| d.lines()).take(MAX_LINES).collect();
+        lines.join("\n")
+    }
+}
+
+/// Kinds whose comings, goings and specs follow from what owns them, or that change all the time without meaning.
+fn follows_others(object: &Object) -> bool {
+    matches!(
+        object.key.kind.as_str(),
+        "Event" | "Endpoints" | "EndpointSlice" | "Lease" | "ControllerRevision"
+    ) || object.owner().is_some()
+        || (object.key.kind == "Pod")
+        // Leader election of old writes into annotations of ConfigMaps and Endpoints, which is no change of data.
+        || object.at("/metadata/annotations/control-plane.alpha.kubernetes.io~1leader").is_some()
+}
+
+/// The change from `old` to `new`, if it is one that somebody made. `listed` objects were there before kwhy looked.
+pub(crate) fn between(old: Option<&Arc<Object>>, new: &Object, at: u64, listed: bool) -> Option<Change> {
+    if follows_others(new) {
+        return None;
+    }
+    let change = |kind, summary: String, fields| {
+        Some(Change {
+            key: new.key.clone(),
+            uid: new.uid.clone(),
+            at,
+            kind,
+            summary,
+            fields,
+            signal: String::new(),
+            origin: String::new(),
+        })
+    };
+    if new.deleted.is_some() {
+        return change("DELETED", "deleted".to_owned(), Vec::new());
+    }
+    let Some(old) = old.filter(|o| o.deleted.is_none()) else {
+        return if listed { None } else { change("ADDED", "created".to_owned(), Vec::new()) };
+    };
+    let mut fields = Vec::new();
+    for part in ["spec", "data", "binaryData", "stringData", "webhooks", "provisioner", "parameters"] {
+        diff(old.json.get(part), new.json.get(part), &format!("/{part}"), &mut fields);
+    }
+    if fields.is_empty() {
+        return None;
+    }
+    if new.key.kind == "Secret" {
+        for (_, text) in &mut fields {
+            text.clear();
+        }
+    }
+    let summary = summarise(&fields);
+    change("MODIFIED", summary, fields)
+}
+
+fn summarise(fields: &[(String, String)]) -> String {
+    let Some((pointer, text)) = fields.first() else { return String::new() };
+    let name = pointer.trim_start_matches('/').replace('/', ".").replace("~1", "/").replace("~0", "~");
+    let more = if fields.len() > 1 { format!(" and {} more", fields.len() - 1) } else { String::new() };
+    let (mut old, mut new) = (Vec::new(), Vec::new());
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("- ") {
+            old.push(rest);
+        } else if let Some(rest) = line.strip_prefix("+ ") {
+            new.push(rest);
+        }
+    }
+    match (old.as_slice(), new.as_slice()) {
+        ([old], [new]) if old.len() + new.len() < 60 && !pointer.starts_with("/data") => {
+            format!("{name} {old} → {new}{more}")
+        }
+        ([], [_, ..]) => format!("{name} added{more}"),
+        ([_, ..], []) => format!("{name} removed{more}"),
+        _ => format!("{name} edited{more}"),
+    }
+}
+
+fn diff(old: Option<&Value>, new: Option<&Value>, pointer: &str, out: &mut Vec<(String, String)>) {
+    match (old, new) {
+        (a, b) if a == b => {}
+        (Some(Value::Object(a)), Some(Value::Object(b))) => {
+            let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            for name in names {
+                let step = name.replace('~', "~0").replace('/', "~1");
+                diff(a.get(name), b.get(name), &format!("{pointer}/{step}"), out);
+            }
+        }
+        (Some(Value::Array(a)), Some(Value::Array(b))) => {
+            for i in 0..a.len().max(b.len()) {
+                diff(a.get(i), b.get(i), &format!("{pointer}/{i}"), out);
+            }
+        }
+        (Some(Value::String(a)), Some(Value::String(b))) if a.contains('\n') || b.contains('\n') => {
+            out.push((pointer.to_owned(), line_diff(a, b)));
+        }
+        (a, b) => {
+            let mut text = String::new();
+            for (mark, value) in [("- ", a), ("+ ", b)] {
+                if let Some(value) = value {
+                    let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                    for line in shown.lines().take(MAX_LINES) {
+                        text.push_str(mark);
+                        text.extend(line.chars().take(MAX_VALUE));
+                        text.push('\n');
+                    }
+                }
+            }
+            out.push((pointer.to_owned(), text));
+        }
+    }
+}
+
+/// Removed and added lines of a text, without the lines they share.
+fn line_diff(old: &str, new: &str) -> String {
+    let mut text = String::new();
+    let mut lines = 0;
+    for change in similar::TextDiff::from_lines(old, new).iter_all_changes() {
+        let mark = match change.tag() {
+            similar::ChangeTag::Delete => "- ",
+            similar::ChangeTag::Insert => "+ ",
+            similar::ChangeTag::Equal => continue,
+        };
+        if lines == MAX_LINES {
+            break;
+        }
+        lines += 1;
+        text.push_str(mark);
+        text.extend(change.value().trim_end_matches('\n').chars().take(MAX_VALUE));
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(kind: &str, json: Value) -> Object {
+        Object {
+            key: Key::new(kind, "ns", "x"),
+            uid: "u".into(),
+            resource_version: "1".into(),
+            json,
+            deleted: None,
+        }
+    }
+
+    fn changed(kind: &str, old: Value, new: Value) -> Option<Change> {
+        between(Some(&Arc::new(object(kind, old))), &object(kind, new), 7, false)
+    }
+
+    #[test]
+    fn an_edited_line_of_a_config_map_is_shown_and_its_unchanged_lines_are_not() {
+        let change = changed(
+            "ConfigMap",
+            json!({"data": {"Corefile": "errors\nforward . /etc/resolv.conf\n"}}),
+            json!({"data": {"Corefile": "errors\nforward . 1.1.1.1\n"}}),
+        )
+        .unwrap();
+        assert_eq!(change.summary, "data.Corefile edited");
+        assert_eq!(change.diff(), "- forward . /etc/resolv.conf\n+ forward . 1.1.1.1");
+    }
+
+    #[test]
+    fn the_value_of_a_secret_is_never_shown() {
+        let change =
+            changed("Secret", json!({"data": {"token": "b2xk"}}), json!({"data": {"token": "bmV3"}}))
+                .unwrap();
+        assert_eq!(change.diff(), "");
+        assert!(change.summary.starts_with("data.token"), "{}", change.summary);
+        assert!(!format!("{change:?}").contains("bmV3"));
+    }
+
+    #[test]
+    fn a_status_update_is_no_change() {
+        assert_eq!(
+            changed("Deployment", json!({"status": {"replicas": 1}}), json!({"status": {"replicas": 2}})),
+            None
+        );
+    }
+
+    #[test]
+    fn a_short_scalar_is_summarised_with_both_values() {
+        let change =
+            changed("Deployment", json!({"spec": {"replicas": 1}}), json!({"spec": {"replicas": 2}}))
+                .unwrap();
+        assert_eq!(change.summary, "spec.replicas 1 → 2");
+    }
+}

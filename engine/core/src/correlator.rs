@@ -1,0 +1,371 @@
+//! The pure machine: signals in the order of their times go in, findings come out. Lateness, repeats and revision
+//! numbers are [`crate::engine`]'s business.
+//!
+//! A clone is cheap (persistent maps), which is what makes it possible to go back when a late signal arrives.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use imbl::OrdMap;
+use kwhy_proto::{
+    millis,
+    v1::{Alert, Event, Finding, ObjectChange, ObjectRef, Signal, signal::Body},
+};
+use serde_json::Value;
+
+use crate::{
+    change,
+    engine::Notice,
+    graph::Graph,
+    history::{History, Record},
+    incident::{Incident, IncidentKey},
+    key::Key,
+    matching::Matcher,
+    object::{Object, text},
+    rule::{Rejection, RuleSignal, Rules},
+    settings::Settings,
+    state::StateTable,
+    subject,
+    symptom::{Symptom, is_heartbeat, is_steering},
+    template::{Template, Templates},
+    timer::{Due, Timers},
+    verdict::Health,
+};
+
+/// How often old history is forgotten, ms of log time.
+const SWEEP: u64 = 5 * 60_000;
+
+/// What one step needs besides the state: the same for every step.
+pub(crate) struct Env<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) matcher: &'a Matcher,
+    pub(crate) rules: &'a mut dyn Rules,
+    pub(crate) notices: &'a mut Vec<Notice>,
+}
+
+/// Which incidents and symptoms a step has touched, so that only these are looked at again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Touched {
+    pub(crate) relations: bool,
+    pub(crate) incidents: BTreeSet<IncidentKey>,
+    pub(crate) symptoms: BTreeSet<String>,
+}
+
+/// Everything the core knows at one log time.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct State {
+    pub(crate) now: u64,
+    /// Log time of the first signal: what lies before was not observed.
+    pub(crate) began: u64,
+    pub(crate) graph: Graph,
+    pub(crate) history: History,
+    pub(crate) templates: Templates,
+    pub(crate) symptoms: OrdMap<String, Symptom>,
+    pub(crate) incidents: OrdMap<IncidentKey, Incident>,
+    pub(crate) rejections: OrdMap<(Key, String), (u64, Arc<Rejection>)>,
+    /// Last heartbeat by Prometheus.
+    pub(crate) heartbeats: OrdMap<String, u64>,
+    pub(crate) timers: Timers,
+    pub(crate) memory: OrdMap<usize, StateTable>,
+    pub(crate) health: OrdMap<usize, Health>,
+    /// The newest content of every finding, without a revision number.
+    pub(crate) findings: OrdMap<String, Arc<Finding>>,
+    /// Contents that came about since this was last taken, in order.
+    pub(crate) fresh: Vec<Arc<Finding>>,
+    pub(crate) touched: Touched,
+}
+
+impl State {
+    /// Lets log time pass up to `to`, firing what falls due on the way.
+    pub(crate) fn advance(&mut self, to: u64, env: &mut Env<'_>) {
+        while let Some((at, due)) = self.timers.take(to) {
+            self.now = self.now.max(at);
+            self.fire(due, env);
+            self.settle(env);
+        }
+        self.now = self.now.max(to);
+    }
+
+    fn fire(&mut self, due: Due, env: &mut Env<'_>) {
+        match due {
+            Due::Expiry(key) => {
+                let now = self.now;
+                if let Some(symptom) = self.symptoms.get_mut(&key)
+                    && symptom.until.is_none()
+                    && symptom.expires.is_some_and(|at| at <= now)
+                {
+                    symptom.until = symptom.expires.take();
+                    self.touched.symptoms.insert(key);
+                }
+            }
+            Due::Grace(key) => {
+                if let Some(symptom) = self.symptoms.get_mut(&key) {
+                    symptom.overdue = true;
+                    self.touched.symptoms.insert(key);
+                }
+            }
+            Due::Assertion(key) | Due::HoldDown(key) => {
+                self.touched.incidents.insert(key);
+            }
+            Due::Wake { rule, id, subject } => {
+                let subject = subject.map(|(key, uid)| ObjectRef { uid, ..key.to_ref() });
+                let signal = RuleSignal {
+                    id: format!("timer/{rule}/{id}/{}", self.now),
+                    source: "timer".to_owned(),
+                    name: id,
+                    at: self.now,
+                    subject,
+                    ..RuleSignal::default()
+                };
+                self.call(rule, signal, env);
+            }
+            Due::Sweep => self.sweep(env.settings),
+        }
+    }
+
+    fn sweep(&mut self, settings: &Settings) {
+        let horizon = self.now.saturating_sub(settings.window);
+        self.graph.forget(horizon);
+        self.history.forget(horizon);
+        self.templates.forget(horizon);
+        let stale = self.rejections.iter().filter(|(_, (at, _))| *at < horizon).map(|(k, _)| k.clone());
+        for slot in stale.collect::<Vec<_>>() {
+            self.rejections.remove(&slot);
+        }
+        let over = |i: &Incident| i.resolved.as_ref().is_some_and(|r| r.at < horizon);
+        let gone: Vec<IncidentKey> = self
+            .incidents
+            .iter()
+            .filter(|(_, i)| over(i) && i.symptoms.is_empty())
+            .map(|(k, _)| k.clone())
+            .collect();
+        for key in gone {
+            // The episode number must outlive the incident, so only its bulk goes.
+            if let Some(incident) = self.incidents.get_mut(&key) {
+                incident.path = Arc::default();
+                incident.reaches = Arc::default();
+            }
+        }
+        let ended: Vec<String> = self
+            .symptoms
+            .iter()
+            .filter(|(_, s)| s.until.is_some_and(|at| at < horizon))
+            .map(|(k, _)| k.clone())
+            .collect();
+        for key in ended {
+            self.symptoms.remove(&key);
+        }
+        self.timers.add(self.now + SWEEP, Due::Sweep);
+    }
+
+    /// Takes in one signal. Its time is not before the last one's, but for late ones, which change the past of the
+    /// graph and history and leave log time where it is.
+    pub(crate) fn apply(&mut self, signal: &Signal, env: &mut Env<'_>) {
+        let at = signal.at.as_ref().map_or(self.now, millis);
+        if self.began == 0 {
+            self.began = at;
+            self.timers.add(at + SWEEP, Due::Sweep);
+        }
+        self.advance(at, env);
+        let subject = subject::of_signal(&self.graph, &env.settings.cluster, signal);
+        match &signal.body {
+            Some(Body::Object(change)) => self.object(signal, change, env),
+            Some(Body::Event(event)) => self.event(signal, event, subject, env),
+            Some(Body::Alert(alert)) => self.alert(signal, alert, subject, env),
+            Some(Body::Log(_)) => self.line(signal, subject, env),
+            // A gap or a tick only lets time pass.
+            Some(Body::Gap(_)) | None => {}
+        }
+        self.settle(env);
+        // What falls due at this very time.
+        self.advance(self.now, env);
+    }
+
+    fn object(&mut self, signal: &Signal, body: &ObjectChange, env: &mut Env<'_>) {
+        let Some(reference) = &signal.subject else { return };
+        let Ok(json) = serde_json::from_str::<Value>(&body.json) else {
+            env.notices.push(Notice::Unreadable { signal: signal.id.clone(), origin: signal.origin.clone() });
+            return;
+        };
+        let at = signal.at.as_ref().map_or(self.now, millis);
+        let key = Key::from(reference);
+        let object = Object {
+            uid: text(json.pointer("/metadata/uid")).to_owned(),
+            key: key.clone(),
+            resource_version: body.resource_version.clone(),
+            json,
+            deleted: (signal.name == "DELETED").then_some(at),
+        };
+        let known = self.graph.get(&key);
+        if known.is_some_and(|o| {
+            o.deleted == object.deleted
+                && o.uid == object.uid
+                && o.resource_version == object.resource_version
+                && !o.resource_version.is_empty()
+        }) {
+            // A relist brings what is known already.
+            return;
+        }
+        if object.deleted.is_some() && known.is_some_and(|o| o.uid != object.uid && !object.uid.is_empty()) {
+            // The deletion of a former object of this name, told after its successor was created.
+            return;
+        }
+        let change = change::between(known, &object, at, signal.state == "listed");
+        let (_, relations) = self.graph.put(object);
+        self.touched.relations |= relations;
+        let watching = self.incidents.iter().filter(|(_, i)| i.open() && i.watches(&key));
+        self.touched.incidents.extend(watching.map(|(k, _)| k.clone()));
+        let mut fields = Vec::new();
+        if let Some(mut change) = change {
+            change.signal.clone_from(&signal.id);
+            change.origin.clone_from(&signal.origin);
+            fields.clone_from(&change.fields);
+            self.history.record_change(change);
+        }
+        let subject = Some(self.graph.to_ref(&key));
+        self.tell(signal, subject, fields, env);
+    }
+
+    fn event(&mut self, signal: &Signal, event: &Event, subject: Option<ObjectRef>, env: &mut Env<'_>) {
+        let Some(subject) = subject else { return };
+        let key = Key::from(&subject);
+        let ms =
+            |t: &Option<kwhy_proto::Timestamp>| t.as_ref().map_or(String::new(), |t| millis(t).to_string());
+        let mut fields = vec![
+            ("count".to_owned(), event.count.max(1).to_string()),
+            ("first-at".to_owned(), ms(&event.first_at)),
+            ("last-at".to_owned(), ms(&event.last_at)),
+            ("reporter".to_owned(), event.reporter.clone()),
+            ("reporter-host".to_owned(), event.instance.clone()),
+        ];
+        fields.retain(|(_, value)| !value.is_empty());
+        let told = rule_signal(signal, Some(subject.clone()), fields);
+        self.history.record(&key, Record { signal: told.clone(), origin: signal.origin.clone(), rule: None });
+        if signal.state == "Warning" {
+            let slot = format!("event/{key}/{}", signal.name);
+            match self.symptoms.get_mut(&slot) {
+                Some(known) => {
+                    known.message.clone_from(&signal.message);
+                    known.signal.clone_from(&signal.id);
+                }
+                None => {
+                    self.symptoms
+                        .insert(slot.clone(), Symptom::warning(signal, event, subject.clone(), self.now));
+                }
+            }
+            self.touched.symptoms.insert(slot);
+        }
+        for rule in env.matcher.signals(&self.graph, signal, Some(&key)) {
+            self.call(rule, told.clone(), env);
+        }
+    }
+
+    fn alert(&mut self, signal: &Signal, alert: &Alert, subject: Option<ObjectRef>, env: &mut Env<'_>) {
+        if is_heartbeat(&signal.name) {
+            let from = alert.labels.get("prometheus").cloned().unwrap_or_default();
+            self.heartbeats.insert(from, self.now);
+            return;
+        }
+        let Some(subject) = subject.filter(|_| !is_steering(&signal.name)) else { return };
+        let slot = format!("alert/{}", alert.identity);
+        let before = self.symptoms.get(&slot).map(|s| (s.since, s.until));
+        if let Some(known) = self.symptoms.get_mut(&slot) {
+            known.update(signal, alert, self.now);
+        } else {
+            self.symptoms.insert(slot.clone(), Symptom::alert(signal, alert, subject.clone(), self.now));
+            self.timers.add(self.now + env.settings.grace, Due::Grace(slot.clone()));
+        }
+        let Some(symptom) = self.symptoms.get(&slot) else { return };
+        if let Some(at) = symptom.expires {
+            self.timers.add(at, Due::Expiry(slot.clone()));
+        }
+        if before == Some((symptom.since, symptom.until)) {
+            // Sent again, nothing new.
+            return;
+        }
+        let fields = alert.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        let told = rule_signal(signal, Some(subject.clone()), fields);
+        let key = Key::from(&subject);
+        self.history.record(&key, Record { signal: told.clone(), origin: signal.origin.clone(), rule: None });
+        self.touched.symptoms.insert(slot);
+        for rule in env.matcher.signals(&self.graph, signal, Some(&key)) {
+            self.call(rule, told.clone(), env);
+        }
+    }
+
+    fn line(&mut self, signal: &Signal, subject: Option<ObjectRef>, env: &mut Env<'_>) {
+        let Some(subject) = subject else { return };
+        let key = Key::from(&subject);
+        let hits = env.matcher.lines(&self.graph, &signal.source, Some(&key), &signal.message);
+        if hits.is_empty() {
+            if matches!(signal.state.as_str(), "W" | "E" | "F") {
+                let at = signal.at.as_ref().map_or(self.now, millis);
+                self.templates.count(&key, &signal.message, at, || Template {
+                    first_at: at,
+                    last_at: at,
+                    count: 1,
+                    signal: signal.id.clone(),
+                    origin: signal.origin.clone(),
+                    source: signal.source.clone(),
+                    message: signal.message.clone(),
+                });
+            }
+            return;
+        }
+        for hit in hits {
+            let mut fields = log_fields(signal);
+            fields.extend(hit.captures);
+            fields.sort();
+            let told = RuleSignal { name: hit.pattern, ..rule_signal(signal, Some(subject.clone()), fields) };
+            let record = Record { signal: told.clone(), origin: signal.origin.clone(), rule: Some(hit.rule) };
+            self.history.record(&key, record);
+            self.call(hit.rule, told, env);
+        }
+    }
+
+    /// Calls the rules that want an object signal.
+    fn tell(
+        &mut self,
+        signal: &Signal,
+        subject: Option<ObjectRef>,
+        fields: Vec<(String, String)>,
+        env: &mut Env<'_>,
+    ) {
+        let key = subject.as_ref().map(Key::from);
+        let rules = env.matcher.signals(&self.graph, signal, key.as_ref());
+        if rules.is_empty() {
+            return;
+        }
+        let told = rule_signal(signal, subject, fields);
+        for rule in rules {
+            self.call(rule, told.clone(), env);
+        }
+    }
+}
+
+fn log_fields(signal: &Signal) -> Vec<(String, String)> {
+    let Some(Body::Log(line)) = &signal.body else { return Vec::new() };
+    let mut fields: BTreeMap<String, String> = line.values.clone();
+    fields.insert("node".to_owned(), line.node.clone());
+    fields.insert("container".to_owned(), line.container.clone());
+    fields.insert("code".to_owned(), line.code.clone());
+    if line.previous {
+        fields.insert("previous".to_owned(), "true".to_owned());
+    }
+    fields.into_iter().filter(|(_, v)| !v.is_empty()).collect()
+}
+
+fn rule_signal(signal: &Signal, subject: Option<ObjectRef>, fields: Vec<(String, String)>) -> RuleSignal {
+    RuleSignal {
+        id: signal.id.clone(),
+        source: signal.source.clone(),
+        name: signal.name.clone(),
+        state: signal.state.clone(),
+        at: signal.at.as_ref().map_or(0, millis),
+        subject,
+        message: signal.message.clone(),
+        fields,
+    }
+}

@@ -1,0 +1,312 @@
+//! Signals as they arrive go in, finding revisions come out.
+//!
+//! What arrives late, within the lateness window, is put where it belongs: the engine goes back to a state before it
+//! and replays what came after, so the last revisions do not depend on the order of arrival and nothing has to wait
+//! for the window to pass. What arrives twice counts once.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use kwhy_proto::{
+    millis, order,
+    v1::{Finding, Signal, Status, signal::Body},
+};
+
+use crate::{
+    correlator::{Env, State},
+    matching::{MatchError, Matcher},
+    rule::{Failure, Rules},
+    settings::Settings,
+    symptom::Symptom,
+    unexplained::UNEXPLAINED,
+};
+
+/// Signals between two states that the engine can go back to.
+const CHECKPOINT: usize = 64;
+
+/// Something an operator should read, that is no finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A call of a rule failed.
+    RuleFailed {
+        /// Name of the rule.
+        rule: String,
+        /// Why.
+        failure: Failure,
+    },
+    /// A signal whose object is no JSON.
+    Unreadable {
+        /// Its id.
+        signal: String,
+        /// Where it came from.
+        origin: String,
+    },
+}
+
+/// What became of the alerts, for the last line of a report.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Different alerts heard of, without heartbeats.
+    pub alerts: usize,
+    /// Of these, folded under a cause.
+    pub explained: usize,
+    /// Of these, listed as unexplained or not yet explained.
+    pub unexplained: usize,
+    /// Newest heartbeat by Prometheus, ms; empty where none was seen.
+    pub heartbeats: BTreeMap<String, u64>,
+    /// Nodes that stand in the cluster.
+    pub nodes: usize,
+    /// Signals taken in.
+    pub signals: u64,
+    /// Signals that came a second time.
+    pub duplicates: u64,
+    /// Signals that came after the lateness window; used, but they change no past.
+    pub late: u64,
+}
+
+/// Time, rank of the source, id: see [`kwhy_proto::order`].
+type Order = (u64, u8, String);
+
+#[derive(Debug)]
+struct Published {
+    revision: u32,
+    content: Arc<Finding>,
+}
+
+/// The correlation engine of one cluster.
+#[derive(Debug)]
+pub struct Engine<R> {
+    rules: R,
+    settings: Settings,
+    matcher: Arc<Matcher>,
+    state: State,
+    /// What was applied since the oldest checkpoint, in order.
+    entries: VecDeque<(Order, Arc<Signal>)>,
+    /// States to go back to, each with the order of the last signal in it.
+    checkpoints: VecDeque<(Order, State)>,
+    since_checkpoint: usize,
+    /// Newest time heard of.
+    frontier: u64,
+    seen: BTreeSet<String>,
+    seen_by_time: VecDeque<(u64, String)>,
+    published: BTreeMap<String, Published>,
+    notices: Vec<Notice>,
+    counts: (u64, u64, u64),
+}
+
+impl<R: Rules> Engine<R> {
+    /// An engine that has seen nothing.
+    ///
+    /// # Errors
+    /// A [`MatchError`] if a rule's subscription cannot be compiled.
+    pub fn new(settings: Settings, rules: R) -> Result<Self, MatchError> {
+        let matcher = Arc::new(Matcher::new(rules.descriptors())?);
+        Ok(Self {
+            rules,
+            settings,
+            matcher,
+            state: State::default(),
+            entries: VecDeque::new(),
+            checkpoints: VecDeque::from([(Order::default(), State::default())]),
+            since_checkpoint: 0,
+            frontier: 0,
+            seen: BTreeSet::new(),
+            seen_by_time: VecDeque::new(),
+            published: BTreeMap::new(),
+            notices: Vec::new(),
+            counts: (0, 0, 0),
+        })
+    }
+
+    /// What the rules want, for readers that would rather not make a signal of every line.
+    #[must_use]
+    pub fn matcher(&self) -> Arc<Matcher> {
+        self.matcher.clone()
+    }
+
+    /// Takes in one signal and gives back the finding revisions that follow from it, in a fixed order.
+    pub fn apply(&mut self, signal: Signal) -> Vec<Finding> {
+        let (at, rank, id) = order(&signal);
+        if self.seen.contains(id) {
+            self.counts.1 += 1;
+            return Vec::new();
+        }
+        self.counts.0 += 1;
+        let mut key: Order = (at, rank, id.to_owned());
+        if !self.matters(&signal) {
+            if at <= self.frontier {
+                return Vec::new();
+            }
+            self.frontier = at;
+            self.with_env(|state, env| state.advance(at, env));
+            return self.emit();
+        }
+        self.seen.insert(key.2.clone());
+        self.seen_by_time.push_back((self.frontier.max(at), key.2.clone()));
+        let last = self.entries.back().map(|(order, _)| order);
+        let in_order = at >= self.frontier && last.is_none_or(|last| key > *last);
+        let too_late = at.saturating_add(self.settings.lateness) < self.frontier;
+        let signal = Arc::new(signal);
+        if in_order || too_late {
+            if too_late {
+                self.counts.2 += 1;
+                key = (self.frontier, u8::MAX, key.2);
+            }
+            self.frontier = self.frontier.max(at);
+            self.entries.push_back((key.clone(), signal.clone()));
+            self.with_env(|state, env| state.apply(&signal, env));
+            self.checkpoint(key);
+            return self.emit();
+        }
+        self.go_back(key, signal);
+        self.reconcile()
+    }
+
+    /// Findings as they stand, the newest revision of each, in the order of their ids.
+    pub fn findings(&self) -> impl Iterator<Item = Finding> {
+        self.published.values().map(|p| Finding { revision: p.revision, ..(*p.content).clone() })
+    }
+
+    /// What became of the alerts.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        let alerts: Vec<&Symptom> = self.state.symptoms.values().filter(|s| s.is_alert()).collect();
+        let explained =
+            alerts.iter().filter(|s| s.cause.as_ref().is_some_and(|c| c.code != UNEXPLAINED)).count();
+        let (signals, duplicates, late) = self.counts;
+        Account {
+            alerts: alerts.len(),
+            explained,
+            unexplained: alerts.len() - explained,
+            heartbeats: self.state.heartbeats.iter().map(|(k, v)| (k.clone(), *v)).collect(),
+            nodes: self.state.graph.of_kind("Node", "").filter(|o| o.deleted.is_none()).count(),
+            signals,
+            duplicates,
+            late,
+        }
+    }
+
+    /// What an operator should read since this was last asked.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Whether a signal can change anything but the time.
+    fn matters(&self, signal: &Signal) -> bool {
+        match &signal.body {
+            None => false,
+            Some(Body::Log(_)) => {
+                matches!(signal.state.as_str(), "W" | "E" | "F") || self.matcher.wants_line(&signal.message)
+            }
+            Some(_) => true,
+        }
+    }
+
+    fn with_env(&mut self, step: impl FnOnce(&mut State, &mut Env<'_>)) {
+        let mut env = Env {
+            settings: &self.settings,
+            matcher: &self.matcher,
+            rules: &mut self.rules,
+            notices: &mut self.notices,
+        };
+        step(&mut self.state, &mut env);
+    }
+
+    fn checkpoint(&mut self, last: Order) {
+        self.since_checkpoint += 1;
+        if self.since_checkpoint < CHECKPOINT {
+            return;
+        }
+        self.since_checkpoint = 0;
+        self.checkpoints.push_back((last, self.state.clone()));
+        // The oldest checkpoint must lie before everything that may still come late.
+        let horizon = self.frontier.saturating_sub(self.settings.lateness);
+        while self.checkpoints.get(1).is_some_and(|((at, _, _), _)| *at < horizon) {
+            self.checkpoints.pop_front();
+        }
+        if let Some((first, _)) = self.checkpoints.front() {
+            while self.entries.front().is_some_and(|(order, _)| order <= first) {
+                self.entries.pop_front();
+            }
+        }
+        let forget = self.frontier.saturating_sub(self.settings.window);
+        while self.seen_by_time.front().is_some_and(|(at, _)| *at < forget) {
+            if let Some((_, id)) = self.seen_by_time.pop_front() {
+                self.seen.remove(&id);
+            }
+        }
+    }
+
+    /// Puts a late signal where it belongs and replays what came after.
+    fn go_back(&mut self, key: Order, signal: Arc<Signal>) {
+        let position = self.entries.partition_point(|(order, _)| *order < key);
+        self.entries.insert(position, (key.clone(), signal));
+        while self.checkpoints.len() > 1 && self.checkpoints.back().is_some_and(|(at, _)| *at >= key) {
+            self.checkpoints.pop_back();
+        }
+        let Some((base, state)) = self.checkpoints.back() else { return };
+        let from = self.entries.partition_point(|(order, _)| order <= base);
+        self.state = state.clone();
+        let replay: Vec<(Order, Arc<Signal>)> = self.entries.range(from..).cloned().collect();
+        self.since_checkpoint = 0;
+        for (order, signal) in replay {
+            self.with_env(|state, env| state.apply(&signal, env));
+            self.checkpoint(order);
+        }
+        let frontier = self.frontier;
+        self.with_env(|state, env| state.advance(frontier, env));
+    }
+
+    /// Revisions of the contents that came about in order.
+    fn emit(&mut self) -> Vec<Finding> {
+        let fresh = std::mem::take(&mut self.state.fresh);
+        fresh.into_iter().filter_map(|content| self.publish(content)).collect()
+    }
+
+    /// Revisions that bring what was published to what a replay has found.
+    fn reconcile(&mut self) -> Vec<Finding> {
+        self.state.fresh.clear();
+        let contents: Vec<Arc<Finding>> = self.state.findings.values().cloned().collect();
+        let mut out: Vec<Finding> = contents.into_iter().filter_map(|c| self.publish(c)).collect();
+        let gone: Vec<Arc<Finding>> = self
+            .published
+            .iter()
+            .filter(|(id, p)| !self.state.findings.contains_key(*id) && p.content.resolution != WITHDRAWN)
+            .map(|(_, p)| p.content.clone())
+            .collect();
+        for content in gone {
+            let now = Some(kwhy_proto::timestamp(self.frontier));
+            let content = Arc::new(Finding {
+                status: Status::Resolved.into(),
+                resolved_at: now,
+                updated_at: now,
+                resolution: WITHDRAWN.to_owned(),
+                ..(*content).clone()
+            });
+            out.extend(self.publish(content));
+        }
+        out
+    }
+
+    fn publish(&mut self, content: Arc<Finding>) -> Option<Finding> {
+        let revision = match self.published.get(&content.id) {
+            Some(known) if known.content == content => return None,
+            Some(known) => known.revision + 1,
+            None => 1,
+        };
+        self.published.insert(content.id.clone(), Published { revision, content: content.clone() });
+        Some(Finding { revision, ..(*content).clone() })
+    }
+}
+
+/// Resolution of a finding that only stood because a signal had not arrived yet.
+pub const WITHDRAWN: &str = "withdrawn: a signal that arrived late shows that it did not hold";
+
+/// Milliseconds of a signal's own time; 0 where it has none.
+#[must_use]
+pub fn time_of(signal: &Signal) -> u64 {
+    signal.at.as_ref().map_or(0, millis)
+}

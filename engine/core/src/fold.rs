@@ -1,0 +1,178 @@
+//! Which cause accounts for which symptom, and what follows for findings that lose all of theirs.
+
+use std::{cmp::Reverse, sync::Arc};
+
+use crate::{
+    correlator::{Env, State},
+    glob,
+    incident::{Incident, IncidentKey, stable},
+    key::Key,
+    reach::{Reach, distance, reach},
+    symptom::Symptom,
+    unexplained::UNEXPLAINED,
+};
+
+/// A symptom that ended longer ago than this before a cause began is not its doing, ms.
+const AFTERGLOW: u64 = 60 * 60_000;
+/// How much later than its symptom a cause may seem to begin: sources differ in resolution and delay, ms.
+const SLACK: u64 = 60_000;
+
+impl State {
+    /// Brings everything a step has touched up to date: reaches, folding, life cycle, contents.
+    pub(crate) fn settle(&mut self, env: &mut Env<'_>) {
+        let touched = std::mem::take(&mut self.touched);
+        if !touched.relations && touched.incidents.is_empty() && touched.symptoms.is_empty() {
+            return;
+        }
+        let mut refold = touched.relations && !self.incidents.is_empty();
+        self.touched.incidents = touched.incidents;
+        if refold {
+            self.touched
+                .incidents
+                .extend(self.incidents.iter().filter(|(_, i)| i.open()).map(|(k, _)| k.clone()));
+        }
+        for key in self.touched.incidents.clone() {
+            refold |= self.spell_out(&key, touched.relations);
+        }
+        let symptoms: Vec<String> = if refold {
+            self.symptoms.keys().cloned().collect()
+        } else {
+            touched.symptoms.into_iter().collect()
+        };
+        for key in symptoms {
+            self.fold(&key, env);
+        }
+        let touched = std::mem::take(&mut self.touched.incidents);
+        for key in &touched {
+            self.subordinate(key);
+            self.live(key, env);
+        }
+        for key in &touched {
+            self.write(key, env);
+        }
+    }
+
+    /// Spells out on the graph what an incident explains. Says whether that may have changed the folding.
+    fn spell_out(&mut self, key: &IncidentKey, anew: bool) -> bool {
+        let Some(incident) = self.incidents.get(key) else { return false };
+        if !incident.open() || (!anew && incident.reaches.len() == incident.diagnosis.explains.len()) {
+            return false;
+        }
+        let root = &incident.diagnosis.root;
+        let reaches: Vec<Reach> = incident
+            .diagnosis
+            .explains
+            .iter()
+            .map(|e| reach(&self.graph, &Key::from(e.anchor.as_ref().unwrap_or(root)), &e.reach))
+            .collect();
+        if let Some(incident) = self.incidents.get_mut(key) {
+            incident.reaches = Arc::new(reaches);
+        }
+        true
+    }
+
+    /// Folds one symptom under its best cause.
+    fn fold(&mut self, key: &str, env: &Env<'_>) {
+        let Some(symptom) = self.symptoms.get(key) else { return };
+        let best = self
+            .incidents
+            .iter()
+            .filter_map(|(k, i)| Some((rank(i, symptom)?, Reverse(k))))
+            .max()
+            .map(|(_, Reverse(k))| k.clone());
+        let waits = symptom.is_alert() && symptom.overdue;
+        let cause = best.or_else(|| {
+            let root = stable(&self.graph, &symptom.key());
+            waits.then(|| IncidentKey { root, code: UNEXPLAINED.to_owned() })
+        });
+        let before = symptom.cause.clone();
+        if let Some(cause) = &cause {
+            if cause.code == UNEXPLAINED {
+                self.keep_account(cause, env);
+            }
+            if let Some(incident) = self.incidents.get_mut(cause) {
+                incident.symptoms.insert(key.to_owned());
+                self.touched.incidents.insert(cause.clone());
+            }
+        }
+        if before != cause {
+            if let Some(before) = before {
+                self.unfold(key, &before, cause.as_ref());
+            }
+            if let Some(symptom) = self.symptoms.get_mut(key) {
+                symptom.cause = cause;
+            }
+        }
+    }
+
+    fn unfold(&mut self, key: &str, from: &IncidentKey, to: Option<&IncidentKey>) {
+        let now = self.now;
+        let better = to
+            .and_then(|k| self.incidents.get(k))
+            .map(|i| format!("explained by {} ({})", i.diagnosis.title, i.diagnosis.code));
+        let Some(incident) = self.incidents.get_mut(from) else { return };
+        // What is over keeps its account.
+        if !incident.open() {
+            return;
+        }
+        incident.symptoms.remove(key);
+        if from.code == UNEXPLAINED
+            && let Some(better) = better
+        {
+            incident.cleared = Some((now, better));
+        }
+        self.touched.incidents.insert(from.clone());
+    }
+
+    /// Folds a finding under the one that explains all of its symptoms better.
+    fn subordinate(&mut self, key: &IncidentKey) {
+        let Some(incident) = self.incidents.get(key).filter(|i| i.open()) else { return };
+        let mut above = None;
+        if !incident.symptoms.iter().any(|s| self.symptoms.get(s).is_some_and(Symptom::is_alert)) {
+            above = self
+                .symptoms
+                .values()
+                .filter(|s| s.is_alert() && rank(incident, s).is_some())
+                .find_map(|s| s.cause.as_ref().filter(|c| *c != key && c.code != UNEXPLAINED))
+                .and_then(|k| self.incidents.get(k))
+                .map(|i| i.id.clone());
+        }
+        if let Some(incident) = self.incidents.get_mut(key) {
+            incident.under = above;
+        }
+    }
+
+    /// Open findings that explain a symptom of this one too, but less well.
+    pub(crate) fn runners_up(&self, key: &IncidentKey, incident: &Incident) -> Vec<&Incident> {
+        let own: Vec<&Symptom> = incident.symptoms.iter().filter_map(|s| self.symptoms.get(s)).collect();
+        self.incidents
+            .iter()
+            .filter(|(k, i)| *k != key && i.open() && own.iter().any(|s| rank(i, s).is_some()))
+            .map(|(_, i)| i)
+            .collect()
+    }
+}
+
+/// How well a cause accounts for a symptom, the greater the better; None where it does not.
+fn rank(incident: &Incident, symptom: &Symptom) -> Option<(u8, bool, Reverse<usize>)> {
+    if let Some(resolution) = &incident.resolved
+        && (symptom.until.is_none() || symptom.since > resolution.at)
+    {
+        return None;
+    }
+    if symptom.until.is_some_and(|at| at.saturating_add(AFTERGLOW) < incident.onset) {
+        return None;
+    }
+    let key = symptom.key();
+    let explains = incident.diagnosis.explains.iter().zip(incident.reaches.iter());
+    let nearest = explains
+        .filter(|(e, reach)| {
+            glob::matches(&e.source, symptom.source)
+                && glob::matches(&e.name, &symptom.name)
+                && reach.holds(&key)
+        })
+        .map(|(e, _)| distance(&e.reach))
+        .min()?;
+    let in_time = incident.onset <= symptom.since.saturating_add(SLACK);
+    Some((incident.diagnosis.confidence, in_time, Reverse(nearest)))
+}

@@ -1,0 +1,101 @@
+//! A cause that holds or has held: what the core knows of a finding before it is written down.
+
+use std::{collections::BTreeSet, fmt::Write, sync::Arc};
+
+use kwhy_proto::v1;
+use sha2::{Digest, Sha256};
+
+use crate::{change::Change, graph::Graph, key::Key, reach::Reach, rule::Diagnosis};
+
+/// What an incident is found by: its root as something that outlives pods, and its code.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct IncidentKey {
+    pub(crate) root: Key,
+    pub(crate) code: String,
+}
+
+impl IncidentKey {
+    pub(crate) fn new(graph: &Graph, root: &v1::ObjectRef, code: &str) -> Self {
+        Self { root: stable(graph, &Key::from(root)), code: code.to_owned() }
+    }
+}
+
+/// The object that stays when pods come and go: of a pod or ReplicaSet the top-level owner, else the object itself.
+pub(crate) fn stable(graph: &Graph, root: &Key) -> Key {
+    match root.kind.as_str() {
+        "Pod" | "ReplicaSet" | "Job" => graph.top(root),
+        _ => root.clone(),
+    }
+}
+
+/// Why a finding is over.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Resolution {
+    pub(crate) at: u64,
+    pub(crate) because: String,
+    pub(crate) fix: Option<Arc<Change>>,
+}
+
+/// One cause on one root, over all its revisions.
+#[derive(Debug, Clone)]
+pub(crate) struct Incident {
+    /// Of the finding; kept when another diagnosis carries it on.
+    pub(crate) id: String,
+    pub(crate) episode: u32,
+    /// Index of the rule; None where the core itself speaks.
+    pub(crate) rule: Option<usize>,
+    /// As last made.
+    pub(crate) diagnosis: Arc<Diagnosis>,
+    /// Its evidence with times and places filled in while the history still had them.
+    pub(crate) evidence: Arc<Vec<v1::Evidence>>,
+    pub(crate) onset: u64,
+    pub(crate) opened: u64,
+    pub(crate) asserted: u64,
+    /// When the rule said that it no longer holds, and why.
+    pub(crate) cleared: Option<(u64, String)>,
+    /// Keys of the symptoms folded under it, past ones too.
+    pub(crate) symptoms: BTreeSet<String>,
+    /// What it explains, spelled out on the graph; one a line of `diagnosis.explains`.
+    pub(crate) reaches: Arc<Vec<Reach>>,
+    /// The tree from root to symptoms; its objects are watched.
+    pub(crate) path: Arc<Vec<v1::PathStep>>,
+    /// Whether an object of the tree was ill when last looked at, and when that ended.
+    pub(crate) ill: bool,
+    pub(crate) ill_until: Option<u64>,
+    /// Since when nothing shows it any more; it resolves a hold-down later.
+    pub(crate) quiet: Option<u64>,
+    pub(crate) flaps: u32,
+    pub(crate) resolved: Option<Resolution>,
+    pub(crate) superseded: Vec<String>,
+    /// Id of the finding it is folded under.
+    pub(crate) under: Option<String>,
+}
+
+impl Incident {
+    pub(crate) fn open(&self) -> bool {
+        self.resolved.is_none()
+    }
+
+    pub(crate) fn watches(&self, key: &Key) -> bool {
+        self.path
+            .iter()
+            .filter_map(|s| s.object.as_ref())
+            .any(|o| o.name == key.name && o.kind == key.kind && o.namespace == key.namespace)
+    }
+}
+
+/// The finding's id: a hash of what stays the same over text, arrival order and pod names.
+pub(crate) fn id(cluster: &str, key: &IncidentKey, episode: u32) -> String {
+    let Key { kind, namespace, name } = &key.root;
+    let mut hash = Sha256::new();
+    for part in [cluster, &key.code, kind, namespace, name, &episode.to_string()] {
+        // Lengths keep `a`+`bc` and `ab`+`c` apart.
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let mut id = String::from("f");
+    for byte in hash.finalize().iter().take(10) {
+        let _ = write!(id, "{byte:02x}");
+    }
+    id
+}

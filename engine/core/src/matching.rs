@@ -1,0 +1,185 @@
+//! Which rules want a signal: all their log patterns in one automaton, event and alert names by glob.
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use kwhy_proto::v1::Signal;
+use regex::Regex;
+
+use crate::{
+    glob,
+    graph::Graph,
+    key::Key,
+    rule::{Descriptor, Pattern, Subscription},
+};
+
+/// A rule whose subscription cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum MatchError {
+    /// A pattern without a literal would have to be tried on every line.
+    #[error("rule {rule}: pattern {pattern} has no literal")]
+    NoLiteral {
+        /// Name of the rule.
+        rule: String,
+        /// Id of the pattern.
+        pattern: String,
+    },
+    /// A regex that the engine does not take.
+    #[error("rule {rule}: pattern {pattern} is no valid regex")]
+    Regex {
+        /// Name of the rule.
+        rule: String,
+        /// Id of the pattern.
+        pattern: String,
+        /// What the regex engine says.
+        #[source]
+        source: Box<regex::Error>,
+    },
+    /// Too many or too large literals.
+    #[error("the literals of all patterns together are too large")]
+    Literals {
+        /// What the automaton's builder says.
+        #[source]
+        source: Box<aho_corasick::BuildError>,
+    },
+}
+
+/// A pattern of a rule, ready to run.
+#[derive(Debug)]
+struct Compiled {
+    rule: usize,
+    subscription: usize,
+    id: String,
+    regex: Option<Regex>,
+}
+
+/// A pattern of one rule found in a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hit {
+    pub(crate) rule: usize,
+    pub(crate) pattern: String,
+    /// Named groups, sorted by name.
+    pub(crate) captures: Vec<(String, String)>,
+}
+
+/// All subscriptions of all rules.
+#[derive(Debug)]
+pub struct Matcher {
+    subscriptions: Vec<(usize, Subscription)>,
+    literals: AhoCorasick,
+    patterns: Vec<Compiled>,
+}
+
+impl Matcher {
+    /// Compiles the subscriptions of the rules, in their order.
+    ///
+    /// # Errors
+    /// A [`MatchError`] that names the rule and the pattern.
+    pub fn new(rules: &[Descriptor]) -> Result<Self, MatchError> {
+        let mut subscriptions = Vec::new();
+        let mut literals = Vec::new();
+        let mut patterns = Vec::new();
+        for (rule, descriptor) in rules.iter().enumerate() {
+            for subscription in &descriptor.subscriptions {
+                for Pattern { id, literal, regex } in &subscription.patterns {
+                    let name = || (descriptor.name.clone(), id.clone());
+                    if literal.is_empty() {
+                        let (rule, pattern) = name();
+                        return Err(MatchError::NoLiteral { rule, pattern });
+                    }
+                    let compiled = if regex.is_empty() { None } else { Some(Regex::new(regex)) };
+                    let regex = compiled.transpose().map_err(|source| {
+                        let (rule, pattern) = name();
+                        MatchError::Regex { rule, pattern, source: Box::new(source) }
+                    })?;
+                    literals.push(literal.clone());
+                    patterns.push(Compiled {
+                        rule,
+                        subscription: subscriptions.len(),
+                        id: id.clone(),
+                        regex,
+                    });
+                }
+                subscriptions.push((rule, subscription.clone()));
+            }
+        }
+        let literals = AhoCorasick::builder()
+            .match_kind(MatchKind::Standard)
+            .build(&literals)
+            .map_err(|source| MatchError::Literals { source: Box::new(source) })?;
+        Ok(Self { subscriptions, literals, patterns })
+    }
+
+    /// Whether any rule may want the line: its literal occurs. Cheap enough to ask for every line.
+    #[must_use]
+    pub fn wants_line(&self, message: &str) -> bool {
+        self.literals.is_match(message)
+    }
+
+    /// The rules that want a log line of `subject`, one hit a rule and pattern, in order.
+    pub(crate) fn lines(
+        &self,
+        graph: &Graph,
+        source: &str,
+        subject: Option<&Key>,
+        message: &str,
+    ) -> Vec<Hit> {
+        let mut found: Vec<usize> =
+            self.literals.find_overlapping_iter(message).map(|m| m.pattern().as_usize()).collect();
+        found.sort_unstable();
+        found.dedup();
+        let mut hits = Vec::new();
+        for pattern in found.into_iter().filter_map(|i| self.patterns.get(i)) {
+            let Some((_, subscription)) = self.subscriptions.get(pattern.subscription) else { continue };
+            if subscription.source != source || !about(graph, subscription, subject) {
+                continue;
+            }
+            let captures = match &pattern.regex {
+                None => Vec::new(),
+                Some(regex) => match regex.captures(message) {
+                    None => continue,
+                    Some(found) => {
+                        let named = regex.capture_names().flatten();
+                        let mut list: Vec<(String, String)> = named
+                            .filter_map(|n| Some((n.to_owned(), found.name(n)?.as_str().to_owned())))
+                            .collect();
+                        list.sort();
+                        list
+                    }
+                },
+            };
+            hits.push(Hit { rule: pattern.rule, pattern: pattern.id.clone(), captures });
+        }
+        hits.sort_by(|a, b| (a.rule, &a.pattern).cmp(&(b.rule, &b.pattern)));
+        hits.dedup_by(|a, b| (a.rule, &a.pattern) == (b.rule, &b.pattern));
+        hits
+    }
+
+    /// The rules that want an event, alert or object signal, each once, in order.
+    pub(crate) fn signals(&self, graph: &Graph, signal: &Signal, subject: Option<&Key>) -> Vec<usize> {
+        let mut rules: Vec<usize> = self
+            .subscriptions
+            .iter()
+            .filter(|(_, s)| {
+                s.patterns.is_empty()
+                    && s.source == signal.source
+                    && glob::any(&s.names, &signal.name)
+                    && about(graph, s, subject)
+            })
+            .map(|(rule, _)| *rule)
+            .collect();
+        rules.dedup();
+        rules
+    }
+}
+
+/// Whether a subject is one that the subscription asks for.
+fn about(graph: &Graph, subscription: &Subscription, subject: Option<&Key>) -> bool {
+    let Some(subject) = subject else {
+        return subscription.kinds.is_empty()
+            && subscription.namespaces.is_empty()
+            && subscription.workloads.is_empty();
+    };
+    (subscription.kinds.is_empty() || subscription.kinds.contains(&subject.kind))
+        && glob::any(&subscription.namespaces, &subject.namespace)
+        && (glob::any(&subscription.workloads, &subject.name)
+            || glob::any(&subscription.workloads, &graph.top(subject).name))
+}

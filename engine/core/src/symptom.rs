@@ -1,0 +1,148 @@
+//! Alerts and warnings as things that begin and end, over all their deliveries.
+
+use std::collections::BTreeMap;
+
+use kwhy_proto::{
+    millis, timestamp,
+    v1::{self, Alert, Event, ObjectRef, Signal},
+};
+
+use crate::{incident::IncidentKey, key::Key};
+
+/// Alert names that say that alerting works, not that something is wrong.
+pub(crate) fn is_heartbeat(name: &str) -> bool {
+    matches!(name, "Watchdog" | "DeadMansSwitch")
+}
+
+/// Alert names that exist to steer Alertmanager.
+pub(crate) fn is_steering(name: &str) -> bool {
+    name == "InfoInhibitor"
+}
+
+/// One alert or one reason of warning about one object.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Symptom {
+    pub(crate) source: &'static str,
+    pub(crate) name: String,
+    pub(crate) object: ObjectRef,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) since: u64,
+    /// When it ended; None while it lasts. A warning has no end of its own.
+    pub(crate) until: Option<u64>,
+    /// When the sender lets it end unless it is delivered again.
+    pub(crate) expires: Option<u64>,
+    /// Log time at which it was first heard of.
+    pub(crate) heard: u64,
+    pub(crate) message: String,
+    pub(crate) signal: String,
+    pub(crate) runbook: String,
+    pub(crate) generator: String,
+    /// The cause it is folded under.
+    pub(crate) cause: Option<IncidentKey>,
+    /// It has waited for an explanation as long as it may.
+    pub(crate) overdue: bool,
+}
+
+impl Symptom {
+    pub(crate) fn alert(signal: &Signal, alert: &Alert, subject: ObjectRef, now: u64) -> Self {
+        let note = |names: &[&str]| {
+            names.iter().find_map(|n| alert.annotations.get(*n)).cloned().unwrap_or_default()
+        };
+        let mut symptom = Self {
+            source: "alert",
+            name: signal.name.clone(),
+            object: subject,
+            labels: alert.labels.clone(),
+            since: alert.starts_at.as_ref().map_or(now, millis),
+            until: None,
+            expires: None,
+            heard: now,
+            message: note(&["description", "message", "summary"]),
+            signal: signal.id.clone(),
+            runbook: note(&["runbook_url"]),
+            generator: alert.generator_url.clone(),
+            cause: None,
+            overdue: false,
+        };
+        symptom.update(signal, alert, now);
+        symptom
+    }
+
+    /// Takes in another delivery of the same alert.
+    pub(crate) fn update(&mut self, signal: &Signal, alert: &Alert, now: u64) {
+        let starts = alert.starts_at.as_ref().map_or(now, millis);
+        let ends = alert.ends_at.as_ref().map(millis);
+        if signal.state == "resolved" {
+            if self.until.is_none() {
+                self.until = Some(ends.unwrap_or(now).min(now).max(starts));
+                self.signal.clone_from(&signal.id);
+            }
+            self.expires = None;
+            return;
+        }
+        // The replicas of an HA pair fire seconds apart: the earliest start counts. After an end it is a new start.
+        match self.until {
+            Some(until) if starts > until || now > until => {
+                self.since = if starts > until { starts } else { now };
+                self.until = None;
+                self.signal.clone_from(&signal.id);
+            }
+            _ => self.since = self.since.min(starts),
+        }
+        self.expires = ends.filter(|at| *at > now);
+    }
+
+    pub(crate) fn warning(signal: &Signal, event: &Event, subject: ObjectRef, now: u64) -> Self {
+        Self {
+            source: "event",
+            name: signal.name.clone(),
+            object: subject,
+            labels: BTreeMap::new(),
+            since: event.first_at.as_ref().map_or(now, millis),
+            until: None,
+            expires: None,
+            heard: now,
+            message: signal.message.clone(),
+            signal: signal.id.clone(),
+            runbook: String::new(),
+            generator: String::new(),
+            cause: None,
+            overdue: false,
+        }
+    }
+
+    pub(crate) fn is_alert(&self) -> bool {
+        self.source == "alert"
+    }
+
+    /// Whether it still hurts, as far as it can be known: a warning has no end.
+    pub(crate) fn firing(&self) -> bool {
+        self.is_alert() && self.until.is_none()
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        Key::from(&self.object)
+    }
+
+    pub(crate) fn to_proto(&self) -> v1::Symptom {
+        let state = match (self.is_alert(), self.until) {
+            (true, None) => "firing",
+            (true, Some(_)) => "resolved",
+            (false, _) => "Warning",
+        };
+        v1::Symptom {
+            source: self.source.to_owned(),
+            name: self.name.clone(),
+            object: Some(self.object.clone()),
+            state: state.to_owned(),
+            labels: self.labels.clone(),
+            since: Some(timestamp(self.since)),
+            until: self.until.map(timestamp),
+            message: self.message.clone(),
+            severity: self.labels.get("severity").cloned().unwrap_or_default(),
+            signal: self.signal.clone(),
+            runbook_url: self.runbook.clone(),
+            generator_url: self.generator.clone(),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What shall happen at a later log time. Timers fire in the order of their times, before the signal that moves the
+//! time past them, so it makes no difference how often somebody ticks.
+
+use imbl::OrdSet;
+
+use crate::{incident::IncidentKey, key::Key};
+
+/// Something due.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Due {
+    /// An alert's sender has not delivered it again in time.
+    Expiry(String),
+    /// An alert has waited long enough for an explanation.
+    Grace(String),
+    /// A diagnosis may be too old to stand without symptoms.
+    Assertion(IncidentKey),
+    /// Symptoms may have been gone for the hold-down.
+    HoldDown(IncidentKey),
+    /// A rule asked to be called.
+    Wake { rule: usize, id: String, subject: Option<(Key, String)> },
+    /// History has grown old.
+    Sweep,
+}
+
+/// Timers by time; a clone is cheap.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Timers {
+    set: OrdSet<(u64, Due)>,
+}
+
+impl Timers {
+    pub(crate) fn add(&mut self, at: u64, due: Due) {
+        self.set.insert((at, due));
+    }
+
+    /// Takes the earliest timer due at or before `now`.
+    pub(crate) fn take(&mut self, now: u64) -> Option<(u64, Due)> {
+        let first = self.set.get_min().filter(|(at, _)| *at <= now)?.clone();
+        self.set.remove(&first);
+        Some(first)
+    }
+}

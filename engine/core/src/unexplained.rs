@@ -1,0 +1,110 @@
+//! Alerts that no rule explains: one INFO finding for each top-level owner, with all that is known. kwhy keeps the
+//! account and does not page again for what Alertmanager pages already.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use kwhy_proto::{timestamp, v1};
+
+use crate::{
+    correlator::{Env, State},
+    incident::{Incident, IncidentKey},
+    key::Key,
+    reach::{Reach, reach},
+    rule::Diagnosis,
+    words,
+};
+
+/// Code of these findings.
+pub(crate) const UNEXPLAINED: &str = "unexplained.alerts";
+/// How long before the onset something must have happened to be shown, ms.
+const BEFORE: u64 = 60 * 60_000;
+/// Most events and most new kinds of message shown.
+const MOST: usize = 4;
+
+impl State {
+    /// Makes sure that an unexplained finding for this root is open.
+    pub(crate) fn keep_account(&mut self, key: &IncidentKey, env: &Env<'_>) {
+        let incident = match self.incidents.get(key) {
+            Some(known) if known.open() => return,
+            Some(known) => {
+                let over = known.resolved.as_ref().map_or(0, |r| r.at);
+                if self.now.saturating_sub(over) <= env.settings.reopen {
+                    Incident { resolved: None, quiet: None, cleared: None, ..known.clone() }
+                } else {
+                    self.fresh_incident(key, known.episode + 1, env)
+                }
+            }
+            None => self.fresh_incident(key, 1, env),
+        };
+        self.incidents.insert(key.clone(), incident);
+    }
+
+    /// Writes what is known into an unexplained incident.
+    pub(crate) fn describe_unexplained(&self, key: &IncidentKey, incident: &mut Incident) {
+        let alerts: BTreeSet<String> =
+            incident.symptoms.iter().filter_map(|s| self.symptoms.get(s)).map(|s| s.name.clone()).collect();
+        let alerts: Vec<String> = alerts.into_iter().collect();
+        if alerts.is_empty() {
+            // Moved under a cause: the words stay as they were.
+            return;
+        }
+        let root = self.graph.to_ref(&key.root);
+        let within = match reach(&self.graph, &key.root, "workload") {
+            Reach::Objects(set) => set,
+            _ => imbl::OrdSet::unit(key.root.clone()),
+        };
+        let since = incident.onset.saturating_sub(BEFORE);
+        let mut evidence = self.last_warnings(&within, since);
+        evidence.extend(self.new_messages(&within, since));
+        incident.evidence = Arc::new(evidence);
+        incident.diagnosis = Arc::new(Diagnosis {
+            code: UNEXPLAINED.to_owned(),
+            title: format!("no rule explains {} on {}", words::list(&alerts), key.root),
+            explanation: format!(
+                "{} on {} and no rule knows why. Below is what is known of it: its owner tree, its last warnings, new \
+                 kinds of log messages and what changed shortly before.",
+                if alerts.len() == 1 { "An alert fires" } else { "Alerts fire" },
+                key.root
+            ),
+            root,
+            severity: "info".to_owned(),
+            ..Diagnosis::default()
+        });
+    }
+
+    fn last_warnings(&self, within: &imbl::OrdSet<Key>, since: u64) -> Vec<v1::Evidence> {
+        let mut warnings: Vec<_> = within
+            .iter()
+            .flat_map(|k| self.history.of(k, "event", "*", since))
+            .filter(|r| r.signal.state == "Warning")
+            .collect();
+        warnings.sort_by(|a, b| (b.signal.at, &b.signal.id).cmp(&(a.signal.at, &a.signal.id)));
+        let shown = warnings.into_iter().take(MOST).map(|r| v1::Evidence {
+            signal: r.signal.id.clone(),
+            object: r.signal.subject.clone(),
+            excerpt: format!("{}: {}", r.signal.name, r.signal.message),
+            weight: 0,
+            note: "warning".to_owned(),
+            at: Some(timestamp(r.signal.at)),
+            source: "event".to_owned(),
+            origin: r.origin.clone(),
+        });
+        shown.collect()
+    }
+
+    fn new_messages(&self, within: &imbl::OrdSet<Key>, since: u64) -> Vec<v1::Evidence> {
+        let new =
+            within.iter().flat_map(|k| self.templates.new_since(k, since).into_iter().map(move |t| (k, t)));
+        let shown = new.take(MOST).map(|(key, t)| v1::Evidence {
+            signal: t.signal.clone(),
+            object: Some(self.graph.to_ref(key)),
+            excerpt: t.message.clone(),
+            weight: 0,
+            note: format!("new kind of message, {}×", t.count),
+            at: Some(timestamp(t.first_at)),
+            source: t.source.clone(),
+            origin: t.origin.clone(),
+        });
+        shown.collect()
+    }
+}

@@ -1,0 +1,236 @@
+//! Calling a rule, bearing its failures, and doing what it says.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use imbl::Vector;
+use kwhy_proto::{timestamp, v1};
+
+use crate::{
+    correlator::{Env, State},
+    engine::Notice,
+    incident::{self, Incident, IncidentKey},
+    key::Key,
+    rule::{Call, Context, Diagnosis, Evidence, Failure, RuleSignal, Verdict},
+    timer::Due,
+    world::World,
+};
+
+/// Failures within [`FAILURE_WINDOW`] that put a rule into quarantine.
+const MAX_FAILURES: usize = 5;
+/// Log time over which failures count, ms.
+const FAILURE_WINDOW: u64 = 10 * 60_000;
+/// First and longest quarantine, ms of log time; it doubles each time.
+const QUARANTINE: (u64, u64) = (1000, 5 * 60_000);
+/// Code of the finding about a rule that fails.
+pub(crate) const RULE_FAILING: &str = "kwhy.rule-failing";
+
+/// How a rule has behaved.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Health {
+    failures: Vector<u64>,
+    quarantines: u32,
+    until: u64,
+}
+
+impl State {
+    /// Calls a rule with one signal. A failed call leaves no trace but the failure itself.
+    pub(crate) fn call(&mut self, rule: usize, signal: RuleSignal, env: &mut Env<'_>) {
+        if self.health.get(&rule).is_some_and(|h| self.now < h.until) {
+            return;
+        }
+        let call = Call {
+            context: Context { now: self.now, cluster: env.settings.cluster.clone() },
+            signals: vec![signal],
+            world: World::new(&self.graph, &self.history, rule),
+            state: self.memory.get(&rule).cloned().unwrap_or_default(),
+        };
+        // The second try is for what does not repeat: a slow host, a worn-out instance.
+        let answer = env.rules.examine(rule, call.clone()).or_else(|_| env.rules.examine(rule, call));
+        match answer {
+            Ok(reply) => {
+                self.memory.insert(rule, reply.state);
+                self.follow(rule, reply.verdict, env);
+                if self.health.remove(&rule).is_some_and(|h| h.quarantines > 0) {
+                    self.clear_failing(rule, env);
+                }
+            }
+            Err(failure) => self.failed(rule, failure, env),
+        }
+    }
+
+    fn failed(&mut self, rule: usize, failure: Failure, env: &mut Env<'_>) {
+        let descriptor = env.rules.descriptors().get(rule).cloned().unwrap_or_default();
+        let mut health = self.health.get(&rule).cloned().unwrap_or_default();
+        let horizon = self.now.saturating_sub(FAILURE_WINDOW);
+        while health.failures.front().is_some_and(|at| *at < horizon) {
+            health.failures.pop_front();
+        }
+        health.failures.push_back(self.now);
+        if health.failures.len() >= MAX_FAILURES {
+            let (first, longest) = QUARANTINE;
+            let pause = first.saturating_mul(1 << health.quarantines.min(20)).min(longest);
+            health.quarantines += 1;
+            health.until = self.now + pause;
+            health.failures.clear();
+            // A watchdog's word depends on the machine, so it must not reach a finding.
+            if !matches!(failure, Failure::Watchdog { .. }) {
+                let root = v1::ObjectRef {
+                    kind: "Rule".into(),
+                    name: descriptor.name.clone(),
+                    ..Default::default()
+                };
+                let diagnosis = Diagnosis {
+                    code: RULE_FAILING.to_owned(),
+                    root,
+                    severity: "warning".to_owned(),
+                    confidence: 100,
+                    title: format!(
+                        "rule {} {} fails and is being left out",
+                        descriptor.name, descriptor.version
+                    ),
+                    explanation: format!(
+                        "It {failure}. After {MAX_FAILURES} failures it is left out for a while and then tried again. \
+                         What it would have found is missing; all other rules go on."
+                    ),
+                    ..Diagnosis::default()
+                };
+                self.diagnosed(None, diagnosis, env);
+            }
+        }
+        env.notices.push(Notice::RuleFailed { rule: descriptor.name, failure });
+        self.health.insert(rule, health);
+    }
+
+    fn clear_failing(&mut self, rule: usize, env: &Env<'_>) {
+        let name = env.rules.descriptors().get(rule).map_or("", |d| d.name.as_str());
+        let key = IncidentKey { root: Key::new("Rule", "", name), code: RULE_FAILING.to_owned() };
+        let now = self.now;
+        if let Some(incident) = self.incidents.get_mut(&key) {
+            incident.cleared = Some((now, "the rule answers again".to_owned()));
+            self.touched.incidents.insert(key);
+        }
+    }
+
+    fn follow(&mut self, rule: usize, verdict: Verdict, env: &mut Env<'_>) {
+        for diagnosis in verdict.diagnoses {
+            self.diagnosed(Some(rule), diagnosis, env);
+        }
+        for clearing in verdict.cleared {
+            let key = IncidentKey::new(&self.graph, &clearing.root, &clearing.code);
+            let now = self.now;
+            if let Some(incident) = self.incidents.get_mut(&key)
+                && incident.open()
+                && incident.cleared.is_none()
+            {
+                incident.cleared = Some((now, clearing.because));
+                self.touched.incidents.insert(key);
+            }
+        }
+        for rejection in verdict.rejections {
+            let root = incident::stable(&self.graph, &Key::from(&rejection.root));
+            let slot = (root, rejection.code.clone());
+            if self.rejections.get(&slot).is_some_and(|(_, old)| **old == rejection) {
+                continue;
+            }
+            self.rejections.insert(slot, (self.now, Arc::new(rejection)));
+            self.touched
+                .incidents
+                .extend(self.incidents.iter().filter(|(_, i)| i.open()).map(|(k, _)| k.clone()));
+        }
+        for wake in verdict.wakes {
+            let subject = wake.subject.map(|s| (Key::from(&s), s.uid));
+            self.timers.add(wake.at.max(self.now + 1), Due::Wake { rule, id: wake.id, subject });
+        }
+    }
+
+    fn diagnosed(&mut self, rule: Option<usize>, diagnosis: Diagnosis, env: &Env<'_>) {
+        let key = IncidentKey::new(&self.graph, &diagnosis.root, &diagnosis.code);
+        let evidence = self.locate(&diagnosis.evidence);
+        let first = evidence.iter().zip(&diagnosis.evidence).filter(|(e, _)| e.weight > 0);
+        let onset = first.filter_map(|(_, e)| self.onset(e.signal.as_deref()?)).min().unwrap_or(self.now);
+        self.timers.add(self.now + env.settings.assertion, Due::Assertion(key.clone()));
+        let carried = diagnosis.supersedes.iter().find_map(|code| {
+            let old = IncidentKey { root: key.root.clone(), code: code.clone() };
+            self.incidents.get(&old).filter(|i| i.open())?;
+            Some(old)
+        });
+        let mut incident = match (carried, self.incidents.get(&key)) {
+            (Some(old), None) => {
+                let mut incident =
+                    self.incidents.remove(&old).unwrap_or_else(|| self.fresh_incident(&key, 1, env));
+                incident.superseded.push(old.code);
+                incident
+            }
+            (_, Some(known)) => match &known.resolved {
+                None => known.clone(),
+                Some(r) if self.now.saturating_sub(r.at) <= env.settings.reopen => {
+                    Incident { resolved: None, quiet: None, ..known.clone() }
+                }
+                Some(_) => self.fresh_incident(&key, known.episode + 1, env),
+            },
+            (None, None) => self.fresh_incident(&key, 1, env),
+        };
+        if incident.quiet.take().is_some() {
+            incident.flaps += 1;
+        }
+        incident.rule = rule;
+        incident.onset = incident.onset.min(onset);
+        incident.asserted = self.now;
+        incident.cleared = None;
+        incident.evidence = Arc::new(evidence);
+        incident.diagnosis = Arc::new(diagnosis);
+        // Spelled out anew when things settle.
+        incident.reaches = Arc::default();
+        self.incidents.insert(key.clone(), incident);
+        self.touched.incidents.insert(key);
+    }
+
+    pub(crate) fn fresh_incident(&self, key: &IncidentKey, episode: u32, env: &Env<'_>) -> Incident {
+        Incident {
+            id: incident::id(&env.settings.cluster, key, episode),
+            episode,
+            rule: None,
+            diagnosis: Arc::default(),
+            evidence: Arc::default(),
+            onset: self.now,
+            opened: self.now,
+            asserted: self.now,
+            cleared: None,
+            symptoms: BTreeSet::new(),
+            reaches: Arc::default(),
+            path: Arc::default(),
+            ill: false,
+            ill_until: None,
+            quiet: None,
+            flaps: 0,
+            resolved: None,
+            superseded: Vec::new(),
+            under: None,
+        }
+    }
+
+    /// When a signal says that it began: an event counts from its first occurrence.
+    fn onset(&self, signal: &str) -> Option<u64> {
+        let signal = &self.history.get(signal)?.signal;
+        let first = signal.fields.iter().find(|(k, _)| k == "first-at").and_then(|(_, v)| v.parse().ok());
+        Some(first.unwrap_or(signal.at))
+    }
+
+    /// Evidence with the time, source and place of its signal.
+    pub(crate) fn locate(&self, evidence: &[Evidence]) -> Vec<v1::Evidence> {
+        let place = |e: &Evidence| {
+            let record = e.signal.as_deref().and_then(|id| self.history.get(id));
+            v1::Evidence {
+                signal: e.signal.clone().unwrap_or_default(),
+                object: e.object.clone().or_else(|| record?.signal.subject.clone()),
+                excerpt: e.excerpt.clone(),
+                weight: i32::from(e.weight),
+                note: e.note.clone(),
+                at: record.map(|r| timestamp(r.signal.at)),
+                source: record.map_or("object", |r| &r.signal.source).to_owned(),
+                origin: record.map(|r| r.origin.clone()).unwrap_or_default(),
+            }
+        };
+        evidence.iter().map(place).collect()
+    }
+}
