@@ -35,11 +35,6 @@ impl Graph {
         self.get(key).filter(|o| o.deleted.is_none())
     }
 
-    /// Whether anything at all is known of the cluster's objects.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.objects.is_empty()
-    }
-
     /// Stores a state and gives back the one it replaces. Says whether relations changed.
     pub(crate) fn put(&mut self, object: Object) -> (Option<Arc<Object>>, bool) {
         let key = object.key.clone();

@@ -1,4 +1,5 @@
 //! The engine from outside: signals in, findings out, with a small native rule in place of the sandbox.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use kwhy_core::{
     Engine, Settings,
