@@ -28,7 +28,7 @@ use crate::{
     settings::Settings,
     state::StateTable,
     subject,
-    symptom::{Symptom, is_heartbeat, is_steering},
+    symptom::{Heartbeat, Symptom, is_heartbeat, is_steering},
     template::{Template, Templates},
     timer::{Due, Timers},
     verdict::Health,
@@ -65,8 +65,8 @@ pub(crate) struct State {
     pub(crate) symptoms: OrdMap<String, Symptom>,
     pub(crate) incidents: OrdMap<IncidentKey, Incident>,
     pub(crate) rejections: OrdMap<(Key, String), (u64, Arc<Rejection>)>,
-    /// Last heartbeat by Prometheus.
-    pub(crate) heartbeats: OrdMap<String, u64>,
+    /// Heartbeats by Prometheus.
+    pub(crate) heartbeats: OrdMap<String, Heartbeat>,
     pub(crate) timers: Timers,
     pub(crate) memory: OrdMap<usize, StateTable>,
     pub(crate) health: OrdMap<usize, Health>,
@@ -265,7 +265,8 @@ impl State {
     fn alert(&mut self, signal: &Signal, alert: &Alert, subject: Option<ObjectRef>, env: &mut Env<'_>) {
         if is_heartbeat(&signal.name) {
             let from = alert.labels.get("prometheus").cloned().unwrap_or_default();
-            self.heartbeats.insert(from, self.now);
+            let before = self.heartbeats.get(&from).copied();
+            self.heartbeats.insert(from, Heartbeat::heard(signal, alert, self.now, before));
             return;
         }
         let Some(subject) = subject.filter(|_| !is_steering(&signal.name)) else { return };

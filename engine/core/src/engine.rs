@@ -55,8 +55,8 @@ pub struct Account {
     pub explained: usize,
     /// Of these, listed as unexplained or not yet explained.
     pub unexplained: usize,
-    /// Newest heartbeat by Prometheus, ms; empty where none was seen.
-    pub heartbeats: BTreeMap<String, u64>,
+    /// Since when the heartbeat of each Prometheus has been silent, ms; None while it is heard.
+    pub heartbeats: BTreeMap<String, Option<u64>>,
     /// Nodes that stand in the cluster.
     pub nodes: usize,
     /// Signals taken in.
@@ -181,7 +181,12 @@ impl<R: Rules> Engine<R> {
             alerts: alerts.len(),
             explained,
             unexplained: alerts.len() - explained,
-            heartbeats: self.state.heartbeats.iter().map(|(k, v)| (k.clone(), *v)).collect(),
+            heartbeats: self
+                .state
+                .heartbeats
+                .iter()
+                .map(|(from, heartbeat)| (from.clone(), heartbeat.silent_since(self.frontier)))
+                .collect(),
             nodes: self.state.graph.of_kind("Node", "").filter(|o| o.deleted.is_none()).count(),
             signals,
             duplicates,

@@ -19,6 +19,30 @@ pub(crate) fn is_steering(name: &str) -> bool {
     name == "InfoInhibitor"
 }
 
+/// The always-firing alert of one Prometheus: what is heard of it says that alerts can arrive at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Heartbeat {
+    pub(crate) last: u64,
+    until: Option<u64>,
+    expires: Option<u64>,
+}
+
+impl Heartbeat {
+    pub(crate) fn heard(signal: &Signal, alert: &Alert, now: u64, before: Option<Self>) -> Self {
+        let ends = alert.ends_at.as_ref().map(millis);
+        if signal.state == "resolved" {
+            let last = before.map_or(now, |b| b.last);
+            return Self { last, until: Some(ends.unwrap_or(now).min(now)), expires: None };
+        }
+        Self { last: now, until: None, expires: ends }
+    }
+
+    /// Since when it has been silent, at `now`; None while it is heard.
+    pub(crate) fn silent_since(self, now: u64) -> Option<u64> {
+        self.until.or(self.expires.filter(|at| *at <= now))
+    }
+}
+
 /// One alert or one reason of warning about one object.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Symptom {

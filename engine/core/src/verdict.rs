@@ -145,6 +145,8 @@ impl State {
 
     fn diagnosed(&mut self, rule: Option<usize>, diagnosis: Diagnosis, env: &Env<'_>) {
         let key = IncidentKey::new(&self.graph, &diagnosis.root, &diagnosis.code);
+        // What holds now is no longer ruled out.
+        self.rejections.remove(&(key.root.clone(), key.code.clone()));
         let evidence = self.locate(&diagnosis.evidence);
         let first = evidence.iter().zip(&diagnosis.evidence).filter(|(e, _)| e.weight > 0);
         let onset = first.filter_map(|(_, e)| self.onset(e.signal.as_deref()?)).min().unwrap_or(self.now);
