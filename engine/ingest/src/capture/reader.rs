@@ -1,0 +1,389 @@
+//! Reading file after file. The span comes first, as other files are read against it; logs without a year come last,
+//! as without a `capture.yaml` the other files tell the year.
+
+mod alerts;
+mod logs;
+
+use std::{
+    collections::BTreeSet,
+    io::Read,
+    path::{Path, absolute},
+};
+
+use kwhy_proto::{Timestamp, millis, order, timestamp, v1::Signal};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{
+    Capture, CaptureError, Interest,
+    inventory::{self, Found, Kind},
+    list,
+    problem::{Problems, Unit},
+};
+use crate::{
+    alert::Identity,
+    event::{self, BadEvent},
+    lines::{self, Lines},
+    object::{self, Seen, Verb},
+    text, time,
+};
+
+/// Longest line of `changes.ndjson` and `alerts.ndjson`: ten times what etcd stores of one object.
+const JSON_LINE: usize = 16 << 20;
+/// Largest `alerts.json`, and `capture.yaml`.
+const DOCUMENT: u64 = 256 << 20;
+
+struct Reader<'a> {
+    interest: &'a dyn Interest,
+    identity: &'a Identity,
+    cluster: String,
+    title: String,
+    from: Option<u64>,
+    to: Option<u64>,
+    /// First and last time that was met.
+    seen: Option<(u64, u64)>,
+    signals: Vec<Signal>,
+    /// Listed objects and when they were created; they are placed when the span is known.
+    listed: Vec<(Signal, u64)>,
+    alerts: alerts::Alerts,
+    problems: Problems,
+    lines_read: u64,
+    files_read: u32,
+}
+
+pub(super) fn read(
+    dir: &Path,
+    interest: &dyn Interest,
+    identity: &Identity,
+) -> Result<Capture, CaptureError> {
+    let mut problems = Problems::default();
+    let found = inventory::find(dir, &mut problems)?;
+    let mut reader = Reader {
+        interest,
+        identity,
+        cluster: name_of(dir),
+        title: String::new(),
+        from: None,
+        to: None,
+        seen: None,
+        signals: Vec::new(),
+        listed: Vec::new(),
+        alerts: alerts::Alerts::default(),
+        problems,
+        lines_read: 0,
+        files_read: 0,
+    };
+    let of = |wanted: fn(&Kind) -> bool| found.iter().filter(move |file| wanted(&file.kind));
+    of(|kind| *kind == Kind::Span).for_each(|file| reader.span(file));
+    of(|kind| *kind == Kind::Changes).for_each(|file| reader.changes(file));
+    of(|kind| *kind == Kind::Events).for_each(|file| reader.events(file));
+    of(|kind| *kind == Kind::Deliveries).for_each(|file| reader.deliveries(file));
+    of(|kind| *kind == Kind::Alerts).for_each(|file| reader.alert_list(file));
+    reader.pod_logs(of(|kind| matches!(kind, Kind::Log { .. })));
+    of(|kind| *kind == Kind::Objects).for_each(|file| reader.objects(file));
+    of(|kind| matches!(kind, Kind::Kubelet { .. })).for_each(|file| reader.kubelet(file));
+
+    if reader.files_read == 0 {
+        let problems = reader.problems.into_list();
+        return Err(if problems.is_empty() {
+            CaptureError::NoFiles { path: dir.to_owned() }
+        } else {
+            CaptureError::NothingRead { path: dir.to_owned(), problems }
+        });
+    }
+    Ok(reader.finish())
+}
+
+/// The last part of the path, also of `.` and `..`.
+fn name_of(dir: &Path) -> String {
+    let named = |path: &Path| path.file_name().map(|name| text::name(&name.to_string_lossy()));
+    let whole = dir.canonicalize().or_else(|_| absolute(dir));
+    named(dir)
+        .or_else(|| named(&whole.ok()?))
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "capture".to_owned())
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Span {
+    cluster: Option<String>,
+    title: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ChangeLine {
+    at: String,
+    #[serde(rename = "type")]
+    verb: String,
+    object: Value,
+}
+
+impl Reader<'_> {
+    fn span(&mut self, file: &Found) {
+        let Some(source) = self.open(file) else { return };
+        let mut yaml = String::new();
+        let span =
+            match source.take(DOCUMENT).read_to_string(&mut yaml).map(|_| serde_norway::from_str(&yaml)) {
+                Ok(Ok(span)) => span,
+                Ok(Err(error)) => {
+                    self.problems.file(
+                        &file.file,
+                        format_args!("not what a capture.yaml is (cluster, from, to, title): {error}"),
+                    );
+                    Span::default()
+                }
+                Err(error) => {
+                    self.problems.file(&file.file, format_args!("cannot be read: {error}"));
+                    Span::default()
+                }
+            };
+        if let Some(cluster) = span.cluster.map(|name| text::name(&name)).filter(|name| !name.is_empty()) {
+            self.cluster = cluster;
+        }
+        self.title = span.title.map(|title| text::message(&title).into_owned()).unwrap_or_default();
+        let mut when = |name: &str, text: Option<String>| {
+            time::optional(text.as_deref()).unwrap_or_else(|error| {
+                self.problems.file(&file.file, format_args!("{name}: {error}"));
+                None
+            })
+        };
+        let (from, to) = (when("from", span.from), when("to", span.to));
+        self.from = from.as_ref().map(millis);
+        self.to = to.as_ref().map(millis);
+        if let (Some(from), Some(to)) = (self.from, self.to)
+            && from > to
+        {
+            self.problems.file(&file.file, "from is after to; the span is taken from the other files");
+            (self.from, self.to) = (None, None);
+        }
+    }
+
+    fn changes(&mut self, file: &Found) {
+        self.json_lines(file, |reader, number, line| {
+            let bad = |reader: &mut Self, why: &dyn std::fmt::Display, detail| {
+                reader.problems.add(&file.file, Unit::Line, number, why, detail);
+            };
+            let change: ChangeLine = match serde_json::from_slice(line) {
+                Ok(change) => change,
+                Err(error) => {
+                    bad(reader, &"not a watch event with at, type and object", Some(error.to_string()));
+                    return false;
+                }
+            };
+            let Some(at) = time::parse(&change.at) else {
+                bad(reader, &"a watch event whose `at` is not a time", None);
+                return false;
+            };
+            let origin = format!("{}:{number}", file.name);
+            let made = if object::text_at(&change.object, "/kind") == "Event" {
+                event::signal(&reader.cluster, &change.object).map(Some).map_err(|error| error.to_string())
+            } else {
+                Verb::of(&change.verb)
+                    .and_then(|verb| {
+                        verb.map(|verb| {
+                            object::signal(&reader.cluster, verb, Seen::Watched, at, change.object)
+                        })
+                        .transpose()
+                    })
+                    .map_err(|error| error.to_string())
+            };
+            match made {
+                Ok(Some(signal)) => reader.push(Signal { origin, ..signal }),
+                Ok(None) => {}
+                Err(error) => bad(reader, &error, None),
+            }
+            true
+        });
+    }
+
+    fn objects(&mut self, file: &Found) {
+        self.items(file, |reader, number, item| {
+            let created =
+                time::parse(object::text_at(&item, "/metadata/creationTimestamp")).as_ref().map_or(0, millis);
+            if object::text_at(&item, "/kind") == "Event" {
+                reader.event(file, number, &item);
+                return;
+            }
+            let at = Timestamp::default();
+            match object::signal(&reader.cluster, Verb::Added, Seen::Listed, at, item) {
+                Ok(signal) => {
+                    reader
+                        .listed
+                        .push((Signal { origin: format!("{}#{number}", file.name), ..signal }, created));
+                }
+                Err(error) => reader.problems.add(&file.file, Unit::Item, number, error, None),
+            }
+        });
+    }
+
+    fn events(&mut self, file: &Found) {
+        self.items(file, |reader, number, item| reader.event(file, number, &item));
+    }
+
+    fn event(&mut self, file: &Found, number: u32, item: &Value) {
+        match event::signal(&self.cluster, item) {
+            Ok(mut signal) => {
+                // A clock ahead, or an event written while the capture was taken: the span ends at `to`.
+                if let Some(to) = self.to
+                    && signal.at.as_ref().is_some_and(|at| millis(at) > to)
+                {
+                    signal.at = Some(timestamp(to));
+                }
+                signal.origin = format!("{}#{number}", file.name);
+                self.push(signal);
+            }
+            Err(error) => {
+                let detail = match &error {
+                    BadEvent::Shape(source) => Some(source.to_string()),
+                    BadEvent::Time(source) => Some(source.to_string()),
+                    BadEvent::NoTime | BadEvent::Reason | BadEvent::Foreign => None,
+                };
+                self.problems.add(&file.file, Unit::Item, number, error, detail);
+            }
+        }
+    }
+
+    /// Opens a file as text, or notes why not.
+    fn open(&mut self, file: &Found) -> Option<Box<dyn Read>> {
+        let opened =
+            lines::open(&file.path).map_err(|error| format!("cannot be read: {error}")).and_then(|source| {
+                lines::text(source).map_err(|error| match &error {
+                    lines::NotText::Unreadable(source) => format!("{error}: {source}"),
+                    _ => error.to_string(),
+                })
+            });
+        opened.inspect_err(|reason| self.problems.file(&file.file, reason)).ok()
+    }
+
+    /// Passes on each line that is not blank. A file counts as read when one of its lines is understood.
+    fn json_lines(&mut self, file: &Found, mut line: impl FnMut(&mut Self, u32, &[u8]) -> bool) {
+        let Some(source) = self.open(file) else { return };
+        let mut lines = Lines::new(source, JSON_LINE);
+        let (mut number, mut understood) = (0u32, false);
+        while let Some(next) = lines.next() {
+            number = number.saturating_add(1);
+            self.lines_read += 1;
+            if next.cut {
+                self.problems.add(&file.file, Unit::Line, number, "longer than 16 MiB", None);
+            } else if !next.bytes.trim_ascii().is_empty() {
+                understood |= line(self, number, next.bytes);
+            }
+        }
+        self.ended(file, number, lines.failure().map(ToString::to_string), understood);
+    }
+
+    /// Closes a file that is read line by line.
+    fn ended(&mut self, file: &Found, lines: u32, failure: Option<String>, understood: bool) {
+        if let Some(failure) = failure {
+            self.problems.file(
+                &file.file,
+                format_args!("cut off or damaged after line {lines}, the lines before are used: {failure}"),
+            );
+        }
+        self.files_read += u32::from(understood);
+    }
+
+    /// Passes on each item of a list, with its kind where only the list has it (`PodList`).
+    fn items(&mut self, file: &Found, mut item: impl FnMut(&mut Self, u32, Value)) {
+        let Some(source) = self.open(file) else { return };
+        let mut number = 0u32;
+        let mut kindless = Vec::new();
+        let (list, result) = list::read(source, &mut |value| {
+            number = number.saturating_add(1);
+            // The kind of the list may stand behind its items, and a Secret must be known to be one.
+            if value.get("kind").is_none() && value.is_object() {
+                kindless.push((number, value));
+            } else {
+                item(self, number, value);
+            }
+        });
+        let kind = list.kind.strip_suffix("List").unwrap_or_default();
+        for (number, mut value) in kindless {
+            if !kind.is_empty()
+                && let Some(object) = value.as_object_mut()
+            {
+                object.insert("kind".to_owned(), Value::from(kind));
+            }
+            item(self, number, value);
+        }
+        self.files_read += u32::from(number > 0 || (result.is_ok() && list.has_items));
+        match result {
+            Ok(()) if !list.has_items => {
+                let kind = if list.kind.is_empty() { "something else" } else { &text::name(&list.kind) };
+                self.problems.file(&file.file, format_args!("not a List of Kubernetes but {kind}"));
+            }
+            Ok(()) => {}
+            Err(error) if error.is_eof() || error.is_io() => {
+                self.problems.file(
+                    &file.file,
+                    format_args!("cut off or damaged, the {number} items before are used: {error}"),
+                );
+            }
+            Err(error) => {
+                self.problems.file(
+                    &file.file,
+                    format_args!(
+                        "not a List of Kubernetes, the {number} items before the error are used: {error}"
+                    ),
+                );
+            }
+        }
+    }
+
+    fn push(&mut self, signal: Signal) {
+        if let Some(at) = &signal.at {
+            self.saw(millis(at));
+        }
+        self.signals.push(signal);
+    }
+
+    fn saw(&mut self, at: u64) {
+        let (first, last) = self.seen.unwrap_or((at, at));
+        self.seen = Some((first.min(at), last.max(at)));
+    }
+
+    /// Places what depends on the span, and puts all in order.
+    fn finish(mut self) -> Capture {
+        let listed = std::mem::take(&mut self.listed);
+        if self.seen.is_none()
+            && let Some(last) = listed.iter().map(|(_, created)| *created).max()
+        {
+            // A list alone: it was taken when the youngest object was there.
+            self.saw(last);
+        }
+        let (first, last) = self.seen.unwrap_or_default();
+        let from = self.from.unwrap_or_else(|| first.min(self.to.unwrap_or(first)));
+        let to = self.to.unwrap_or(last).max(from);
+        for (signal, created) in listed {
+            self.signals.push(Signal { at: Some(timestamp(created.max(from))), ..signal });
+        }
+        let alerts = std::mem::take(&mut self.alerts);
+        self.signals.extend(alerts.finish(&self.cluster, from, to));
+
+        self.signals.sort_by(|a, b| order(a).cmp(&order(b)));
+        let mut ids = BTreeSet::new();
+        let first_of_id: Vec<bool> = self
+            .signals
+            .iter()
+            // Ids of lines are made of their place and cannot repeat.
+            .map(|signal| {
+                matches!(signal.source.as_str(), "kubelet" | "log") || ids.insert(signal.id.as_str())
+            })
+            .collect();
+        let mut keep = first_of_id.into_iter();
+        self.signals.retain(|_| keep.next().unwrap_or(true));
+        Capture {
+            cluster: self.cluster,
+            title: self.title,
+            from,
+            to,
+            signals: self.signals,
+            problems: self.problems.into_list(),
+            lines_read: self.lines_read,
+            files_read: self.files_read,
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Kubelet and container logs of a capture.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use kwhy_proto::{Timestamp, v1::Signal};
+
+use super::Reader;
+use crate::{
+    capture::{
+        inventory::{Found, Kind},
+        problem::Unit,
+    },
+    container,
+    journal::{self, Stamp},
+    lines::Lines,
+    log::{self, Container, Text},
+    multiline::Joiner,
+    text,
+};
+
+/// Longest line of a log; a message is cut far below.
+const LOG_LINE: usize = 1 << 20;
+/// Longest message that is put together from several lines of journalctl.
+const MESSAGE: usize = 64 * 1024;
+
+/// Where a log text stood and when it was written.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    line: u32,
+    stamp: Stamp,
+    priority: Option<u8>,
+}
+
+/// An entry whose further lines follow, indented.
+struct Open {
+    head: Head,
+    indent: usize,
+    message: String,
+}
+
+impl Reader<'_> {
+    pub(super) fn kubelet(&mut self, file: &Found) {
+        let Kind::Kubelet { node } = &file.kind else { return };
+        let Some(source) = self.open(file) else { return };
+        let mut lines = Lines::new(source, LOG_LINE);
+        let mut joiner = Joiner::new();
+        let mut open: Option<Open> = None;
+        let (mut number, mut understood, mut ends) = (0u32, false, None);
+        while let Some(line) = lines.next() {
+            number = number.saturating_add(1);
+            self.lines_read += 1;
+            let text = text::utf8(line.bytes);
+            let more = line.next == Some(b' ');
+            if let Some(mut entry) = open.take_if(|_| text.starts_with(' ')) {
+                let blanks = text.bytes().take(entry.indent).take_while(|b| *b == b' ').count();
+                if entry.message.len() + text.len() < MESSAGE {
+                    entry.message.push('\n');
+                    entry.message.push_str(text.get(blanks..).unwrap_or_default());
+                }
+                if more {
+                    open = Some(entry);
+                } else {
+                    joiner.feed(entry.head, &entry.message, |head, text| {
+                        self.kubelet_line(file, node, ends, head, text)
+                    });
+                }
+                continue;
+            }
+            match journal::parse(&text) {
+                Ok(journal::Line::Entry(entry)) => {
+                    understood = true;
+                    let head = Head { line: number, stamp: entry.stamp, priority: entry.priority };
+                    if more && entry.indent > 0 {
+                        open = Some(Open { head, indent: entry.indent, message: entry.message.into_owned() });
+                    } else {
+                        joiner.feed(head, &entry.message, |head, text| {
+                            self.kubelet_line(file, node, ends, head, text)
+                        });
+                    }
+                }
+                Ok(journal::Line::Note(end)) => {
+                    understood = true;
+                    ends = end.or(ends);
+                }
+                Err(_) if text.trim().is_empty() => {}
+                Err(bad) => self.problems.add(&file.file, Unit::Line, number, bad, None),
+            }
+        }
+        joiner.finish(|head, text| self.kubelet_line(file, node, ends, head, text));
+        let failure = lines.failure().map(ToString::to_string);
+        self.ended(file, number, failure, understood);
+    }
+
+    fn kubelet_line(&mut self, file: &Found, node: &str, ends: Option<Timestamp>, head: Head, text: &str) {
+        let mut text = Text::read(text);
+        if text.severity.is_empty() {
+            text.severity = journal::severity(head.priority);
+        }
+        if !self.wants(&text) {
+            return;
+        }
+        let at = match head.stamp {
+            Stamp::At(at) => Some(at),
+            Stamp::Yearless(at) => {
+                let span = self.to.map(|to| i64::try_from(to / 1000).unwrap_or(i64::MAX));
+                let seen = self.seen.and_then(|(_, last)| i64::try_from(last / 1000).ok());
+                let reference = span.or(ends.map(|ends| ends.seconds)).or(seen);
+                let Some(reference) = reference else {
+                    let reason = "a time without a year, and nothing in the capture tells it; add a capture.yaml with from and to";
+                    self.problems.add(&file.file, Unit::Line, head.line, reason, None);
+                    return;
+                };
+                at.resolve(reference)
+            }
+        };
+        let Some(at) = at else {
+            self.problems.add(&file.file, Unit::Line, head.line, journal::BadLine::Format, None);
+            return;
+        };
+        let position = format!("{:010}", head.line);
+        let origin = format!("{}:{}", file.name, head.line);
+        let signal = log::kubelet(&self.cluster, node, &text, at, &position, origin);
+        self.push(signal);
+    }
+
+    /// All container logs. A container's log and previous log are read together: while a container waits for its next
+    /// start, both hold the same run, whose lines must count once.
+    pub(super) fn pod_logs<'f>(&mut self, files: impl Iterator<Item = &'f Found>) {
+        let mut containers: BTreeMap<_, (Option<&Found>, Option<&Found>)> = BTreeMap::new();
+        for file in files {
+            let Kind::Log { namespace, pod, container, previous } = &file.kind else { continue };
+            let pair = containers.entry((namespace, pod, container)).or_default();
+            *if *previous { &mut pair.0 } else { &mut pair.1 } = Some(file);
+        }
+        for (previous, current) in containers.into_values() {
+            let current = current.map(|file| self.pod_log(file)).unwrap_or_default();
+            let mut older = previous.map(|file| self.pod_log(file)).unwrap_or_default();
+            let known: BTreeSet<_> = current.iter().map(key).collect();
+            older.retain(|signal| !known.contains(&key(signal)));
+            older.into_iter().chain(current).for_each(|signal| self.push(signal));
+        }
+    }
+
+    fn pod_log(&mut self, file: &Found) -> Vec<Signal> {
+        let Kind::Log { namespace, pod, container, previous } = &file.kind else { return Vec::new() };
+        let Some(source) = self.open(file) else { return Vec::new() };
+        let of = Container { namespace, pod, name: container, previous: *previous };
+        let mut lines = Lines::new(source, LOG_LINE);
+        let mut joiner = Joiner::new();
+        let mut signals = Vec::new();
+        let (mut number, mut understood) = (0u32, false);
+        let (cluster, name) = (self.cluster.clone(), &file.name);
+        let interest = self.interest;
+        let mut take = |(line, at): (u32, Timestamp), text: &str| {
+            let text = Text::read(text);
+            if wants(interest, &text) {
+                // The run before sorts before the present one.
+                let position = format!("{}-{line:010}", u8::from(!of.previous));
+                signals.push(log::container(&cluster, of, &text, at, &position, format!("{name}:{line}")));
+            }
+        };
+        while let Some(line) = lines.next() {
+            number = number.saturating_add(1);
+            self.lines_read += 1;
+            let text: Cow<'_, str> = text::utf8(line.bytes);
+            match container::parse(&text) {
+                Some((at, text)) => {
+                    understood = true;
+                    joiner.feed((number, at), text, &mut take);
+                }
+                None if text.trim().is_empty() => {}
+                None => {
+                    let reason = "does not start with a time; collect with `kubectl logs --timestamps`";
+                    self.problems.add(&file.file, Unit::Line, number, reason, None);
+                }
+            }
+        }
+        joiner.finish(&mut take);
+        let failure = lines.failure().map(ToString::to_string);
+        self.ended(file, number, failure, understood);
+        signals
+    }
+
+    fn wants(&self, text: &Text<'_>) -> bool {
+        wants(self.interest, text)
+    }
+}
+
+fn wants(interest: &dyn crate::capture::Interest, text: &Text<'_>) -> bool {
+    !text.message.is_empty() && (text.is_warning() || interest.wants_line(&text.message, text.severity))
+}
+
+fn key(signal: &Signal) -> (i64, i32, &str) {
+    let at = signal.at.unwrap_or_default();
+    (at.seconds, at.nanos, &signal.message)
+}

@@ -1,0 +1,332 @@
+//! What journalctl prints: `-o short` (also with decimals), `short-iso`, `short-iso-precise` and `json`.
+//!
+//! One entry is one message: a line break inside it never starts another, whatever the text after it looks like.
+
+use std::borrow::Cow;
+
+use kwhy_proto::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    text,
+    time::{self, Yearless},
+};
+
+/// When an entry was written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Stamp {
+    /// Fully known.
+    At(Timestamp),
+    /// `-o short`: to be resolved against the time of collection.
+    Yearless(Yearless),
+}
+
+/// One entry of the journal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry<'a> {
+    /// When it was written.
+    pub stamp: Stamp,
+    /// Who wrote it: `kubelet`, `systemd`. Without the process id.
+    pub identifier: Cow<'a, str>,
+    /// What it says.
+    pub message: Cow<'a, str>,
+    /// syslog priority, 0 (worst) to 7; only JSON has it.
+    pub priority: Option<u8>,
+    /// Position in the journal, for a live reader; only JSON has it.
+    pub cursor: Cow<'a, str>,
+    /// By how many blanks journalctl indents further lines of this message; 0 in JSON, which has none.
+    pub indent: usize,
+}
+
+/// A line of journalctl's output.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Line<'a> {
+    /// An entry.
+    Entry(Entry<'a>),
+    /// What journalctl says about the journal itself, and the end of the journal where it says that:
+    /// `-- Logs begin at …, end at …. --`, `-- Boot … --`, `-- No entries --`.
+    Note(Option<Timestamp>),
+}
+
+/// Why a line is not understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadLine {
+    /// No known format.
+    #[error("not a line of journalctl (-o short, short-iso, short-iso-precise or json)")]
+    Format,
+    /// Starts with a brace and is no journal entry.
+    #[error("not a whole journal entry in JSON")]
+    Json,
+    /// journalctl writes null for a field that is too long.
+    #[error("the message is left out, being too long; collect with `journalctl --all`")]
+    LeftOut,
+}
+
+/// Reads one line.
+///
+/// # Errors
+/// [`BadLine`] where it is none of journalctl's formats.
+pub fn parse(line: &str) -> Result<Line<'_>, BadLine> {
+    match line.as_bytes().first() {
+        Some(b'{') => json(line).map(Line::Entry),
+        Some(b'0'..=b'9') => iso(line).map(Line::Entry).ok_or(BadLine::Format),
+        Some(b'-') if line.starts_with("-- ") => Ok(Line::Note(end_of_journal(line))),
+        _ => short(line).map(Line::Entry).ok_or(BadLine::Format),
+    }
+}
+
+/// `Apr 24 13:06:41 kal kubelet[1043]: message`, the seconds also with decimals.
+fn short(line: &str) -> Option<Entry<'_>> {
+    const MONTHS: [&[u8; 3]; 12] =
+        [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+    let [m1, m2, m3, b' ', d1, d2, b' ', h1, h2, b':', n1, n2, b':', s1, s2] =
+        *line.as_bytes().first_chunk::<15>()?
+    else {
+        return None;
+    };
+    let month = MONTHS.iter().position(|name| **name == [m1, m2, m3])?;
+    let day = two(if d1 == b' ' { b'0' } else { d1 }, d2)?;
+    let clock = [two(h1, h2)?, two(n1, n2)?, two(s1, s2)?];
+    let (decimals, rest) = line.get(15..)?.split_once(' ')?;
+    let nanos = match decimals.strip_prefix('.') {
+        Some(digits) => nanos(digits)?,
+        None if decimals.is_empty() => 0,
+        None => return None,
+    };
+    let stamp = Stamp::Yearless(Yearless { month: i8::try_from(month + 1).ok()?, day, clock, nanos });
+    written(line, stamp, rest)
+}
+
+/// `2024-03-19T10:00:07+0000 rack-w1 kubelet[1187]: message`, the seconds also with decimals.
+fn iso(line: &str) -> Option<Entry<'_>> {
+    let (at, rest) = line.split_once(' ')?;
+    written(line, Stamp::At(time::parse(at)?), rest)
+}
+
+/// The part of a text line after its time: `host identifier[pid]: message`.
+fn written<'a>(line: &'a str, stamp: Stamp, rest: &'a str) -> Option<Entry<'a>> {
+    let (_, rest) = rest.split_once(' ')?;
+    let (writer, message) = rest.split_once(": ").or_else(|| Some((rest.strip_suffix(':')?, "")))?;
+    if writer.contains(' ') {
+        return None;
+    }
+    Some(Entry {
+        stamp,
+        identifier: Cow::Borrowed(writer.split_once('[').map_or(writer, |(name, _)| name)),
+        message: Cow::Borrowed(message),
+        priority: None,
+        cursor: Cow::Borrowed(""),
+        indent: line.len() - message.len(),
+    })
+}
+
+fn two(tens: u8, ones: u8) -> Option<i8> {
+    let digit = |b: u8| b.is_ascii_digit().then(|| i8::try_from(b - b'0').ok()).flatten();
+    Some(digit(tens)? * 10 + digit(ones)?)
+}
+
+fn nanos(digits: &str) -> Option<i32> {
+    if digits.is_empty() || digits.len() > 9 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let scale = 10i32.pow(9 - u32::try_from(digits.len()).ok()?);
+    Some(digits.parse::<i32>().ok()? * scale)
+}
+
+#[derive(Deserialize)]
+struct Raw<'a> {
+    #[serde(borrow, rename = "__REALTIME_TIMESTAMP")]
+    at: Cow<'a, str>,
+    #[serde(borrow, rename = "MESSAGE")]
+    message: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "PRIORITY")]
+    priority: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "SYSLOG_IDENTIFIER")]
+    identifier: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "__CURSOR")]
+    cursor: Cow<'a, str>,
+}
+
+fn json(line: &str) -> Result<Entry<'_>, BadLine> {
+    let raw: Raw<'_> = serde_json::from_str(line).map_err(|_| BadLine::Json)?;
+    let micros: i64 = raw.at.parse().ok().filter(|micros| *micros >= 0).ok_or(BadLine::Json)?;
+    let nanos = i32::try_from(micros % 1_000_000 * 1000).map_err(|_| BadLine::Json)?;
+    let message = match raw.message {
+        Some(message) => field(message.get()).ok_or(BadLine::Json)?,
+        None => return Err(BadLine::LeftOut),
+    };
+    Ok(Entry {
+        stamp: Stamp::At(Timestamp { seconds: micros / 1_000_000, nanos }),
+        identifier: raw.identifier.and_then(|raw| field(raw.get())).unwrap_or_default(),
+        message,
+        priority: raw.priority.and_then(|raw| field(raw.get())?.parse().ok()),
+        cursor: raw.cursor,
+        indent: 0,
+    })
+}
+
+/// A field's value: a text, an array of bytes where it is not UTF-8 or has control characters, or an array of values
+/// where the field was given more than once (then the first).
+fn field(raw: &str) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Many {
+        Bytes(Vec<u8>),
+        Values(Vec<One>),
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum One {
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+    let bytes = |bytes: Vec<u8>| Cow::Owned(text::utf8(&bytes).into_owned());
+    if raw.starts_with('"') {
+        return serde_json::from_str::<Text<'_>>(raw).ok().map(|text| text.0);
+    }
+    match serde_json::from_str(raw).ok()? {
+        Many::Bytes(all) => Some(bytes(all)),
+        Many::Values(values) => values.into_iter().next().map(|first| match first {
+            One::Text(text) => Cow::Owned(text),
+            One::Bytes(all) => bytes(all),
+        }),
+    }
+}
+
+/// `-- Logs begin at Sat 2020-04-18 09:12:38 UTC, end at Fri 2020-04-24 13:15:00 UTC. --`; later versions say
+/// `-- Journal begins at …, ends at … --`.
+fn end_of_journal(line: &str) -> Option<Timestamp> {
+    let (_, end) = line.split_once(", end at ").or_else(|| line.split_once(", ends at "))?;
+    let mut words = end.split(' ').skip(1);
+    let (date, clock) = (words.next()?, words.next()?);
+    time::parse(&format!("{date}T{clock}Z"))
+}
+
+/// What a priority says about severity where the message itself does not.
+#[must_use]
+pub fn severity(priority: Option<u8>) -> &'static str {
+    match priority {
+        Some(0..=2) => "F",
+        Some(3) => "E",
+        Some(4) => "W",
+        Some(5..) => "I",
+        None => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry(line: &str) -> Entry<'_> {
+        match parse(line) {
+            Ok(Line::Entry(entry)) => entry,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn at(entry: &Entry<'_>) -> String {
+        match entry.stamp {
+            Stamp::At(at) => time::rfc3339(&at),
+            Stamp::Yearless(at) => time::rfc3339(&at.resolve(1_600_000_000).unwrap()),
+        }
+    }
+
+    #[test]
+    fn every_text_format_is_read() {
+        for (line, when) in [
+            ("Apr 24 13:06:41 kal kubelet[1043]: E0424 x", "2020-04-24T13:06:41Z"),
+            ("Apr  4 13:06:41 kal kubelet[1043]: E0424 x", "2020-04-04T13:06:41Z"),
+            ("Sep 10 08:59:59.857303 host kubelet[2397]: E0424 x", "2020-09-10T08:59:59.857303Z"),
+            ("2024-03-19T10:00:07+0000 rack-w1 kubelet[1187]: E0424 x", "2024-03-19T10:00:07Z"),
+            ("2026-08-24T10:10:07+02:00 rack-w1 kubelet[1187]: E0424 x", "2026-08-24T08:10:07Z"),
+            ("2024-04-09T15:00:07.603631+0000 rack-w2 kubelet[1203]: E0424 x", "2024-04-09T15:00:07.603631Z"),
+        ] {
+            let entry = entry(line);
+            assert_eq!(at(&entry), when, "{line}");
+            assert_eq!((entry.identifier.as_ref(), entry.message.as_ref()), ("kubelet", "E0424 x"), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_message_may_hold_colons_or_nothing() {
+        let line = entry("Apr 24 13:06:41 kal systemd[1]: kubelet.service: Failed with result 'exit-code'.");
+        assert_eq!(
+            (line.identifier.as_ref(), line.message.as_ref()),
+            ("systemd", "kubelet.service: Failed with result 'exit-code'.")
+        );
+        assert_eq!(entry("Apr 24 13:06:41 kal kubelet[1]:").message, "");
+    }
+
+    #[test]
+    fn json_gives_text_bytes_and_repeated_fields() {
+        let line = |message: &str| {
+            format!(
+                r#"{{"__CURSOR":"s=1;i=2","__REALTIME_TIMESTAMP":"1710835807213698","PRIORITY":"3","SYSLOG_IDENTIFIER":"kubelet","MESSAGE":{message}}}"#
+            )
+        };
+        let text = line(r#""a \"b\"""#);
+        let text = entry(&text);
+        assert_eq!(at(&text), "2024-03-19T08:10:07.213698Z");
+        assert_eq!(
+            (text.message.as_ref(), text.priority, text.cursor.as_ref()),
+            ("a \"b\"", Some(3), "s=1;i=2")
+        );
+        assert_eq!(entry(&line("[97,255,10,69]")).message, "a\u{fffd}\nE", "bytes stay one message");
+        assert_eq!(entry(&line(r#"["a","b"]"#)).message, "a");
+        assert_eq!(parse(&line("null")), Err(BadLine::LeftOut));
+        assert_eq!(parse(&line("7")), Err(BadLine::Json));
+        assert_eq!(parse("{\"MESSAGE\":"), Err(BadLine::Json));
+    }
+
+    #[test]
+    fn notes_are_no_entries_and_may_tell_the_end() {
+        let note =
+            parse("-- Logs begin at Sat 2020-04-18 09:12:38 UTC, end at Fri 2020-04-24 13:15:00 UTC. --");
+        assert_eq!(note, Ok(Line::Note(time::parse("2020-04-24T13:15:00Z"))));
+        let note = parse(
+            "-- Journal begins at Sat 2020-04-18 09:12:38 UTC, ends at Fri 2020-04-24 13:15:00 UTC. --",
+        );
+        assert_eq!(note, Ok(Line::Note(time::parse("2020-04-24T13:15:00Z"))));
+        assert_eq!(parse("-- Boot 8659c2a341e09052acc16e0646dae44a --"), Ok(Line::Note(None)));
+        assert_eq!(parse("-- No entries --"), Ok(Line::Note(None)));
+    }
+
+    #[test]
+    fn other_lines_are_refused() {
+        for line in [
+            "",
+            "hello",
+            "Apr 24 13:06 kal kubelet[1]: x",
+            "Apx 24 13:06:41 kal kubelet[1]: x",
+            "2024-03-19 x y: z",
+            "Apr 24 13:06:41 kal no writer here",
+        ] {
+            assert_eq!(parse(line), Err(BadLine::Format), "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_panics(line in "\\PC*", json in "[\\[\\]{}\",:0-9a-z]*") {
+            let _ = parse(&line);
+            let _ = parse(&format!("Apr 24 13:06:41{line}"));
+            let _ = parse(&format!("2024-03-19T10:00:07+0000 {line}"));
+            let _ = parse(&format!("-- Logs begin at x, end at Fri {line}"));
+            let _ = parse(&format!("{{\"__REALTIME_TIMESTAMP\":\"1\",\"MESSAGE\":{json}}}"));
+        }
+
+        #[test]
+        fn bytes_are_read_as_they_are(bytes in prop::collection::vec(1u8..0x80, 1..50)) {
+            let line = format!("{{\"__REALTIME_TIMESTAMP\":\"1\",\"MESSAGE\":{}}}", serde_json::to_string(&bytes).unwrap());
+            let entry = entry(&line);
+            prop_assert_eq!(entry.message.as_bytes(), &bytes[..]);
+        }
+    }
+}
