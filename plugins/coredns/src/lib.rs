@@ -1,1 +1,182 @@
-//! x
+//! The coredns rule pack: why the cluster's DNS server does not come up or does not answer.
+//!
+//! Every string matched here is CoreDNS's own: `plugin/loop/loop.go`, `plugin/errors/errors.go`,
+//! `plugin/reload/reload.go` and `coremain/run.go` in coredns/coredns. CoreDNS is told by what a pod runs, never by
+//! its name.
+
+mod corefile;
+mod forward_loop;
+mod memory;
+mod remedy;
+mod server;
+mod upstream_timeout;
+
+use kwhy_sdk::{Descriptor, ObjectRef, Pattern, Rule, Signal, Subscription, Verdict, Wake, World, seconds};
+
+use memory::{Memory, Watched, id, object};
+use server::Pod;
+
+/// The pack.
+#[derive(Debug, Default)]
+pub struct Coredns;
+
+kwhy_sdk::export!(Coredns);
+
+/// Pattern of the loop plugin's last words; older releases worded them otherwise and share the prefix.
+pub(crate) const LOOP: &str = "coredns-loop";
+pub(crate) const TIMEOUT: &str = "coredns-timeout";
+pub(crate) const VERSION: &str = "coredns-version";
+pub(crate) const CONFIG: &str = "coredns-config";
+/// Timers.
+const LOOK: &str = "coredns-look";
+/// How soon a pod that is not yet known is looked for again.
+const RETRY: u64 = seconds(30);
+
+impl Rule for Coredns {
+    fn describe(&self) -> Descriptor {
+        // The wording since 1.3.1, of 1.2.3 to 1.3.0, and of 1.2.0 to 1.2.2.
+        let loops = Pattern::new(
+            LOOP,
+            "plugin/loop: ",
+            concat!(
+                r#"plugin/loop: (?:Loop \((?P<from>\S+) -> (?P<to>\S*)\) detected for zone "(?P<zone>[^"]*)""#,
+                r#"|Forwarding loop detected in "(?P<zone_then>[^"]*)" zone\."#,
+                r#"|Seen "HINFO IN \S+" more than twice, loop detected)"#,
+            ),
+        );
+        let timeouts = Pattern::new(
+            TIMEOUT,
+            "i/o timeout",
+            r"plugin/errors: \d+ (?P<query>\S+) (?P<type>[A-Z0-9]+): (?:unreachable backend: )?(?:read|write|dial) (?:udp|tcp)[46]? (?:\S+->)?(?P<upstream>\S+): i/o timeout",
+        );
+        let version =
+            Pattern::new(VERSION, "CoreDNS-", r"^(?:\S+ )?(?:\[INFO\] )?CoreDNS-(?P<version>\d\S*)$");
+        let config = Pattern::new(
+            CONFIG,
+            "plugin/reload: Running configuration",
+            r"plugin/reload: Running configuration (?P<hash>MD5|SHA512) = (?P<sum>[0-9a-f]+)",
+        );
+        Descriptor::new("coredns", env!("CARGO_PKG_VERSION"))
+            .code(
+                forward_loop::CODE,
+                "CoreDNS forwards queries to itself and ends",
+                "CoreDNS 1.2.0 and later (the loop plugin)",
+                &[
+                    "https://coredns.io/plugins/loop#troubleshooting",
+                    "https://kubernetes.io/docs/tasks/administer-cluster/dns-debugging-resolution/#known-issues",
+                    "https://github.com/coredns/coredns/issues/2087",
+                    "https://github.com/kubernetes/kubeadm/issues/1162",
+                ],
+            )
+            .code(
+                upstream_timeout::CODE,
+                "The DNS servers that CoreDNS forwards to do not answer",
+                "all of CoreDNS",
+                &["https://coredns.io/plugins/forward/", "https://coredns.io/plugins/errors/"],
+            )
+            .wants(Subscription::logs(vec![loops, timeouts, version, config]))
+            .wants(Subscription::events(&["BackOff", "DNSConfigForming"]).kinds(&["Pod"]))
+            .wants(Subscription::objects(&["Pod", "ConfigMap"]))
+    }
+
+    fn on_signal(&self, world: &World<'_>, signal: &Signal) -> Result<Verdict, String> {
+        let Some(subject) = &signal.subject else { return Ok(Verdict::default()) };
+        match (signal.source.as_str(), signal.name.as_str()) {
+            ("log", LOOP) => Ok(told_of_loop(world, subject, signal)),
+            ("log", TIMEOUT) => Ok(told_of_timeout(world, subject, signal)),
+            ("timer", LOOK) if subject.kind == "Pod" && !world.exists(subject) => {
+                Ok(look_again(world, subject))
+            }
+            _ => Ok(look_at_watched(world, subject, signal.name == "DNSConfigForming")),
+        }
+    }
+}
+
+fn told_of_loop(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdict {
+    let mut memory = Memory::load(world).unwrap_or_default();
+    if !world.exists(pod) {
+        // The log may be faster than the list of pods; a pod that is gone for good is given up in time.
+        memory.pending.retain(|(p, _)| *p != id(pod));
+        memory.pending.push((id(pod), signal.at));
+        memory.save(world);
+        return wake(world, pod);
+    }
+    let speaks = Pod::load(world, pod).is_some_and(|p| {
+        let container = signal.field("container");
+        container.is_empty() || container == p.container_name()
+    });
+    if !speaks {
+        return Verdict::default();
+    }
+    let workload = world.workload(pod);
+    memory.watch(&workload, signal.at);
+    examine(world, memory, |w| w.workload == id(&workload))
+}
+
+fn told_of_timeout(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdict {
+    let workload = world.workload(pod);
+    let mut memory = Memory::load(world).unwrap_or_default();
+    // A resolver that is down writes a line for each query: one look in ten seconds tells as much.
+    let looked = memory.watched.iter().find(|w| w.workload == id(&workload)).map_or(0, |w| w.looked);
+    if looked + seconds(10) > world.now() || Pod::load(world, pod).is_none() {
+        return Verdict::default();
+    }
+    memory.watch(&workload, signal.at);
+    if let Some(watched) = memory.watched.iter_mut().find(|w| w.workload == id(&workload)) {
+        watched.looked = world.now();
+    }
+    examine(world, memory, |w| w.workload == id(&workload))
+}
+
+/// Objects, events, timers and lines that only matter where something has already been seen. What is `said_of_node` on
+/// one pod matters to all CoreDNS pods of its node.
+fn look_at_watched(world: &World<'_>, subject: &ObjectRef, said_of_node: bool) -> Verdict {
+    let Some(mut memory) = Memory::load(world) else { return Verdict::default() };
+    if subject.kind == "ConfigMap" {
+        return examine(world, memory, |w| w.map == Some(id(subject)));
+    }
+    let workload = world.workload(subject);
+    let waited = memory.pending.iter().position(|(p, _)| *p == id(subject));
+    if let Some(at) = waited.filter(|_| world.exists(subject)) {
+        let (_, seen) = memory.pending.remove(at);
+        if Pod::load(world, subject).is_some() {
+            memory.watch(&workload, seen);
+        }
+    }
+    let nodes = if said_of_node { world.related(subject, "node") } else { Vec::new() };
+    let shares_node = |pod: &ObjectRef| world.related(pod, "node").iter().any(|n| nodes.contains(n));
+    examine(world, memory, |w| {
+        w.workload == id(&workload)
+            || (said_of_node && world.pods(&object(&w.workload)).iter().any(shares_node))
+    })
+}
+
+fn look_again(world: &World<'_>, pod: &ObjectRef) -> Verdict {
+    let Some(memory) = Memory::load(world) else { return Verdict::default() };
+    let waits = memory.pending.iter().any(|(p, at)| *p == id(pod) && at + memory::PENDING > world.now());
+    memory.save(world);
+    if waits { wake(world, pod) } else { Verdict::default() }
+}
+
+fn wake(world: &World<'_>, pod: &ObjectRef) -> Verdict {
+    let wake = Wake { id: LOOK.into(), subject: Some(pod.clone()), at: world.now() + RETRY };
+    Verdict { wakes: vec![wake], ..Verdict::default() }
+}
+
+/// Judges the watched workloads that `which` picks and keeps what was found.
+fn examine(world: &World<'_>, mut memory: Memory, which: impl Fn(&Watched) -> bool) -> Verdict {
+    let mut verdict = Verdict::default();
+    for watched in memory.watched.iter_mut().filter(|w| which(w)) {
+        let workload = object(&watched.workload);
+        let pods: Vec<Pod> = world.pods(&workload).iter().filter_map(|p| Pod::load(world, p)).collect();
+        verdict.merge(forward_loop::judge(world, watched, &workload, &pods));
+        verdict.merge(upstream_timeout::judge(world, watched, &workload, &pods));
+    }
+    memory.save(world);
+    verdict
+}
+
+/// A timer that makes the pack look at a workload again.
+pub(crate) fn look_at(workload: &ObjectRef, at: u64) -> Wake {
+    Wake { id: LOOK.into(), subject: Some(workload.clone()), at }
+}

@@ -1,0 +1,58 @@
+//! Testing a rule without a host: a cluster in memory, signals fed to the rule as its subscriptions ask, and what it
+//! says in the end.
+//!
+//! ```
+//! use kwhy_sdk::{Descriptor, Diagnosis, ObjectRef, Rule, Signal, Subscription, Verdict, World, testkit::{Bench, Input}};
+//! use serde_json::json;
+//!
+//! #[derive(Default)]
+//! struct Evicted;
+//! impl Rule for Evicted {
+//!     fn describe(&self) -> Descriptor {
+//!         Descriptor::new("evicted", "1.0.0").wants(Subscription::events(&["Evicted"]))
+//!     }
+//!     fn on_signal(&self, world: &World<'_>, signal: &Signal) -> Result<Verdict, String> {
+//!         let node = signal.subject.as_ref().and_then(|pod| world.related(pod, "node").into_iter().next());
+//!         let diagnoses = node.map(|n| Diagnosis::new("evicted.node-pressure", n)).into_iter().collect();
+//!         Ok(Verdict { diagnoses, ..Verdict::default() })
+//!     }
+//! }
+//!
+//! let mut bench = Bench::<Evicted>::new();
+//! let pod = ObjectRef::new("Pod", "shop", "cart-0");
+//! bench.feed(&Input::listed(0, json!({"kind": "Node", "metadata": {"name": "kal"}})))?;
+//! bench.feed(&Input::listed(0, json!({"kind": "Pod", "metadata": {"namespace": "shop", "name": "cart-0"}, "spec": {"nodeName": "kal"}})))?;
+//! bench.feed(&Input::event(1000, &pod, "Evicted", "Warning", "The node was low on resource: memory.", 1))?;
+//! assert!(bench.standing("evicted.node-pressure").is_some_and(|d| d.root.name == "kal"));
+//! # Ok::<(), String>(())
+//! ```
+
+mod bench;
+mod capture;
+mod cluster;
+mod input;
+mod relation;
+
+pub use bench::Bench;
+pub use capture::{CaptureError, read_capture};
+pub use cluster::Cluster;
+pub use input::Input;
+
+/// Whether `text` matches a glob as a whole: `*` any run of characters, `?` one.
+pub(crate) fn glob(pattern: &str, text: &str) -> bool {
+    let mut regex = String::from("(?s)^");
+    for c in pattern.chars() {
+        match c {
+            '*' => regex.push_str(".*"),
+            '?' => regex.push('.'),
+            c => regex.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
+        }
+    }
+    regex.push('$');
+    regex::Regex::new(&regex).is_ok_and(|r| r.is_match(text))
+}
+
+/// Whether any glob matches; none at all means everything does.
+pub(crate) fn any_glob(patterns: &[String], text: &str) -> bool {
+    patterns.is_empty() || patterns.iter().any(|p| glob(p, text))
+}
