@@ -25,7 +25,7 @@ const AFTER: &str = "\
 A first look:          cargo xtask demo
 Before a push:         cargo xtask test
 Working on a rule:     cargo xtask packs && cargo run -- diagnose tests/captures/a1-coredns-loop
-Working on the engine: cargo xtask setup packs once, then plain cargo build, cargo test -p CRATE
+Working on the engine: cargo xtask setup && cargo xtask packs, once; then plain cargo build and cargo test
 
 What is brought lies in target/tools; deleting that folder starts over.
 KWHY_WASM_TOOLCHAIN=installed|rustup|debian picks where the wasm32 target comes from (default: the first that works).";

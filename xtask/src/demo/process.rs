@@ -18,6 +18,9 @@ use crate::command::{line, outcome, tail};
 /// How often a program is asked whether it has ended
 const POLL: Duration = Duration::from_millis(20);
 
+/// How long a child may outlive its parent
+const GRACE: Duration = Duration::from_secs(1);
+
 pub(super) struct Process {
     child: RefCell<Child>,
     name: String,
@@ -79,7 +82,7 @@ impl Process {
             kill(pid, Signal::TERM);
         }
         let status = wait(&mut child, patience)?;
-        let left: Vec<u32> = family.into_iter().filter(|pid| alive(*pid)).collect();
+        let left = outliving(family);
         for line in self.lines.try_iter() {
             self.note(&line);
         }
@@ -151,6 +154,18 @@ fn alive(pid: u32) -> bool {
 
 fn process_id(pid: u32) -> Option<Pid> {
     i32::try_from(pid).ok().and_then(Pid::from_raw)
+}
+
+/// Those that are still there after a moment's grace; a child that ends with its parent may be seen a little later.
+fn outliving(mut family: Vec<u32>) -> Vec<u32> {
+    let deadline = Instant::now() + GRACE;
+    loop {
+        family.retain(|pid| alive(*pid));
+        if family.is_empty() || Instant::now() >= deadline {
+            return family;
+        }
+        thread::sleep(POLL);
+    }
 }
 
 /// Children and theirs, from /proc; where there is none, nobody is known.

@@ -45,6 +45,7 @@ impl<'s> Venv<'s> {
         if fs::read_to_string(&stamp).is_ok_and(|there| there == wanted) && self.works() {
             return Ok(());
         }
+        self.create()?;
         say(
             "pip install -r tests/requirements.txt: a subscriber, Slack's block models and the answer keys need it",
         );

@@ -44,11 +44,18 @@ pub(super) fn target(apt: &Apt) -> Result<WasmTarget> {
             if installed() {
                 return Ok(WasmTarget::Installed);
             }
-            by_rustup().or_else(|no_rustup| {
-                println!("set-up: that did not work: {}", first_line(&no_rustup));
-                debian(apt).with_context(|| {
-                    format!("no way to the {TARGET} target: `rustup target add {TARGET}` brings it where rustup can download")
-                })
+            // Where it was brought once, rustup has failed once.
+            if debian_has_std_sources() {
+                return debian(apt);
+            }
+            let no_rustup = match by_rustup() {
+                Ok(target) => return Ok(target),
+                Err(error) => error.to_string().lines().next().unwrap_or_default().to_owned(),
+            };
+            debian(apt).with_context(|| {
+                format!(
+                    "no way to the {TARGET} target: {no_rustup}; `rustup target add {TARGET}` brings it where rustup can download"
+                )
             })
         }
         "installed" => {
@@ -73,6 +80,7 @@ fn holds_std(libdir: &Path) -> bool {
 }
 
 fn by_rustup() -> Result<WasmTarget> {
+    ensure!(in_path("rustup").is_some(), "there is no rustup here");
     say(&format!("rustup target add {TARGET}: rule packs are WebAssembly"));
     quiet(&mut command("rustup", ["target", "add", TARGET]))?;
     ensure!(installed(), "rustup added {TARGET} to another toolchain than the one in use");
@@ -80,9 +88,11 @@ fn by_rustup() -> Result<WasmTarget> {
 }
 
 fn debian(apt: &Apt) -> Result<WasmTarget> {
-    let there = Path::new(DEBIAN_RUSTC).is_file() && debian_has_std_sources();
-    if !there {
-        apt.install(&DEBIAN_PACKAGES, "its sources give the std of the wasm32 target")?;
+    if !debian_has_std_sources() {
+        apt.install(
+            &DEBIAN_PACKAGES,
+            "their sources give the std that rule packs, which are WebAssembly, need",
+        )?;
         ensure!(debian_has_std_sources(), "Debian's rust-web-src holds no std for {DEBIAN_RUSTC}");
     }
     Ok(WasmTarget::Debian { linker: linker()? })
@@ -110,10 +120,6 @@ fn linker() -> Result<PathBuf> {
 
 fn rustc(args: &[&str]) -> Command {
     command(&std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned()), args)
-}
-
-fn first_line(error: &anyhow::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
