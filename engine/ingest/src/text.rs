@@ -116,8 +116,11 @@ fn scrub(text: &str, breaks: bool) -> Cow<'_, str> {
     let mut out = String::with_capacity(text.len());
     out.push_str(head);
     let mut rest = tail.chars().peekable();
+    let mut after_break = false;
     while let Some(c) = rest.next() {
-        match class(c, breaks) {
+        let class = class(c, breaks);
+        match class {
+            Class::Keep if c == ' ' && after_break => continue,
             Class::Keep => out.push(c),
             Class::Drop => {}
             Class::Break if breaks => out.push('\n'),
@@ -125,6 +128,8 @@ fn scrub(text: &str, breaks: bool) -> Cow<'_, str> {
             Class::Break => out.push(' '),
             Class::Escape => skip_escape(c, &mut rest),
         }
+        // Indentation behind a break joins it in one space.
+        after_break = (class == Class::Break && !breaks) || (after_break && class != Class::Keep);
     }
     out.truncate(out.trim_end().len());
     Cow::Owned(out)
@@ -195,7 +200,7 @@ mod tests {
 
     #[test]
     fn breaks_become_one_space_or_stay() {
-        assert_eq!(line("a:\n\t\tb\r\nc\n"), "a: b c");
+        assert_eq!(line("a:\n\t\tb\r\n   c  d\n"), "a: b c  d");
         assert_eq!(block("a:\n\tb\r\nc\u{2028}d\n"), "a:\n\tb\nc\nd");
     }
 

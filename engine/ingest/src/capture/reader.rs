@@ -5,12 +5,15 @@ mod alerts;
 mod logs;
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     io::Read,
     path::{Path, absolute},
 };
 
-use kwhy_proto::{Timestamp, millis, order, timestamp, v1::Signal};
+use kwhy_proto::{
+    Timestamp, millis, order, timestamp,
+    v1::{Signal, signal::Body},
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -364,17 +367,7 @@ impl Reader<'_> {
         self.signals.extend(alerts.finish(&self.cluster, from, to));
 
         self.signals.sort_by(|a, b| order(a).cmp(&order(b)));
-        let mut ids = BTreeSet::new();
-        let first_of_id: Vec<bool> = self
-            .signals
-            .iter()
-            // Ids of lines are made of their place and cannot repeat.
-            .map(|signal| {
-                matches!(signal.source.as_str(), "kubelet" | "log") || ids.insert(signal.id.as_str())
-            })
-            .collect();
-        let mut keep = first_of_id.into_iter();
-        self.signals.retain(|_| keep.next().unwrap_or(true));
+        once(&mut self.signals);
         Capture {
             cluster: self.cluster,
             title: self.title,
@@ -386,4 +379,30 @@ impl Reader<'_> {
             files_read: self.files_read,
         }
     }
+}
+
+/// Leaves every id once, of signals in order. A state that is both listed and watched is one. Two different states of
+/// an object with one resourceVersion cannot come from an API server, but do from tools that make up or merge captures;
+/// the later is kept, as `<id>/2`.
+fn once(signals: &mut Vec<Signal>) {
+    let mut known: BTreeMap<String, (u32, Option<Body>)> = BTreeMap::new();
+    signals.retain_mut(|signal| {
+        // Ids of lines are made of their place and cannot repeat.
+        if matches!(signal.source.as_str(), "kubelet" | "log") {
+            return true;
+        }
+        let state = || Some(signal.body.clone()?).filter(|body| matches!(body, Body::Object(_)));
+        let Some((count, last)) = known.get_mut(&signal.id) else {
+            known.insert(signal.id.clone(), (1, state()));
+            return true;
+        };
+        let new = state();
+        if new == *last {
+            return false;
+        }
+        *last = new;
+        *count += 1;
+        signal.id = format!("{}/{count}", signal.id);
+        true
+    });
 }
