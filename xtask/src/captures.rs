@@ -36,13 +36,15 @@ pub(crate) fn score(project: &Project, captures: &[PathBuf], release: bool, twic
     show(&mut score)
 }
 
-/// Builds the kwhy binary alone.
+/// Builds the kwhy binary alone. Optimised it is what users build; else its dependencies get the features that the
+/// whole workspace asks for, so that the tests find wasmtime and a hundred others built.
 pub(crate) fn build(project: &Project, release: bool) -> Result<()> {
-    let mut build = cargo(["build", "-p", "kwhy"]);
-    if release {
-        build.arg("--release");
-    }
-    show(build.current_dir(project.root()))
+    let args: &[&str] = if release {
+        &["build", "--release", "-p", "kwhy"]
+    } else {
+        &["build", "--workspace", "--bin", "kwhy"]
+    };
+    show(cargo(args).current_dir(project.root()))
 }
 
 /// The captures are as their generator writes them, sound in themselves, and those in PASSING get the full mark.
