@@ -1,2 +1,85 @@
-//! x
-fn main() {}
+//! The kwhy command: what was typed, the configuration, and which room does the work.
+
+mod args;
+mod cache;
+mod config;
+mod connect;
+mod diagnose;
+mod exit;
+mod feed;
+mod notices;
+mod notify;
+mod progress;
+mod rules;
+mod run;
+mod screen;
+mod tail;
+
+use std::{io, process::ExitCode};
+
+use anyhow::Result;
+use clap::Parser;
+use kwhy_bus::BusError;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    args::{Args, Command},
+    config::Config,
+    exit::Exit,
+};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+    match dispatch(args) {
+        Ok(exit) => exit.into(),
+        // Whoever read our output has gone; that is no failure.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kwhy: {error:#}");
+            let unreachable = matches!(error.downcast_ref::<BusError>(), Some(BusError::Unreachable { .. }));
+            if unreachable { Exit::NothingRead.into() } else { Exit::Wrong.into() }
+        }
+    }
+}
+
+fn dispatch(args: Args) -> Result<Exit> {
+    let config = Config::load(args.config.as_deref())?;
+    match args.command {
+        Command::Diagnose { dir, output, rules } => diagnose::run(&config, &dir, output.output, &rules),
+        Command::Run { nats, cluster, rules, data_dir } => {
+            block_on(run::run(&config, run::Given { nats, cluster, rules, data_dir }))
+        }
+        Command::Feed { dir, nats, speed } => block_on(feed::run(&config, &dir, nats, speed)),
+        Command::Tail { nats, output, count } => block_on(async {
+            let bus = connect::connect(&config, nats, config.cluster.as_deref().unwrap_or("default")).await?;
+            tail::run(&bus, config.cluster.clone(), output.output, count).await
+        }),
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work)
+}
+
+/// Returns when the process is asked to end, by SIGINT or SIGTERM.
+async fn stop() {
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        // Without handlers the default holds: the signal ends the process.
+        _ => std::future::pending().await,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
+}

@@ -1,0 +1,143 @@
+//! The command line.
+
+use std::{path::PathBuf, str::FromStr};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Says why a Kubernetes cluster hurts: joins events, alerts and logs on the graph of its objects and names the cause.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kwhy",
+    version,
+    max_term_width = 100,
+    after_help = "Start here:\n  \
+        kwhy diagnose DIR                what is wrong in a recorded incident, and what to type\n  \
+        kwhy run                         correlate what arrives over NATS (starts a nats-server if none is named)\n  \
+        kwhy feed DIR --nats URL         play a recorded incident into NATS\n  \
+        kwhy tail --nats URL             watch findings as they come\n\n\
+        Exit status: 0 nothing above INFO, 1 findings, 2 wrong usage or configuration, 3 nothing could be read.\n\
+        RUST_LOG=kwhy=debug shows what happens inside."
+)]
+pub(crate) struct Args {
+    /// Configuration; without it ./kwhy.yaml if there is one
+    #[arg(long, global = true, value_name = "FILE", env = "KWHY_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Find the causes in a recorded incident: a directory of raw files, no cluster and no NATS needed
+    #[command(
+        after_help = "DIR holds what kubectl, journalctl and Alertmanager print, each file optional and .gz allowed:\n  \
+        objects.json       kubectl get nodes,pods,rs,deploy,ds,sts,cm,svc -A -o json\n  \
+        events.json        kubectl get events -A -o json\n  \
+        alerts.json        GET /api/v2/alerts of Alertmanager\n  \
+        kubelet/NODE.log   journalctl -u kubelet (-o short, short-iso or json)\n  \
+        pods/NS/POD/CONTAINER.log and .previous.log   kubectl logs --timestamps [--previous]\n  \
+        changes.ndjson, alerts.ndjson, capture.yaml   see tests/captures/FORMAT.md\n\n\
+        Example: kwhy diagnose tests/captures/a1-coredns-loop"
+    )]
+    Diagnose {
+        /// The capture
+        dir: PathBuf,
+        #[command(flatten)]
+        output: Output,
+        /// Folder with further rules (*.wasm); may be given again
+        #[arg(long, value_name = "DIR")]
+        rules: Vec<PathBuf>,
+    },
+    /// Correlate what arrives over NATS and publish findings; without nats.url it starts its own nats-server
+    Run {
+        /// NATS server, overrides nats.url
+        #[arg(long, value_name = "URL")]
+        nats: Option<String>,
+        /// Cluster whose signals to correlate, overrides cluster
+        #[arg(long, value_name = "NAME")]
+        cluster: Option<String>,
+        /// Folder with further rules (*.wasm); may be given again
+        #[arg(long, value_name = "DIR")]
+        rules: Vec<PathBuf>,
+        /// Folder for the store of the own nats-server, overrides data_dir
+        #[arg(long, value_name = "DIR")]
+        data_dir: Option<PathBuf>,
+    },
+    /// Play a recorded incident into NATS, as if it happened now
+    Feed {
+        /// The capture
+        dir: PathBuf,
+        /// NATS server, overrides nats.url
+        #[arg(long, value_name = "URL")]
+        nats: Option<String>,
+        /// How many times as fast as it happened, or `max`
+        #[arg(long, value_name = "FACTOR|max", default_value = "1")]
+        speed: Speed,
+    },
+    /// Show findings as they are published, those already stored first
+    Tail {
+        /// NATS server, overrides nats.url
+        #[arg(long, value_name = "URL")]
+        nats: Option<String>,
+        #[command(flatten)]
+        output: Output,
+        /// End after this many finding revisions
+        #[arg(long, value_name = "N")]
+        count: Option<u64>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Output {
+    /// text for people, json for programs: one finding revision a line
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}
+
+/// How fast a capture is fed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Speed {
+    Max,
+    Factor(f64),
+}
+
+impl FromStr for Speed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "max" {
+            return Ok(Self::Max);
+        }
+        match text.parse::<f64>() {
+            Ok(factor) if factor.is_finite() && factor > 0.0 => Ok(Self::Factor(factor)),
+            _ => Err("a number above 0 such as 1 or 60, or `max`".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_speed_is_a_positive_number_or_max() {
+        assert_eq!("max".parse(), Ok(Speed::Max));
+        assert_eq!("60".parse(), Ok(Speed::Factor(60.0)));
+        for bad in ["0", "-1", "fast", "inf", ""] {
+            assert!(bad.parse::<Speed>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! `kwhy run`: signals from NATS through the engine, findings back to NATS and to Slack.
+
+use std::{path::PathBuf, thread};
+
+use anyhow::{Context, Result, anyhow, bail};
+use futures::StreamExt;
+use kwhy_bus::{Bus, Committed, Entry, Server, Start, server::Options};
+use kwhy_core::{Engine, Notice};
+use kwhy_proto::v1::{Finding, Signal};
+use kwhy_publish::slack::Webhook;
+use kwhy_sandbox::Sandbox;
+use tokio::sync::mpsc;
+
+use crate::{
+    config::Config,
+    connect,
+    exit::Exit,
+    notices::Notices,
+    notify::{self, News},
+    rules,
+};
+
+/// Entries between the stages; what does not fit waits in the stream.
+const BETWEEN: usize = 64;
+
+/// What the command line sets over the configuration.
+pub(crate) struct Given {
+    pub(crate) nats: Option<String>,
+    pub(crate) cluster: Option<String>,
+    pub(crate) rules: Vec<PathBuf>,
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// What the engine says about one entry.
+struct Answer {
+    revisions: Vec<Finding>,
+    notices: Vec<Notice>,
+}
+
+pub(crate) async fn run(config: &Config, given: Given) -> Result<Exit> {
+    let cluster = given.cluster.or_else(|| config.cluster.clone()).unwrap_or_else(|| "default".to_owned());
+    let webhook =
+        config.slack.webhook_url.as_deref().map(Webhook::new).transpose().context("slack.webhook_url")?;
+    let engine = Engine::new(config.settings(&cluster), rules::load(config, &given.rules)?)?;
+    let (mut server, url) = match given.nats.or_else(|| config.nats.url.clone()) {
+        Some(url) => (None, url),
+        None => {
+            let mut options = Options::new(connect::data_dir(config, given.data_dir));
+            options.binary.clone_from(&config.nats.server);
+            let server = Server::start(&options).await?;
+            let url = server.url.clone();
+            (Some(server), url)
+        }
+    };
+    let bus = Bus::connect(&connect::settings(config, &url, &cluster)).await?;
+    eprintln!("nats: {url}");
+    eprintln!("cluster: {cluster}");
+    eprintln!("ready");
+
+    let ended = tokio::select! {
+        result = correlate(&bus, engine, webhook) => result,
+        how = child_ended(&mut server) => Err(anyhow!("the nats-server that kwhy had started ended: {how}")),
+    };
+    bus.close().await;
+    ended?;
+    Ok(Exit::Nothing)
+}
+
+/// Waits for the end of the own nats-server; for ever where there is none.
+async fn child_ended(server: &mut Option<Server>) -> String {
+    match server {
+        Some(server) => server.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads, correlates and publishes until told to stop. What was read is correlated and stored before this returns.
+async fn correlate(bus: &Bus, engine: Engine<Sandbox>, webhook: Option<Webhook>) -> Result<()> {
+    let (signals, from_reader) = mpsc::channel(BETWEEN);
+    let (answers, mut from_engine) = mpsc::channel(BETWEEN);
+    // The engine and its sandbox are synchronous and busy: a thread of their own keeps them off the runtime.
+    let worker = thread::Builder::new()
+        .name("engine".to_owned())
+        .spawn(move || work(engine, from_reader, &answers))?;
+    let (news, notifier) = notify::start(webhook);
+    let reader = async move {
+        let mut entries = std::pin::pin!(bus.read(Start::Beginning));
+        loop {
+            let entry = tokio::select! {
+                () = crate::stop() => return Ok(()),
+                entry = entries.next() => entry,
+            };
+            match entry.transpose()? {
+                Some(Entry::Message { body, .. }) => {
+                    if signals.send(body.signals).await.is_err() {
+                        bail!("the engine ended");
+                    }
+                }
+                Some(Entry::Unreadable { sequence, subject, problem }) => {
+                    eprintln!("kwhy: message {sequence} on {subject} is left out: {problem}");
+                }
+                Some(Entry::Gap { first, last }) => {
+                    eprintln!(
+                        "kwhy: messages {first} to {last} of KWHY_IN are no longer stored; findings may lack them"
+                    );
+                }
+                None => return Ok(()),
+            }
+        }
+    };
+    let writer = async {
+        let mut notices = Notices::default();
+        let mut batch: Vec<Answer> = Vec::new();
+        while from_engine.recv_many(&mut batch, BETWEEN).await > 0 {
+            let mut revisions = Vec::new();
+            for answer in batch.drain(..) {
+                notices.show(answer.notices);
+                revisions.extend(answer.revisions);
+            }
+            if revisions.is_empty() {
+                continue;
+            }
+            let committed = bus.publish_findings(&revisions).await?;
+            for (finding, committed) in revisions.into_iter().zip(committed) {
+                let stored = matches!(committed, Committed::Now(_));
+                // Nobody listens any more only when the process ends.
+                let _ = news.send(News { finding, stored }).await;
+            }
+        }
+        drop(news);
+        Ok::<(), anyhow::Error>(())
+    };
+    let (read, written) = tokio::join!(reader, writer);
+    notifier.await?;
+    worker.join().map_err(|_| anyhow!("the engine panicked"))?;
+    read.and(written)
+}
+
+fn work(
+    mut engine: Engine<Sandbox>,
+    mut signals: mpsc::Receiver<Vec<Signal>>,
+    answers: &mpsc::Sender<Answer>,
+) {
+    while let Some(batch) = signals.blocking_recv() {
+        let revisions: Vec<Finding> = batch.into_iter().flat_map(|signal| engine.apply(signal)).collect();
+        let notices = engine.take_notices();
+        if answers.blocking_send(Answer { revisions, notices }).is_err() {
+            return;
+        }
+    }
+}
