@@ -58,7 +58,7 @@ pub(crate) fn tree(graph: &Graph, root: &Key, steps: &[Step], targets: &BTreeSet
         if starts.contains(target) {
             continue;
         }
-        let Some(way) = way(graph, &starts, target) else {
+        let Some(way) = upward(graph, &starts, target).or_else(|| way(graph, &starts, target)) else {
             // Within reach but on no known way: it hangs on the root.
             add(target, 1, "", "", "", &mut tree);
             continue;
@@ -69,6 +69,17 @@ pub(crate) fn tree(graph: &Graph, root: &Key, steps: &[Step], targets: &BTreeSet
         }
     }
     tree
+}
+
+/// The owner chain from a start to `target`: people look for an owner above what it owns, even where a reference would
+/// be a shorter way.
+fn upward(graph: &Graph, starts: &[Key], target: &Key) -> Option<Vec<(Key, &'static str)>> {
+    starts.iter().find_map(|start| {
+        let owners = graph.owners(start);
+        let end = owners.iter().position(|owner| owner == target)?;
+        let chain = owners.into_iter().take(end + 1).map(|owner| (owner, "owner"));
+        Some([(start.clone(), "")].into_iter().chain(chain).collect())
+    })
 }
 
 /// The shortest way from any of `starts` (the deepest first) to `target`, its start included.
