@@ -4,8 +4,6 @@
 //! space, quotes, comments from `#`, one directive a line with an optional block. Snippets are put in place; files that
 //! `import` names are not known here.
 
-use std::collections::BTreeMap;
-
 /// Deepest import of a snippet in a snippet that is followed.
 const MAX_DEPTH: usize = 4;
 
@@ -46,8 +44,7 @@ impl Server {
 
 /// The server blocks of a Corefile, in order. What cannot be read is left out.
 pub(crate) fn parse(text: &str) -> Vec<Server> {
-    let mut parser =
-        Parser { tokens: lex(text), at: 0, lines: text.lines().collect(), snippets: BTreeMap::new() };
+    let mut parser = Parser { tokens: lex(text), at: 0, lines: text.lines().collect(), snippets: Vec::new() };
     let mut servers = Vec::new();
     while parser.at < parser.tokens.len() {
         servers.extend(parser.block());
@@ -145,7 +142,7 @@ struct Parser<'a> {
     tokens: Vec<Token>,
     at: usize,
     lines: Vec<&'a str>,
-    snippets: BTreeMap<String, Vec<Directive>>,
+    snippets: Vec<(String, Vec<Directive>)>,
 }
 
 impl Parser<'_> {
@@ -184,7 +181,7 @@ impl Parser<'_> {
         let directives = self.directives(braced);
         let snippet = keys.first().and_then(|k| k.strip_prefix('(')?.strip_suffix(')'));
         if let Some(name) = snippet {
-            self.snippets.insert(name.to_owned(), directives);
+            self.snippets.push((name.to_owned(), directives));
             return None;
         }
         let keys = keys.iter().flat_map(|k| k.split(',')).filter(|k| !k.is_empty());
@@ -230,9 +227,9 @@ impl Parser<'_> {
 
     fn expand(&self, directives: Vec<Directive>, depth: usize, out: &mut Vec<Directive>) {
         for directive in directives {
-            let snippet = directive.args.first().and_then(|name| self.snippets.get(name));
+            let snippet = self.snippets.iter().find(|(name, _)| directive.args.first() == Some(name));
             match snippet {
-                Some(inner) if directive.name == "import" && depth > 0 => {
+                Some((_, inner)) if directive.name == "import" && depth > 0 => {
                     self.expand(inner.clone(), depth - 1, out)
                 }
                 _ => out.push(directive),

@@ -13,7 +13,7 @@ use kwhy_sdk::{
 use crate::{
     CONFIG, LOOP, VERSION,
     corefile::{self, Forward, Server},
-    look_at,
+    each_once, look_at,
     memory::{Watched, id, object},
     remedy::{self, Broken},
     server::{Config, Pod, Resolver, Target, stays_inside, targets},
@@ -71,21 +71,24 @@ pub(crate) fn judge(world: &World<'_>, watched: &mut Watched, workload: &ObjectR
     let recent = world.ago(LOOKBACK);
     // What is held true is not dropped merely because its line has grown old.
     let since = if watched.loops.is_empty() { recent } else { recent.min(watched.seen) };
-    let (mut looping, mut over) = (Vec::new(), Vec::new());
-    for pod in pods {
+    let (mut looping, mut over): (Vec<Looping<'_>>, _) = (Vec::new(), Vec::new());
+    // A pod that is being deleted says nothing of how things will be.
+    for pod in pods.iter().filter(|p| !p.terminating()) {
         let Some(line) = world.about(&pod.id, "self", "log", LOOP, since, 1).into_iter().next() else {
             continue;
         };
         match judge_pod(world, pod, line) {
-            Ok(found) => looping.push(found),
+            // The newest line first: where pods differ, it tells how things are now.
+            Ok(found) => {
+                let place = looping.partition_point(|l| l.line.at >= found.line.at);
+                looping.insert(place, found);
+            }
             Err(because) => over.push(because),
         }
         if let Some(started) = pod.running_since().filter(|s| s + PASSED > world.now()) {
             verdict.wakes.push(look_at(workload, started + PASSED));
         }
     }
-    // The newest line first: where pods differ, it tells how things are now.
-    looping.sort_by(|a, b| (b.line.at, &a.pod.id.name).cmp(&(a.line.at, &b.pod.id.name)));
     watched.map = pods.iter().find_map(|p| p.config(world)).map(|c| id(&c.map)).or(watched.map.take());
     let Some(first) = looping.first() else {
         verdict.merge(clear_all(world, watched, workload, pods, over));
@@ -118,7 +121,9 @@ fn clear_all(
     if watched.loops.is_empty() {
         return verdict;
     }
-    let all_ready = !pods.is_empty() && pods.iter().all(|p| p.ready_since().is_some());
+    // Between a looping pod and its successor only the others stand there, ready as they were all along.
+    let recovered = pods.iter().any(|p| p.ready_since().is_some_and(|t| t > watched.seen));
+    let all_ready = recovered && pods.iter().all(|p| p.ready_since().is_some());
     let started = *watched.undecided.get_or_insert(world.now());
     let because = match over.into_iter().next() {
         Some(because) => because,
@@ -144,9 +149,6 @@ fn clear_all(
 /// Whether a pod that told of a loop still has it, and why; else what says that it is over.
 fn judge_pod<'a>(world: &World<'_>, pod: &'a Pod, line: Signal) -> Result<Looping<'a>, String> {
     let name = &pod.id.name;
-    if pod.terminating() {
-        return Err(format!("{name} is being deleted"));
-    }
     let config = pod.config(world);
     let zone =
         [line.field("zone"), line.field("zone_then")].into_iter().find(|z| !z.is_empty()).unwrap_or(".");
@@ -241,10 +243,7 @@ fn diagnose(
     looping: &[Looping<'_>],
     first: &Looping<'_>,
 ) -> Diagnosis {
-    let mut nodes: Vec<String> =
-        looping.iter().map(|l| l.pod.node().to_owned()).filter(|n| !n.is_empty()).collect();
-    nodes.sort();
-    nodes.dedup();
+    let nodes = each_once(looping.iter().map(|l| l.pod.node()));
     let map = first.config.as_ref().map(|c| c.map.clone());
     let node = match (&first.cause, nodes.as_slice()) {
         (Cause::Node(_), [only]) => {
@@ -474,8 +473,12 @@ fn evidence(
     if let Some(line) = world.about(&first.pod.id, "self", "log", VERSION, 0, 1).into_iter().next() {
         all.push(Evidence::signal(&line, 5, format!("the version that runs, image {}", first.pod.image())));
     }
-    all.sort_by_key(|e| -i32::from(e.weight).abs());
-    all
+    let mut strongest: Vec<Evidence> = Vec::new();
+    for e in all {
+        let place = strongest.partition_point(|s| s.weight.unsigned_abs() >= e.weight.unsigned_abs());
+        strongest.insert(place, e);
+    }
+    strongest
 }
 
 fn explains(workload: &ObjectRef) -> Vec<Explains> {

@@ -180,3 +180,15 @@ fn examine(world: &World<'_>, mut memory: Memory, which: impl Fn(&Watched) -> bo
 pub(crate) fn look_at(workload: &ObjectRef, at: u64) -> Wake {
     Wake { id: LOOK.into(), subject: Some(workload.clone()), at }
 }
+
+/// The texts that are not empty, sorted, each once.
+pub(crate) fn each_once<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
+    // Sorting as such costs a component five kilobytes for each type; these lists are short.
+    let mut all: Vec<String> = Vec::new();
+    for text in texts.filter(|t| !t.is_empty()) {
+        if let Err(place) = all.binary_search_by(|t| t.as_str().cmp(text)) {
+            all.insert(place, text.to_owned());
+        }
+    }
+    all
+}

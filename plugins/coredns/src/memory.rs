@@ -1,8 +1,10 @@
 //! What the pack remembers between calls: which workloads have shown something, and what it holds true of them. Facts
 //! are not kept: they are read anew from graph and history, so the order in which they arrived cannot matter.
 
-use kwhy_sdk::{ObjectRef, World, hours, minutes};
-use serde::{Deserialize, Serialize};
+use kwhy_sdk::{
+    Json, ObjectRef, World, hours, minutes,
+    serde_json::{Value, json},
+};
 
 const KEY: &str = "watched";
 /// Long enough for a broken DNS over a long weekend that nobody touches.
@@ -23,8 +25,20 @@ pub(crate) fn object(id: &Id) -> ObjectRef {
     ObjectRef::new(&id.0, &id.1, &id.2)
 }
 
+fn id_of(json: &Json) -> Id {
+    (json.text("/0").to_owned(), json.text("/1").to_owned(), json.text("/2").to_owned())
+}
+
+fn some_id(json: &Json) -> Option<Id> {
+    json.has("").then(|| id_of(json))
+}
+
+fn time(json: &Json, pointer: &str) -> u64 {
+    u64::try_from(json.number(pointer)).unwrap_or(0)
+}
+
 /// A workload that runs CoreDNS and has shown something.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Watched {
     pub(crate) workload: Id,
     /// Where its Corefile stands.
@@ -42,7 +56,7 @@ pub(crate) struct Watched {
 }
 
 /// All that is remembered.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Memory {
     pub(crate) watched: Vec<Watched>,
     /// Pods that told of a loop before anything was known of them, and when.
@@ -52,7 +66,18 @@ pub(crate) struct Memory {
 impl Memory {
     /// None where nothing has happened yet, which is the cheap and usual case.
     pub(crate) fn load(world: &World<'_>) -> Option<Self> {
-        world.recall(KEY)
+        let json = Json::new(world.recall::<Value>(KEY)?);
+        let watched = json.list("/watched").into_iter().map(|w| Watched {
+            workload: id_of(&w.at("/workload")),
+            map: some_id(&w.at("/map")),
+            seen: time(&w, "/seen"),
+            loops: w.list("/loops").iter().map(id_of).collect(),
+            timeouts: some_id(&w.at("/timeouts")),
+            undecided: w.has("/undecided").then(|| time(&w, "/undecided")),
+            looked: time(&w, "/looked"),
+        });
+        let pending = json.list("/pending").iter().map(|p| (id_of(&p.at("/pod")), time(p, "/at"))).collect();
+        Some(Self { watched: watched.collect(), pending })
     }
 
     pub(crate) fn save(mut self, world: &World<'_>) {
@@ -62,8 +87,20 @@ impl Memory {
         if self.watched.is_empty() && self.pending.is_empty() {
             world.forget(KEY);
         } else {
-            world.remember(KEY, &self, KEEP);
+            world.remember(KEY, &self.to_json(), KEEP);
         }
+    }
+
+    /// By hand, because derived code for these few fields costs a component twenty kilobytes.
+    fn to_json(&self) -> Value {
+        let watched = self.watched.iter().map(|w| {
+            json!({
+                "workload": w.workload, "map": w.map, "seen": w.seen, "loops": w.loops,
+                "timeouts": w.timeouts, "undecided": w.undecided, "looked": w.looked,
+            })
+        });
+        let pending = self.pending.iter().map(|(pod, at)| json!({"pod": pod, "at": at}));
+        json!({"watched": watched.collect::<Value>(), "pending": pending.collect::<Value>()})
     }
 
     /// The place of a workload, made if need be.
@@ -73,15 +110,7 @@ impl Memory {
             found.seen = found.seen.max(seen);
             return;
         }
-        self.watched.push(Watched {
-            workload: wanted,
-            map: None,
-            seen,
-            loops: Vec::new(),
-            timeouts: None,
-            undecided: None,
-            looked: 0,
-        });
-        self.watched.sort_by(|a, b| a.workload.cmp(&b.workload));
+        let place = self.watched.partition_point(|w| w.workload < wanted);
+        self.watched.insert(place, Watched { workload: wanted, seen, ..Watched::default() });
     }
 }

@@ -22,7 +22,7 @@ impl Broken<'_> {
         let namespace = &self.workload.namespace;
         let rolls = matches!(self.workload.kind.as_str(), "Deployment" | "DaemonSet" | "StatefulSet");
         if rolls && (!self.others_well || self.pods.len() > 3) {
-            let kind = self.workload.kind.to_lowercase();
+            let kind = self.workload.kind.to_ascii_lowercase();
             return format!("kubectl -n {namespace} rollout restart {kind} {}", self.workload.name);
         }
         let names: Vec<&str> = self.pods.iter().map(|p| p.id.name.as_str()).collect();
@@ -98,7 +98,7 @@ pub(crate) fn dns_policy(broken: &Broken<'_>) -> Remedy {
     let remedy = if workload.kind == "Pod" {
         remedy
     } else {
-        let kind = workload.kind.to_lowercase();
+        let kind = workload.kind.to_ascii_lowercase();
         let patch = r#"{"spec":{"template":{"spec":{"dnsPolicy":"Default"}}}}"#;
         remedy.command(format!(
             "kubectl -n {} patch {kind} {} --type merge -p '{patch}'",

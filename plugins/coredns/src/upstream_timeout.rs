@@ -7,7 +7,7 @@ use kwhy_sdk::{
 };
 
 use crate::{
-    TIMEOUT, corefile, look_at,
+    TIMEOUT, corefile, each_once, look_at,
     memory::{Watched, id, object},
     server::Pod,
 };
@@ -38,17 +38,18 @@ pub(crate) fn judge(world: &World<'_>, watched: &mut Watched, workload: &ObjectR
     let since = world.ago(WINDOW);
     let told: Vec<(&Pod, Vec<Signal>)> =
         pods.iter().map(|p| (p, lines(world, p, since))).filter(|(_, l)| !l.is_empty()).collect();
-    let mut all: Vec<&Signal> = told.iter().flat_map(|(_, l)| l).collect();
-    all.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
-    let covers = all.first().zip(all.last()).map_or(0, |(newest, oldest)| newest.at - oldest.at);
-    if let Some(held) = watched.timeouts.clone().filter(|_| all.len() < SELDOM) {
-        let because = format!("{} upstream timeouts in the last 10 min", all.len());
+    let all = || told.iter().flat_map(|(_, lines)| lines);
+    let count = all().count();
+    let newest = all().max_by_key(|l| (l.at, &l.id));
+    let covers = newest.map_or(0, |n| n.at - all().map(|l| l.at).min().unwrap_or(n.at));
+    if let Some(held) = watched.timeouts.clone().filter(|_| count < SELDOM) {
+        let because = format!("{count} upstream timeouts in the last 10 min");
         verdict.cleared.push(Clearing::new(CODE, &object(&held), because));
         watched.timeouts = None;
     }
-    let persists = watched.timeouts.is_some() || (all.len() >= OFTEN && covers >= COVERS);
-    let (Some(newest), true) = (all.first(), persists) else { return verdict };
-    let diagnosis = diagnose(world, workload, pods, &told, newest, all.len());
+    let persists = watched.timeouts.is_some() || (count >= OFTEN && covers >= COVERS);
+    let (Some(newest), true) = (newest, persists) else { return verdict };
+    let diagnosis = diagnose(world, workload, pods, &told, newest, count);
     if let Some(held) = watched.timeouts.replace(id(&diagnosis.root)).filter(|h| *h != id(&diagnosis.root)) {
         verdict.cleared.push(Clearing::new(CODE, &object(&held), "other pods show it now"));
     }
@@ -65,10 +66,7 @@ fn diagnose(
     newest: &Signal,
     count: usize,
 ) -> Diagnosis {
-    let mut upstreams: Vec<String> =
-        told.iter().flat_map(|(_, l)| l).map(|l| l.field("upstream").to_owned()).collect();
-    upstreams.sort();
-    upstreams.dedup();
+    let upstreams = each_once(told.iter().flat_map(|(_, l)| l).map(|l| l.field("upstream")));
     let servers = upstreams.join(", ");
     let config = told.first().and_then(|(p, _)| p.config(world));
     let forward = config.as_ref().and_then(|c| corefile::forward(corefile::serving(&c.servers, ".")?, "."));

@@ -56,13 +56,11 @@ impl Json {
         all.filter_map(|v| v.as_str().map(str::to_owned)).collect()
     }
 
-    /// Names and strings of the map at a pointer, sorted by name.
+    /// Names and strings of the map at a pointer, sorted by name, as serde_json keeps them.
     #[must_use]
     pub fn map(&self, pointer: &str) -> Vec<(String, String)> {
         let all = self.0.pointer(pointer).and_then(Value::as_object).into_iter().flatten();
-        let mut all: Vec<_> = all.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect();
-        all.sort();
-        all
+        all.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect()
     }
 }
 
@@ -79,6 +77,8 @@ mod tests {
         assert_eq!(json.number("/a/b/c"), 0);
         assert_eq!(json.texts("/a/l"), ["p"]);
         assert_eq!(json.map("/a"), [("b".to_owned(), "x".to_owned())]);
+        let unsorted: Value = serde_json::from_str(r#"{"z": "1", "a": "2"}"#).unwrap();
+        assert_eq!(Json::new(unsorted).map("").first().map(|(k, _)| k.clone()), Some("a".to_owned()));
         assert!(json.has("/a") && !json.has("/z") && !json.has("/y"));
         assert_eq!(json.at("/a").text("/b"), "x");
         assert!(json.list("/a").is_empty());

@@ -118,13 +118,13 @@ macro_rules! export {
                     RULE.with(|slot| $crate::guest::configure(slot, &json))
                 }
                 fn examine(
-            context: $crate::Context,
+                    context: $crate::Context,
                     signals: ::std::vec::Vec<$crate::Signal>,
                 ) -> ::core::result::Result<$crate::Verdict, ::std::string::String> {
                     RULE.with(|slot| $crate::guest::examine(slot, &context, &signals))
                 }
             }
-            $crate::bindings::export_guest!(Component with_types_in $crate::bindings);
+    $crate::bindings::export_guest!(Component with_types_in $crate::bindings);
         };
     };
 }

@@ -116,22 +116,22 @@ impl<'a> World<'a> {
         self.owners(id).into_iter().rfind(|o| o.kind != "Node").unwrap_or_else(|| id.clone())
     }
 
-    /// The standing pods that belong to a workload, however deep; the pod itself where it is one.
+    /// The standing pods that belong to a workload, however deep, sorted; the pod itself where it is one.
     #[must_use]
     pub fn pods(&self, workload: &ObjectRef) -> Vec<ObjectRef> {
-        let (mut pods, mut todo) = (Vec::new(), vec![workload.clone()]);
+        let (mut pods, mut todo): (Vec<ObjectRef>, _) = (Vec::new(), vec![workload.clone()]);
         // A cycle of bad owner references must not run for ever: no controller nests deeper than this in sum.
         for _ in 0..LIMIT {
             let Some(at) = todo.pop() else { break };
             if at.kind == "Pod" {
-                if self.exists(&at) && !pods.contains(&at) {
-                    pods.push(at);
+                let place = pods.partition_point(|p| (&p.namespace, &p.name) < (&at.namespace, &at.name));
+                if self.exists(&at) && pods.get(place).is_none_or(|p| !p.is(&at)) {
+                    pods.insert(place, at);
                 }
             } else {
                 todo.extend(self.related(&at, "owned"));
             }
         }
-        pods.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         pods
     }
 

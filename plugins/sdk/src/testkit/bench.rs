@@ -9,12 +9,15 @@ use crate::{
     Clearing, Context, Diagnosis, Field, ObjectRef, Rejection, Rule, Signal, Subscription, Verdict, Wake,
 };
 
+/// Id, literal and regex of a pattern.
+type Compiled = (String, String, Regex);
+
 /// A rule on the bench. Every call is made twice, on an instance that has seen the earlier calls and on a fresh one:
 /// a rule that answers differently keeps something in itself that the host does not know of.
 pub struct Bench<R> {
     warm: R,
     config: String,
-    subscriptions: Vec<(Subscription, Vec<(String, String, Regex)>)>,
+    subscriptions: Vec<(Subscription, Vec<Compiled>)>,
     cluster: Cluster,
     standing: BTreeMap<(String, String), Diagnosis>,
     rejections: BTreeMap<String, Rejection>,

@@ -32,6 +32,8 @@ mod capture;
 mod cluster;
 mod input;
 mod relation;
+#[cfg(test)]
+mod tests;
 
 pub use bench::Bench;
 pub use capture::{CaptureError, read_capture};
@@ -40,16 +42,14 @@ pub use input::Input;
 
 /// Whether `text` matches a glob as a whole: `*` any run of characters, `?` one.
 pub(crate) fn glob(pattern: &str, text: &str) -> bool {
-    let mut regex = String::from("(?s)^");
-    for c in pattern.chars() {
-        match c {
-            '*' => regex.push_str(".*"),
-            '?' => regex.push('.'),
-            c => regex.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
-        }
+    let Some(first) = pattern.chars().next() else { return text.is_empty() };
+    let rest = pattern.get(first.len_utf8()..).unwrap_or("");
+    match first {
+        '*' => text.char_indices().any(|(at, _)| glob(rest, text.get(at..).unwrap_or(""))) || glob(rest, ""),
+        _ => text.chars().next().is_some_and(|c| {
+            (first == '?' || c == first) && glob(rest, text.get(c.len_utf8()..).unwrap_or(""))
+        }),
     }
-    regex.push('$');
-    regex::Regex::new(&regex).is_ok_and(|r| r.is_match(text))
 }
 
 /// Whether any glob matches; none at all means everything does.
