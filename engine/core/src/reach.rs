@@ -116,3 +116,98 @@ fn with_owned(graph: &Graph, key: &Key) -> OrdSet<Key> {
 fn related(graph: &Graph, key: &Key, relation: &str) -> Vec<Key> {
     graph.neighbours(key).into_iter().filter(|(r, _)| *r == relation).map(|(_, k)| k).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::Object;
+    use serde_json::{Value, json};
+
+    fn graph() -> Graph {
+        let mut graph = Graph::default();
+        let mut put = |kind: &str, namespace: &str, name: &str, json: Value| {
+            let key = Key::new(kind, namespace, name);
+            graph.put(Object { key, uid: String::new(), resource_version: "1".into(), json, deleted: None });
+        };
+        let owned = |kind: &str, name: &str| json!([{"kind": kind, "name": name, "controller": true}]);
+        put("Node", "", "n1", json!({}));
+        put("Deployment", "ns", "web", json!({}));
+        put(
+            "ReplicaSet",
+            "ns",
+            "web-1",
+            json!({"metadata": {"ownerReferences": owned("Deployment", "web")}}),
+        );
+        for (pod, node) in [("web-1-a", "n1"), ("web-1-b", "n2")] {
+            put(
+                "Pod",
+                "ns",
+                pod,
+                json!({
+                    "metadata": {"labels": {"app": "web"}, "ownerReferences": owned("ReplicaSet", "web-1")},
+                    "spec": {"nodeName": node, "volumes": [{"configMap": {"name": "conf"}}]}
+                }),
+            );
+        }
+        put("Service", "ns", "web", json!({"spec": {"selector": {"app": "web"}}}));
+        put("Service", "ns", "other", json!({"spec": {"selector": {"app": "other"}}}));
+        put(
+            "HorizontalPodAutoscaler",
+            "ns",
+            "web",
+            json!({"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "web"}}}),
+        );
+        put("APIService", "", "v1.web", json!({"spec": {"service": {"namespace": "ns", "name": "web"}}}));
+        graph
+    }
+
+    fn within(kind: &str, name: &str, how: &str) -> Vec<String> {
+        let namespace = if kind == "Node" { "" } else { "ns" };
+        match reach(&graph(), &Key::new(kind, namespace, name), how) {
+            Reach::Objects(set) => set.iter().map(|k| format!("{} {}", k.kind, k.name)).collect(),
+            other => vec![format!("{other:?}")],
+        }
+    }
+
+    #[test]
+    fn a_workload_is_its_pods_and_what_stands_around_them() {
+        let all = within("Pod", "web-1-a", "workload");
+        for member in [
+            "Deployment web",
+            "Pod web-1-b",
+            "Service web",
+            "HorizontalPodAutoscaler web",
+            "APIService v1.web",
+        ] {
+            assert!(all.contains(&member.to_owned()), "{member} in {all:?}");
+        }
+        assert!(
+            !all.contains(&"Service other".to_owned()) && !all.contains(&"Node n1".to_owned()),
+            "{all:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_on_a_node_is_its_pods_and_their_owners_and_not_their_siblings() {
+        let all = within("Node", "n1", "on-node");
+        assert!(
+            all.contains(&"Pod web-1-a".to_owned()) && all.contains(&"Deployment web".to_owned()),
+            "{all:?}"
+        );
+        assert!(!all.contains(&"Pod web-1-b".to_owned()), "{all:?}");
+    }
+
+    #[test]
+    fn the_users_of_a_config_map_are_its_pods_and_all_that_own_them() {
+        let all = within("ConfigMap", "conf", "users");
+        assert!(
+            all.contains(&"Pod web-1-a".to_owned()) && all.contains(&"Deployment web".to_owned()),
+            "{all:?}"
+        );
+    }
+
+    #[test]
+    fn an_unknown_reach_holds_nothing() {
+        assert!(!reach(&graph(), &Key::new("Node", "", "n1"), "galaxy").holds(&Key::new("Node", "", "n1")));
+    }
+}

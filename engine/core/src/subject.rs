@@ -131,3 +131,91 @@ fn by_instance(graph: &Graph, instance: &str) -> Option<ObjectRef> {
     let pod = || graph.of_kind("Pod", "").find(|o| o.str("/status/podIP") == address && o.deleted.is_none());
     node.or_else(pod).map(|o| o.to_ref())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::Object;
+    use serde_json::{Value, json};
+
+    fn graph() -> Graph {
+        let mut graph = Graph::default();
+        let mut put = |kind: &str, namespace: &str, name: &str, json: Value| {
+            let key = Key::new(kind, namespace, name);
+            graph.put(Object {
+                key,
+                uid: format!("uid-{name}"),
+                resource_version: "1".into(),
+                json,
+                deleted: None,
+            });
+        };
+        put("Deployment", "shop", "web", json!({}));
+        put("Pod", "shop", "web-1", json!({"status": {"podIP": "10.0.0.9"}}));
+        put("Pod", "mon", "ksm-1", json!({"metadata": {"labels": {"app": "ksm"}}}));
+        put("Service", "mon", "ksm", json!({"spec": {"selector": {"app": "ksm"}}}));
+        put("Node", "", "n1", json!({"status": {"addresses": [{"address": "192.168.0.5"}]}}));
+        put("DaemonSet", "kube-system", "kube-proxy", json!({}));
+        put("APIService", "", "v1beta1.metrics.k8s.io", json!({}));
+        graph
+    }
+
+    fn subject(name: &str, labels: &[(&str, &str)]) -> String {
+        let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let found = of_alert(&graph(), "lab", name, &Alert { labels, ..Alert::default() });
+        Key::from(&found).to_string()
+    }
+
+    #[test]
+    fn a_workload_label_counts_before_the_exporters_pod_instance_and_service() {
+        let exporter =
+            [("namespace", "shop"), ("pod", "ksm-1"), ("service", "ksm"), ("job", "kube-state-metrics")];
+        let mut labels = exporter.to_vec();
+        labels.push(("deployment", "web"));
+        assert_eq!(subject("KubeDeploymentReplicasMismatch", &labels), "Deployment shop/web");
+    }
+
+    #[test]
+    fn the_pod_of_a_crash_alert_is_its_subject_although_kube_state_metrics_tells_it() {
+        let labels =
+            [("namespace", "shop"), ("pod", "web-1"), ("service", "ksm"), ("job", "kube-state-metrics")];
+        assert_eq!(subject("KubePodCrashLooping", &labels), "Pod shop/web-1");
+    }
+
+    #[test]
+    fn without_honoured_labels_the_exported_ones_name_the_subject() {
+        let labels = [
+            ("namespace", "mon"),
+            ("pod", "ksm-1"),
+            ("exported_namespace", "shop"),
+            ("exported_pod", "web-1"),
+            ("service", "ksm"),
+        ];
+        assert_eq!(subject("KubePodCrashLooping", &labels), "Pod shop/web-1");
+    }
+
+    #[test]
+    fn a_node_is_meant_where_the_pod_is_only_who_was_scraped() {
+        let labels = [("namespace", "mon"), ("pod", "ksm-1"), ("service", "ksm"), ("node", "n1")];
+        assert_eq!(subject("KubeNodeNotReady", &labels), "Node n1");
+        let labels = [("namespace", "shop"), ("pod", "web-1"), ("service", "kubelet"), ("node", "n1")];
+        assert_eq!(
+            subject("CPUThrottlingHigh", &labels),
+            "Pod shop/web-1",
+            "the kubelet tells of a pod on its node"
+        );
+    }
+
+    #[test]
+    fn an_address_a_job_or_a_namespace_is_better_than_nothing() {
+        assert_eq!(subject("X", &[("instance", "10.0.0.9:8080")]), "Pod shop/web-1");
+        assert_eq!(subject("X", &[("instance", "192.168.0.5:10250"), ("job", "kubelet")]), "Node n1");
+        assert_eq!(subject("KubeProxyDown", &[("job", "kube-proxy")]), "DaemonSet kube-system/kube-proxy");
+        assert_eq!(
+            subject("KubeAggregatedAPIDown", &[("name", "v1beta1.metrics.k8s.io"), ("namespace", "default")]),
+            "APIService v1beta1.metrics.k8s.io"
+        );
+        assert_eq!(subject("X", &[("namespace", "shop")]), "Namespace shop");
+        assert_eq!(subject("X", &[("severity", "info")]), "Cluster lab");
+    }
+}

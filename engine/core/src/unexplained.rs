@@ -61,8 +61,7 @@ impl State {
             code: UNEXPLAINED.to_owned(),
             title: format!("no rule explains {} on {}", words::list(&alerts), key.root),
             explanation: format!(
-                "{} on {} and no rule knows why. Below is what is known of it: its owner tree, its last warnings, new \
-                 kinds of log messages and what changed shortly before.",
+                "{} on {} and no rule knows why.",
                 if alerts.len() == 1 { "An alert fires" } else { "Alerts fire" },
                 key.root
             ),

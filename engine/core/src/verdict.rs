@@ -192,7 +192,11 @@ impl State {
             id: incident::id(&env.settings.cluster, key, episode),
             episode,
             rule: None,
-            diagnosis: Arc::default(),
+            diagnosis: Arc::new(Diagnosis {
+                code: key.code.clone(),
+                root: self.graph.to_ref(&key.root),
+                ..Diagnosis::default()
+            }),
             evidence: Arc::default(),
             onset: self.now,
             opened: self.now,
