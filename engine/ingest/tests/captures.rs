@@ -1,5 +1,12 @@
 //! The captures of the repository, read whole: what comes out against what a plain look at the files says.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

@@ -1,5 +1,12 @@
 //! Captures that are damaged, odd or malicious: what is there is used, what is not is said once, nothing panics.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
 use std::{
     fs,
     io::Write,

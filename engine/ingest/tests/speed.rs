@@ -1,6 +1,13 @@
 //! The speed that a large kubelet log is read with. Not part of a usual run, as an unoptimised build or a busy machine
 //! says nothing: `cargo test --release -p kwhy-ingest --test speed -- --ignored`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, its helpers too"
+)]
+
 use std::{fmt::Write as _, fs, time::Instant};
 
 use kwhy_ingest::capture::{Interest, read};
