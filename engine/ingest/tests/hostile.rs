@@ -131,6 +131,15 @@ fn two_states_with_one_version_are_both_kept() {
         ]
     );
     assert_eq!(times(&capture), ["2021-01-01T00:01:00Z", "2021-01-01T00:02:00Z", "2021-01-01T00:04:00Z"]);
+    let versions: Vec<&str> = capture
+        .signals
+        .iter()
+        .map(|signal| match &signal.body {
+            Some(Body::Object(change)) => change.resource_version.as_str(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(versions, ["7", "7/2", "7/3"]);
 }
 
 #[test]

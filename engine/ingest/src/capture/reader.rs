@@ -403,6 +403,10 @@ fn once(signals: &mut Vec<Signal>) {
         *last = new;
         *count += 1;
         signal.id = format!("{}/{count}", signal.id);
+        // Whoever tells states apart by their version must not take it for the one before, either.
+        if let Some(Body::Object(change)) = &mut signal.body {
+            change.resource_version = format!("{}/{count}", change.resource_version);
+        }
         true
     });
 }
