@@ -1,0 +1,309 @@
+//! Reading a stream in order, over reconnects, restarts of the server and lost consumers, and saying what is missing.
+//!
+//! The consumer is ephemeral and unacknowledged: where reading stands is the caller's knowledge alone. Whatever
+//! happens to the consumer (a missed heartbeat, a restart, a message lost on the way), it is thrown away and a new one
+//! starts at the next sequence, so nothing comes twice. The client's own ordered consumer does the same but notices a
+//! restarted server only after two missed heartbeats of 15 seconds, and does not tell holes from lost deliveries.
+
+use std::time::Duration;
+
+use async_nats::{
+    Subject,
+    jetstream::{
+        Message as Delivery,
+        consumer::{AckPolicy, DeliverPolicy, pull},
+        context::GetStreamErrorKind,
+    },
+};
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
+use kwhy_proto::{
+    Message, Timestamp,
+    v1::{Finding, SignalBatch},
+};
+
+use crate::{Bus, BusError, Cause, send::Backoff, streams, subject};
+
+/// Where reading begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the oldest message there is.
+    Beginning,
+    /// At this sequence; what is no longer there is reported as a gap.
+    Sequence(u64),
+    /// After the newest message there is.
+    End,
+}
+
+/// One step of an ordered read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry<T> {
+    /// A message.
+    Message {
+        /// Its place in the stream.
+        sequence: u64,
+        /// When NATS stored it.
+        published_at: Timestamp,
+        /// What it holds.
+        body: T,
+    },
+    /// A message whose body is not what this stream holds; it is passed over.
+    Unreadable {
+        /// Its place in the stream.
+        sequence: u64,
+        /// Where it was published.
+        subject: String,
+        /// What is the matter with it.
+        problem: String,
+    },
+    /// Messages `first` to `last` are gone: the stream dropped them before they were read.
+    Gap {
+        /// The first missing sequence.
+        first: u64,
+        /// The last missing sequence.
+        last: u64,
+    },
+}
+
+/// Which findings to read; all where nothing is given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Name of the cluster.
+    pub cluster: Option<String>,
+    /// Namespace of the root; empty for roots that have none.
+    pub namespace: Option<String>,
+    /// `pack.cause`, or `pack` for all its causes.
+    pub code: Option<String>,
+}
+
+impl Bus {
+    /// Reads the signals of this cluster in order, past and then new, without end. Passing troubles are mended inside.
+    ///
+    /// The stream ends with an error where going on would be wrong: [`BusError::Replaced`], [`BusError::TailLost`].
+    pub fn read(
+        &self,
+        from: Start,
+    ) -> impl Stream<Item = Result<Entry<SignalBatch>, BusError>> + Send + 'static {
+        let cluster = self.settings.cluster.clone();
+        let ours = move |subject: &str| subject::is_input_of(subject, &cluster);
+        let reader = Reader::new(self.clone(), streams::IN, None, from);
+        entries(reader, ours, |body| match SignalBatch::decode(body) {
+            Ok(batch) if batch.signals.is_empty() => Err("a batch without signals".into()),
+            Ok(batch) => Ok(batch),
+            Err(error) => Err(error.to_string()),
+        })
+    }
+
+    /// Reads finding revisions in the order in which they were stored, past and then new, without end. A gap is
+    /// reported where retention took what was asked for, not within what a filter passes over. Ends as [`Bus::read`].
+    pub fn subscribe_findings(
+        &self,
+        filter: &Filter,
+        from: Start,
+    ) -> impl Stream<Item = Result<Entry<Finding>, BusError>> + Send + 'static {
+        let text = |part: &Option<String>| part.clone();
+        let (cluster, namespace, code) = (text(&filter.cluster), text(&filter.namespace), text(&filter.code));
+        let subjects = subject::revisions(cluster.as_deref(), namespace.as_deref(), code.as_deref());
+        let reader = Reader::new(self.clone(), streams::OUT, Some(subjects), from);
+        entries(reader, |_| true, |body| Finding::decode(body).map_err(|error| error.to_string()))
+    }
+}
+
+/// What [`Reader`] finds.
+enum Found {
+    Message { sequence: u64, published_at: Timestamp, subject: Subject, body: Bytes },
+    Gap(u64, u64),
+}
+
+fn entries<T>(
+    reader: Reader,
+    ours: impl Fn(&str) -> bool + Send + 'static,
+    decode: impl Fn(&[u8]) -> Result<T, String> + Send + 'static,
+) -> impl Stream<Item = Result<Entry<T>, BusError>> + Send + 'static
+where
+    T: Send + 'static,
+{
+    stream::try_unfold((reader, ours, decode), |(mut reader, ours, decode)| async move {
+        loop {
+            let entry = match reader.next().await? {
+                Found::Gap(first, last) => Entry::Gap { first, last },
+                Found::Message { subject, .. } if !ours(&subject) => continue,
+                Found::Message { sequence, published_at, subject, body } => match decode(&body) {
+                    Ok(body) => Entry::Message { sequence, published_at, body },
+                    Err(problem) => Entry::Unreadable { sequence, subject: subject.to_string(), problem },
+                },
+            };
+            return Ok(Some((entry, (reader, ours, decode))));
+        }
+    })
+}
+
+/// A consumer at work.
+struct Live {
+    messages: pull::Stream,
+    /// How many messages it has delivered; the server counts too.
+    delivered: u64,
+}
+
+struct Reader {
+    bus: Bus,
+    stream: &'static str,
+    filter: Option<String>,
+    start: Start,
+    /// The sequence to come next; known once the stream has been looked at.
+    next: Option<u64>,
+    /// When the stream was created, to notice that it was replaced. Nanoseconds since the Unix epoch.
+    created: Option<i128>,
+    live: Option<Live>,
+    /// Found together with a gap, to be handed out after it.
+    held: Option<Found>,
+    backoff: Backoff,
+}
+
+/// Messages asked for at a time.
+const PREFETCH: usize = 256;
+/// A missing sign of life is noticed after two of these.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long one request for messages stands.
+const EXPIRES: Duration = Duration::from_secs(30);
+/// The server forgets a consumer that nobody asks for this long.
+const FORGET_AFTER: Duration = Duration::from_secs(60);
+
+impl Reader {
+    fn new(bus: Bus, stream: &'static str, filter: Option<String>, start: Start) -> Reader {
+        let backoff = Backoff::new();
+        Reader { bus, stream, filter, start, next: None, created: None, live: None, held: None, backoff }
+    }
+
+    async fn next(&mut self) -> Result<Found, BusError> {
+        loop {
+            if let Some(found) = self.held.take() {
+                return Ok(found);
+            }
+            let Some(live) = &mut self.live else {
+                match self.open().await {
+                    Ok(gap) => self.held = gap,
+                    Err(Trouble::Final(error)) => return Err(error),
+                    Err(Trouble::Passing(cause)) => {
+                        tracing::debug!(stream = self.stream, %cause, "Cannot read the stream. Trying again.");
+                        self.backoff.wait().await;
+                    }
+                }
+                continue;
+            };
+            let delivered = match live.messages.next().await {
+                Some(Ok(message)) => {
+                    live.delivered += 1;
+                    place(&message).map(|place| (message, place))
+                }
+                Some(Err(error)) => Err(Cause::of(error)),
+                None => Err(Cause::of("the consumer ended")),
+            };
+            match delivered {
+                Ok((message, place)) if place.delivery == live.delivered => {
+                    self.backoff = Backoff::new();
+                    if let Some(found) = self.found(message, place) {
+                        return Ok(found);
+                    }
+                }
+                Ok(_) => self.drop_consumer(&Cause::of("a message was lost on the way")),
+                Err(cause) => self.drop_consumer(&cause),
+            }
+        }
+    }
+
+    fn drop_consumer(&mut self, cause: &Cause) {
+        tracing::debug!(stream = self.stream, next = self.next, %cause, "Reading on with a new consumer.");
+        self.live = None;
+    }
+
+    /// Puts a message in its place; none if it was handed out before.
+    fn found(&mut self, message: Delivery, place: Place) -> Option<Found> {
+        let next = self.next.unwrap_or(place.sequence);
+        if place.sequence < next {
+            return None;
+        }
+        self.next = Some(place.sequence + 1);
+        let Place { sequence, published_at, .. } = place;
+        let (subject, body) = (message.message.subject, message.message.payload);
+        let found = Found::Message { sequence, published_at, subject, body };
+        // Without a filter the consumer passes over nothing, so a hole is what the stream has dropped.
+        if self.filter.is_none() && sequence > next {
+            self.held = Some(found);
+            return Some(Found::Gap(next, sequence - 1));
+        }
+        Some(found)
+    }
+
+    /// Looks at the stream and starts a consumer at the next sequence. Gives the gap before it, if there is one.
+    async fn open(&mut self) -> Result<Option<Found>, Trouble> {
+        let stream = self.bus.context.get_stream(self.stream).await.map_err(|error| match error.kind() {
+            GetStreamErrorKind::JetStream(error) if error.error_code().0 == STREAM_NOT_FOUND => {
+                Trouble::Final(BusError::Replaced { stream: self.stream })
+            }
+            _ => Trouble::Passing(Cause::of(error)),
+        })?;
+        let info = stream.cached_info();
+        let created = info.created.unix_timestamp_nanos();
+        if *self.created.get_or_insert(created) != created {
+            return Err(Trouble::Final(BusError::Replaced { stream: self.stream }));
+        }
+        let (first, last) = (info.state.first_sequence.max(1), info.state.last_sequence);
+        let next = *self.next.get_or_insert(match self.start {
+            Start::Beginning => first,
+            Start::Sequence(sequence) => sequence.max(1),
+            Start::End => last + 1,
+        });
+        if next > last + 1 {
+            return Err(Trouble::Final(BusError::TailLost { stream: self.stream, expected: next, last }));
+        }
+        let from = next.max(first);
+        let config = pull::Config {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
+            ack_policy: AckPolicy::None,
+            filter_subject: self.filter.clone().unwrap_or_default(),
+            inactive_threshold: FORGET_AFTER,
+            num_replicas: 1,
+            memory_storage: true,
+            ..pull::Config::default()
+        };
+        let consumer =
+            stream.create_consumer(config).await.map_err(|error| Trouble::Passing(Cause::of(error)))?;
+        let messages = consumer
+            .stream()
+            .max_messages_per_batch(PREFETCH)
+            .heartbeat(HEARTBEAT)
+            .expires(EXPIRES)
+            .messages()
+            .await
+            .map_err(|error| Trouble::Passing(Cause::of(error)))?;
+        self.live = Some(Live { messages, delivered: 0 });
+        self.next = Some(from);
+        Ok((from > next).then(|| Found::Gap(next, from - 1)))
+    }
+}
+
+const STREAM_NOT_FOUND: u64 = 10059;
+
+/// Why a consumer could not be started.
+enum Trouble {
+    Passing(Cause),
+    Final(BusError),
+}
+
+/// What the server says about a delivered message.
+struct Place {
+    sequence: u64,
+    /// The how manieth message of its consumer it is.
+    delivery: u64,
+    published_at: Timestamp,
+}
+
+fn place(message: &Delivery) -> Result<Place, Cause> {
+    let info = message.info().map_err(Cause::of)?;
+    let published_at = Timestamp {
+        seconds: info.published.unix_timestamp(),
+        nanos: i32::try_from(info.published.nanosecond()).unwrap_or_default(),
+    };
+    Ok(Place { sequence: info.stream_sequence, delivery: info.consumer_sequence, published_at })
+}
