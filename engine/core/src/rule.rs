@@ -14,7 +14,7 @@ pub struct Descriptor {
     pub name: String,
     /// Its semantic version.
     pub version: String,
-    /// sha256 of the component, hex; filled in by the sandbox.
+    /// sha256 of the rule file, hex; filled in by the sandbox.
     pub digest: String,
     /// Every code it may diagnose.
     pub codes: Vec<CodeInfo>,

@@ -200,7 +200,26 @@ fn not_wasm(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_either_an_outline_or_an_error_that_names_the_file(
+            component: bool,
+            sections in proptest::collection::vec((0_u8..14, proptest::collection::vec(any::<u8>(), 0..40)), 0..6),
+        ) {
+            let mut bytes = if component { *b"\0asm\x0d\0\x01\0" } else { *b"\0asm\x01\0\0\0" }.to_vec();
+            for (id, content) in sections {
+                bytes.extend([id, u8::try_from(content.len()).unwrap()]);
+                bytes.extend(content);
+            }
+            if let Err(e) = outline("rules/x.wasm", &bytes) {
+                prop_assert!(e.to_string().starts_with("rules/x.wasm: is broken WebAssembly: "), "{e}");
+            }
+        }
+    }
 
     fn refused(imports: &[&str]) -> String {
         let outline = Outline {

@@ -214,18 +214,35 @@ fn short(words: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use kwhy_core::{rule::Context, state::StateTable, world::World};
+    use wasmtime::component::{HasSelf, Linker};
+
     use super::*;
-    use crate::{Sandbox, Settings, Source, testing};
+    use crate::{Source, loading::Loader, testing};
+
+    /// The rule that asks `graph.exists`, answered by `exists`.
+    fn rule(runtime: &Runtime, exists: fn() -> bool) -> Rule {
+        let mut linker = Linker::new(&runtime.engine);
+        RulePlugin::add_to_linker::<Host, HasSelf<Host>>(&mut linker, |host| host).unwrap();
+        linker.allow_shadowing(true);
+        let mut graph = linker.instance("kwhy:rules/graph@0.1.0").unwrap();
+        graph.func_wrap("exists", move |_, (_,): (types::ObjectRef,)| Ok((exists(),))).unwrap();
+        let loader = Loader { engine: &runtime.engine, linker: &linker, cache: None };
+        let source = Source { name: "r", bytes: &testing::fixture("floods-calls") };
+        let (program, _) = loader.load(&source, &Arc::default()).unwrap();
+        Rule::new(program, BTreeSet::new(), None).unwrap()
+    }
 
     #[test]
     fn a_panic_of_the_host_ends_the_call_and_says_whose_bug_it_is() {
-        let sandbox = Sandbox::new(Settings::default()).unwrap();
-        let source = Source { name: "echo", bytes: &testing::fixture("echo") };
-        let (program, _) = sandbox.loader().load(&source, &Arc::default()).unwrap();
-        let mut instance = program.instantiate().unwrap();
-        let end = program.run(&mut instance.store, 0, None, |_| -> wasmtime::Result<()> { panic!("oops") });
-        let failure = end.err().unwrap().to_string();
-        assert_eq!(failure, "panicked: this is a bug in kwhy, not in the rule: oops");
-        assert!(program.describe().is_ok(), "the rule can still be called");
+        let runtime = Runtime::new().unwrap();
+        let (context, world, state) = (Context::default(), World::default(), StateTable::default());
+        let call = Call { context, signals: Vec::new(), world, state };
+        let mut broken = rule(&runtime, || panic!("oops"));
+        for _ in 0..2 {
+            let failure = broken.examine(call.clone()).unwrap_err().to_string();
+            assert_eq!(failure, "panicked: this is a bug in kwhy, not in the rule: oops");
+        }
+        assert!(rule(&runtime, || true).examine(call).is_ok(), "the engine serves others");
     }
 }

@@ -110,7 +110,7 @@ impl Sandbox {
         self.loader().load(source, &self.limits).map(|(_, inspection)| inspection)
     }
 
-    pub(crate) fn loader(&self) -> Loader<'_> {
+    fn loader(&self) -> Loader<'_> {
         Loader { engine: &self.runtime.engine, linker: &self.linker, cache: self.cache.as_ref() }
     }
 }
