@@ -110,9 +110,11 @@ impl Bus {
 
 /// The client takes no credentials from the URL, so they are taken out here.
 fn options(settings: &Settings) -> Result<(ConnectOptions, Vec<ServerAddr>), BusError> {
+    // Each server of a list gets its share, or a mute one would keep the next from being tried.
+    let servers = u32::try_from(settings.url.split(',').count()).unwrap_or(u32::MAX);
     let mut options = ConnectOptions::new()
         .name("kwhy")
-        .connection_timeout(settings.connect_timeout)
+        .connection_timeout(settings.connect_timeout / servers.max(1))
         .request_timeout(Some(settings.ack_timeout))
         // A peer that vanished without a word is noticed after two of these.
         .ping_interval(Duration::from_secs(10))

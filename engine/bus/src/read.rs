@@ -31,7 +31,7 @@ pub enum Start {
     Beginning,
     /// At this sequence; what is no longer there is reported as a gap.
     Sequence(u64),
-    /// After the newest message there is.
+    /// After the newest message there is when the stream is first polled.
     End,
 }
 
@@ -185,7 +185,9 @@ impl Reader {
                     Ok(gap) => self.held = gap,
                     Err(Trouble::Final(error)) => return Err(error),
                     Err(Trouble::Passing(cause)) => {
-                        tracing::debug!(stream = self.stream, %cause, "Cannot read the stream. Trying again.");
+                        if self.backoff.is_worth_telling() {
+                            tracing::warn!(stream = self.stream, %cause, "Cannot read the stream. Trying again.");
+                        }
                         self.backoff.wait().await;
                     }
                 }

@@ -32,6 +32,11 @@ impl Backoff {
         Backoff(Duration::from_millis(100))
     }
 
+    /// True once, when it has gone on long enough for somebody to want to know.
+    pub(crate) fn is_worth_telling(&self) -> bool {
+        self.0 == Duration::from_millis(3200)
+    }
+
     pub(crate) async fn wait(&mut self) {
         sleep(self.0).await;
         self.0 = (self.0 * 2).min(Duration::from_secs(5));
@@ -125,6 +130,12 @@ impl Bus {
             } else if again.is_empty() {
                 return Ok(());
             } else {
+                if backoff.is_worth_telling() {
+                    tracing::warn!(
+                        messages = again.len(),
+                        "NATS does not acknowledge messages. Sending them again."
+                    );
+                }
                 backoff.wait().await;
                 for flight in std::mem::take(&mut again) {
                     match self.launch(flight).await {

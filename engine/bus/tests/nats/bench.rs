@@ -22,13 +22,15 @@ use tempfile::TempDir;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 fn program(variable: &str, name: &str, on_path: bool) -> PathBuf {
-    let named = env::var_os(variable).map(PathBuf::from);
-    let paths = env::var_os("PATH").unwrap_or_default();
-    let path = env::split_paths(&paths).map(|dir| dir.join(name)).filter(|_| on_path);
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools").join(name);
-    named.into_iter().chain(path).chain([tools]).find(|program| program.is_file()).unwrap_or_else(|| {
-        panic!("no {name}: `cargo xtask test` fetches it, or set {variable}");
-    })
+    let named = env::var_os(variable).map(|path| vec![PathBuf::from(path)]);
+    let programs = named.unwrap_or_else(|| {
+        let paths = env::var_os("PATH").unwrap_or_default();
+        let path = env::split_paths(&paths).map(|dir| dir.join(name)).filter(|_| on_path);
+        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools").join(name);
+        path.chain([tools]).collect()
+    });
+    let program = programs.into_iter().find(|program| program.is_file());
+    program.unwrap_or_else(|| panic!("no {name}: `cargo xtask test` fetches it, or set {variable} to one"))
 }
 
 pub(crate) fn new_server() -> PathBuf {

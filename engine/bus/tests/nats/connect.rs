@@ -50,6 +50,20 @@ async fn a_peer_that_never_speaks_is_given_up_at_the_timeout() {
 }
 
 #[tokio::test]
+async fn a_mute_server_in_a_list_does_not_keep_the_next_from_being_tried() {
+    let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let server = Bare::start(&new_server(), &[], true).await;
+    let mute = mute.local_addr().expect("an address");
+    // The client tries them in a random order; in ten attempts the mute one is first at least once, almost surely.
+    for _ in 0..10 {
+        let list = Settings::new(format!("nats://{mute},{}", server.url), "homelab");
+        let bus =
+            Bus::connect(&Settings { connect_timeout: Duration::from_secs(4), ..list }).await.expect("a bus");
+        bus.close().await;
+    }
+}
+
+#[tokio::test]
 async fn wrong_credentials_are_refused_and_right_ones_in_the_url_are_used() {
     let server = Bare::start(&new_server(), &["--user", "me", "--pass", "se:cr@t"], true).await;
     let error = refusal(&settings(&server.url)).await;

@@ -119,6 +119,33 @@ async fn a_server_killed_and_started_again_in_the_middle_of_a_read_loses_and_rep
     assert_eq!(sequences(&take(&mut read, 1).await), [3001]);
 }
 
+/// The twin of the test above: a consumer read the usual way stops in silence where the server was killed.
+#[tokio::test]
+async fn a_plain_consumer_does_not_survive_a_killed_server() {
+    let bench = Bench::start().await;
+    let _ = soon("publishing", bench.bus.publish_signals((0..3000).map(alone))).await.expect("stored");
+    let jetstream = async_nats::jetstream::new(bench.plain.clone());
+    let stream = jetstream.get_stream("KWHY_IN").await.expect("the stream");
+    let config = async_nats::jetstream::consumer::pull::Config {
+        ack_policy: async_nats::jetstream::consumer::AckPolicy::None,
+        memory_storage: true,
+        ..Default::default()
+    };
+    let consumer = stream.create_consumer(config).await.expect("a consumer");
+    let second = std::time::Duration::from_secs(1);
+    let mut messages = consumer.stream().heartbeat(second).messages().await.expect("messages");
+    let mut read = 0;
+    while read < 1000 && matches!(messages.next().await, Some(Ok(_))) {
+        read += 1;
+    }
+    assert_eq!(read, 1000);
+    let _bench = restart(bench).await;
+    while let Some(Ok(_)) = soon("the end of the read", messages.next()).await {
+        read += 1;
+    }
+    assert!(read < 3000, "if it reads on, the bus's own reader protects from nothing");
+}
+
 #[tokio::test]
 async fn publishing_goes_on_over_a_killed_server_and_stores_everything_once() {
     let bench = Bench::start().await;
