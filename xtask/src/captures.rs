@@ -6,11 +6,11 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::Value;
 
 use crate::{
-    command::{cargo, command, quiet, quoted, show, tail},
+    command::{cargo, command, quiet, show, tail, word},
     packs,
     project::Project,
     setup::Setup,
@@ -29,11 +29,11 @@ pub(crate) fn score(project: &Project, captures: &[PathBuf], release: bool, twic
         score.arg("--twice");
     }
     if captures.is_empty() {
-        score.args(all(&project.captures())?);
+        score.args(all(from_here(&project.captures()))?);
     } else {
         score.args(captures);
     }
-    show(&mut score)
+    show(&mut score).map_err(|_| anyhow!("kwhy does not answer all of them as their keys ask"))
 }
 
 /// Builds the kwhy binary alone. Optimised it is what users build; else its dependencies get the features that the
@@ -83,8 +83,16 @@ pub(crate) fn check(project: &Project, python: &Path, kwhy: &Path) -> Result<()>
 
 fn scorer(project: &Project, python: &Path, kwhy: &Path) -> Command {
     let mut score = command(&python.to_string_lossy(), ["-B"]);
-    score.arg(project.captures().join("score.py")).arg("--kwhy").arg(quoted(&kwhy.to_string_lossy()));
     score
+        .arg(from_here(&project.captures()).join("score.py"))
+        .arg("--kwhy")
+        .arg(&*word(&from_here(kwhy).to_string_lossy()));
+    score
+}
+
+/// Shorter to read, and the same file
+fn from_here(path: &Path) -> &Path {
+    std::env::current_dir().ok().and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path)
 }
 
 /// All capture directories, sorted

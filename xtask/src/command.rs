@@ -1,6 +1,7 @@
 //! Running other programs: shown with their output, or in silence until one fails.
 
 use std::{
+    borrow::Cow,
     ffi::OsStr,
     fmt::Write,
     process::{Command, ExitStatus, Stdio},
@@ -51,20 +52,20 @@ pub(crate) fn line(command: &Command) -> String {
     let mut text = program.to_string_lossy().into_owned();
     for arg in command.get_args() {
         let arg = arg.to_string_lossy();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+%".contains(c);
         // Writing to a String cannot fail.
-        let _ = if !arg.is_empty() && arg.chars().all(plain) {
-            write!(text, " {arg}")
-        } else {
-            write!(text, " {}", quoted(&arg))
-        };
+        let _ = write!(text, " {}", word(&arg));
     }
     text
 }
 
-/// One word for a POSIX shell, and for what splits words as one does
-pub(crate) fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
+/// One word for a POSIX shell, and for what splits words as one does; quoted only where it must be
+pub(crate) fn word(text: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
+    }
 }
 
 pub(crate) fn outcome(status: ExitStatus) -> String {

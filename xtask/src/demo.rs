@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: a recorded incident, first straight from its files, then all the way through NATS to a
 //! subscriber and Slack. What arrives must be what the first way found, to the byte; then everything is ended.
 
+mod layout;
 mod process;
 mod slack;
 mod subscriber;
@@ -17,6 +18,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use self::{
+    layout::layout,
     process::{Process, bounded},
     slack::Slack,
     subscriber::{Message, Subscriber},
@@ -52,7 +54,8 @@ pub(crate) fn run(project: &Project, release: bool) -> Result<()> {
     let expected = diagnose(&kwhy)?;
     title("2  The same incident through NATS: kwhy run, fed by kwhy feed");
     live(&kwhy, &nats_server, &scratch.0, &expected)?;
-    println!("\ndemo: done in {}, every process ended, nothing left behind", human(start.elapsed()));
+    drop(scratch);
+    println!("\ndemo: done in {}, every process ended, its files removed", human(start.elapsed()));
     Ok(())
 }
 
@@ -116,12 +119,12 @@ fn through_nats(kwhy: &Kwhy, engine: &Process, slack: &Slack, expected: &[String
     bounded(&mut feed, PATIENCE)?;
 
     let last = arrive(subscriber.messages(), expected)?;
-    println!("\nWhat a subscriber of {SUBJECT} received on {}:\n{}", last.subject, pretty(&last.body)?);
+    println!("\nWhat a subscriber of {SUBJECT} received on {}:\n{}", last.subject, layout(&last.body));
     let post = match slack.posts().recv_timeout(PATIENCE) {
         Ok(post) => post,
         Err(_) => bail!("no message was posted to slack.webhook_url within {}", human(PATIENCE)),
     };
-    println!("\nWhat was posted to slack.webhook_url:\n{}", pretty(&post)?);
+    println!("\nWhat was posted to slack.webhook_url:\n{}", layout(&post));
     println!(
         "\nAll {} that came through NATS are byte for byte what kwhy diagnose said.",
         count(expected.len(), "finding revision")
@@ -130,7 +133,7 @@ fn through_nats(kwhy: &Kwhy, engine: &Process, slack: &Slack, expected: &[String
     Ok(())
 }
 
-/// Waits until every expected finding has come; one that was not expected is an error. Returns the last one expected.
+/// Waits until every expected finding has come; one that was not expected is an error. Returns the most telling one.
 fn arrive(messages: &Receiver<Result<Message>>, expected: &[String]) -> Result<Message> {
     let all: BTreeSet<&str> = expected.iter().map(String::as_str).collect();
     let mut missing = all.clone();
@@ -155,11 +158,20 @@ fn arrive(messages: &Receiver<Result<Message>>, expected: &[String]) -> Result<M
             expected.join("\n")
         );
         missing.remove(body);
-        if Some(body) == expected.last().map(String::as_str) {
+        if Some(body) == telling(expected) {
             last = Some(message);
         }
     }
     last.context("no finding was expected")
+}
+
+/// The revision to show: the last one that is not a mere note
+fn telling(expected: &[String]) -> Option<&str> {
+    let is_note = |line: &&String| {
+        let finding: Option<Value> = serde_json::from_str(line).ok();
+        finding.is_some_and(|f| f.get("severity").and_then(Value::as_str) == Some("SEVERITY_INFO"))
+    };
+    expected.iter().rfind(|line| !is_note(line)).or(expected.last()).map(String::as_str)
 }
 
 /// The name that the capture gives its cluster; the engine serves one cluster.
@@ -176,11 +188,6 @@ fn configuration(cluster: &str, nats_server: &Path, scratch: &Path, webhook: &st
     format!(
         "cluster: {cluster}\ndata_dir: {data}\nnats:\n  server: {server}\nslack:\n  webhook_url: {webhook}\n"
     )
-}
-
-fn pretty(json: &str) -> Result<String> {
-    let value: Value = serde_json::from_str(json).with_context(|| format!("not JSON: {json}"))?;
-    Ok(serde_json::to_string_pretty(&value)?)
 }
 
 fn count(n: usize, what: &str) -> String {
@@ -231,6 +238,14 @@ mod tests {
     fn the_demo_waits_for_all_revisions_and_shows_the_last() {
         let last = arrive(&sent(&["one", "two\n", "one"]), &lines(&["one", "two"])).unwrap();
         assert_eq!(last.body, "two\n");
+    }
+
+    #[test]
+    fn a_note_that_comes_last_is_not_what_is_shown() {
+        let [cause, note] = ["CRITICAL", "INFO"].map(|s| format!("{{\"severity\":\"SEVERITY_{s}\"}}"));
+        assert_eq!(telling(&[note.clone(), cause.clone(), note.clone()]), Some(cause.as_str()));
+        assert_eq!(telling(std::slice::from_ref(&note)), Some(note.as_str()));
+        assert_eq!(telling(&[]), None);
     }
 
     #[test]
