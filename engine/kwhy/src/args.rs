@@ -1,8 +1,9 @@
 //! The command line.
 
-use std::{path::PathBuf, str::FromStr};
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use kwhy_collect::feed::Speed;
 
 /// Says why a Kubernetes cluster hurts: joins events, alerts and logs on the graph of its objects and names the cause.
 #[derive(Debug, Parser)]
@@ -101,27 +102,6 @@ pub(crate) enum Format {
     Json,
 }
 
-/// How fast a capture is fed.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Speed {
-    Max,
-    Factor(f64),
-}
-
-impl FromStr for Speed {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "max" {
-            return Ok(Self::Max);
-        }
-        match text.parse::<f64>() {
-            Ok(factor) if factor.is_finite() && factor > 0.0 => Ok(Self::Factor(factor)),
-            _ => Err("a number above 0 such as 1 or 60, or `max`".to_owned()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,14 +110,5 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Args::command().debug_assert();
-    }
-
-    #[test]
-    fn a_speed_is_a_positive_number_or_max() {
-        assert_eq!("max".parse(), Ok(Speed::Max));
-        assert_eq!("60".parse(), Ok(Speed::Factor(60.0)));
-        for bad in ["0", "-1", "fast", "inf", ""] {
-            assert!(bad.parse::<Speed>().is_err(), "{bad}");
-        }
     }
 }

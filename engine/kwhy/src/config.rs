@@ -19,6 +19,7 @@ pub(crate) struct Config {
     /// Where compiled rules are kept. Default `kwhy` in the user's cache folder.
     pub(crate) cache_dir: Option<PathBuf>,
     pub(crate) nats: Nats,
+    pub(crate) kube: Kube,
     pub(crate) slack: Slack,
     /// Folders with further rules (*.wasm).
     pub(crate) rules: Vec<PathBuf>,
@@ -34,6 +35,15 @@ pub(crate) struct Nats {
     pub(crate) server: Option<PathBuf>,
     pub(crate) credentials: Option<PathBuf>,
     pub(crate) ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Kube {
+    /// Whether `kwhy run` watches a cluster itself.
+    pub(crate) watch: bool,
+    /// Context of the kubeconfig. Default: the pod's service account, else the current context.
+    pub(crate) context: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -127,7 +137,7 @@ mod tests {
     #[test]
     fn every_key_of_the_documentation_is_read() {
         let text = "cluster: lab\ndata_dir: /d\ncache_dir: /c\nnats:\n  url: nats://n:4222\n  server: /bin/n\n  \
-                    credentials: /x\n  ca: /y\nslack:\n  webhook_url: https://h\nrules: [/r]\ntimes:\n  lateness: 2m\n  \
+                    credentials: /x\n  ca: /y\nkube:\n  watch: true\n  context: lab\nslack:\n  webhook_url: https://h\nrules: [/r]\ntimes:\n  lateness: 2m\n  \
                     grace: 90s\n  hold_down: 1m 30s\n";
         let config = Config::parse(text).unwrap();
         let settings = config.settings("lab");

@@ -7,6 +7,7 @@ mod connect;
 mod diagnose;
 mod exit;
 mod feed;
+mod live;
 mod notices;
 mod notify;
 mod progress;
@@ -31,7 +32,10 @@ use crate::{
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    for directive in kwhy_collect::kube::LOG_FILTER.iter().filter_map(|d| d.parse().ok()) {
+        filter = filter.add_directive(directive);
+    }
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
     match dispatch(args) {
         Ok(exit) => exit.into(),

@@ -27,7 +27,7 @@ impl Progress {
 
     pub(crate) fn at(&self, what: &str, done: usize, total: usize) {
         // The clock is asked now and then only.
-        if !done.is_multiple_of(256) {
+        if !done.is_multiple_of(256) && done < total {
             return;
         }
         if !self.shown.get() && self.since.elapsed() > PATIENCE && io::stderr().is_terminal() {

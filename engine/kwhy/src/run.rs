@@ -15,6 +15,7 @@ use crate::{
     config::Config,
     connect,
     exit::Exit,
+    live,
     notices::Notices,
     notify::{self, News},
     rules,
@@ -59,6 +60,7 @@ pub(crate) async fn run(config: &Config, given: Given) -> Result<Exit> {
 
     let ended = tokio::select! {
         result = correlate(&bus, engine, webhook) => result,
+        result = live::watch(&config.kube, &bus, &cluster), if config.kube.watch => result,
         how = child_ended(&mut server) => Err(anyhow!("the nats-server that kwhy had started ended: {how}")),
     };
     bus.close().await;
