@@ -363,52 +363,45 @@ fn title(first: &Looping<'_>, workload: &ObjectRef, nodes: &[String]) -> String 
     }
 }
 
+/// A few sentences; a terminal shows four lines of them, so the cause comes first and nothing is told twice.
 fn explanation(first: &Looping<'_>, workload: &ObjectRef, nodes: &[String], sibling: Option<&Pod>) -> String {
     let pod = first.pod;
-    let line = &first.line;
-    let from = match line.field("from") {
-        "" => String::new(),
-        from => format!(" from {from}"),
-    };
+    let from = came_from(&first.line);
+    let back = from.map_or_else(String::new, |ip| format!(" from {ip}"));
     let mut text = format!(
-        "CoreDNS in pod {} on node {} ends at its start: the probe of its loop plugin came back to it{from}, a forwarding loop.",
-        pod.id.path(),
-        pod.node()
+        "CoreDNS in pod {} ends at its start: it got its own probe back{back}, a forwarding loop.",
+        pod.id.name
     );
-    let inside = came_from(line).is_none_or(stays_inside);
+    let inside = from.is_none_or(stays_inside);
     match &first.cause {
         Cause::Node(f) => {
-            text.push_str(&format!(
-                " Its Corefile says `{}`, and with dnsPolicy {} that file is the resolver configuration that the kubelet takes from node {}.",
-                f.text,
-                pod.dns_policy(),
-                pod.node()
-            ));
-            text.push_str(if inside {
-                " There it names a loopback address (127.0.0.1 of a dnsmasq or unbound on the node, 127.0.0.53 of systemd-resolved), which inside the pod is CoreDNS itself."
+            let on = if let [_, _, ..] = nodes {
+                format!("nodes {}", list(nodes))
             } else {
-                " There it names a server that leads back to CoreDNS, such as the cluster DNS or a loopback address of the node."
+                format!("node {}", pod.node())
+            };
+            text.push_str(&format!(" `{}` takes the resolv.conf of {on}, which names ", f.text));
+            text.push_str(if inside {
+                "a loopback address (127.0.0.53 is systemd-resolved); inside the pod that is CoreDNS itself."
+            } else {
+                "a server that leads back to CoreDNS, such as the cluster DNS or a loopback address of the node."
             });
-            match (sibling, nodes) {
-                (Some(well), _) => text.push_str(&format!(
-                    " {} on node {} is ready with the same Corefile and image: the resolv.conf of the node makes the difference.",
-                    well.id.name,
+            if let Some(well) = sibling {
+                text.push_str(&format!(
+                    " On node {} the same Corefile and image work, so the node differs.",
                     well.node()
-                )),
-                (None, [_, _, ..]) => text.push_str(&format!(
-                    " It is so on nodes {}: the Corefile should not rely on the resolv.conf of the nodes.",
-                    list(nodes)
-                )),
-                _ => {}
+                ));
             }
         }
-        Cause::Corefile(f, what) => text.push_str(&format!(" Its Corefile says `{}`: {what}.", f.text)),
+        Cause::Corefile(f, what) => {
+            text.push_str(&format!(" The Corefile says `{}`, and {what}.", f.text));
+        }
         Cause::PodSpec(f, how) => text.push_str(&format!(
-            " Its Corefile says `{}`, and {how}. The pods of {} {} need dnsPolicy Default.",
-            f.text, workload.kind, workload.path()
+            " The Corefile says `{}`, and {how}. The pods of {} {} need dnsPolicy Default.",
+            f.text, workload.kind, workload.name
         )),
         Cause::Upstream(f) => text.push_str(&format!(
-            " Its Corefile says `{}`, which is not CoreDNS itself; so the server there forwards the queries to CoreDNS again.",
+            " The Corefile says `{}`, which is not CoreDNS itself; so the server there sends the queries on to CoreDNS.",
             f.text
         )),
         Cause::Unknown => text.push_str(
@@ -416,7 +409,9 @@ fn explanation(first: &Looping<'_>, workload: &ObjectRef, nodes: &[String], sibl
         ),
     }
     if first.unguarded {
-        text.push_str(" The Corefile has lost its `loop` line since: queries now go round unseen until memory is used up.");
+        text.push_str(
+            " The Corefile has lost its `loop` line since: queries now go round unseen until memory is used up.",
+        );
     }
     text
 }
@@ -457,8 +452,7 @@ fn evidence(
     }
     if let Some(well) = sibling {
         // An absolute time: words that change with every look would make a new revision of the same facts.
-        let shown =
-            format!("{}: {} since {}", well.id.name, well.fares(), well.ready_at().unwrap_or_default());
+        let shown = format!("{} since {}", well.fares(), well.ready_at().unwrap_or_default());
         let note = format!("same Corefile on node {}, ready: the node differs, not the image", well.node());
         all.push(Evidence::object(&well.id, shown, 20, note));
     }

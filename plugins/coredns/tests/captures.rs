@@ -44,7 +44,7 @@ fn the_loop_on_one_node_is_found_with_all_that_tells_of_it() {
         "plugin/loop: Loop (127.0.0.1:39386 -> :53) detected for zone",
         "forward . /etc/resolv.conf",
         "BackOff ×73: Back-off restarting failed container",
-        "coredns-66bff467f8-fzjz2: ready since 2020-04-24T",
+        "ready since 2020-04-24T09:12:31Z",
         "CoreDNS-1.6.7",
     ] {
         assert!(
