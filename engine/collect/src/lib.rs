@@ -1,1 +1,17 @@
-//! x
+//! Live sources of signals: where they come from, at which pace, and how they get onto `KWHY_IN`.
+//!
+//! - [`feed`]: the signals of a capture, as if they happened now.
+//! - [`ticker`]: the passing of time, for a log in which time is what the log says.
+//! - [`kube`]: the cluster's objects and events, by watches.
+//!
+//! Sources hand signals on as they come. What NATS is, and when a message counts as stored, is hidden behind [`Sink`];
+//! what a signal means is nobody's business here.
+
+pub mod clock;
+pub mod feed;
+pub mod kube;
+pub mod pump;
+pub mod sink;
+pub mod ticker;
+
+pub use sink::Sink;
