@@ -84,8 +84,11 @@ impl World {
         };
         let mut found: Vec<&Arc<Record>> = keys
             .into_iter()
-            .flat_map(|k| self.history.of(k, source, name, since))
-            .filter(|r| r.rule.is_none_or(|rule| rule == self.rule))
+            .flat_map(|k| {
+                let all = self.history.of(k, source, name, since);
+                // Newest first as they are, so no object can bring more than what is asked for.
+                all.filter(|r| r.rule.is_none_or(|rule| rule == self.rule)).take(limit)
+            })
             .collect();
         found.sort_by(|a, b| (b.signal.at, &b.signal.id).cmp(&(a.signal.at, &a.signal.id)));
         found.into_iter().take(limit).map(|r| r.signal.clone()).collect()

@@ -11,7 +11,7 @@ use std::{
 use anyhow::Result;
 use kwhy_core::{Account, Engine, matching::Matcher};
 use kwhy_ingest::capture::{self, Capture, Interest, Problem};
-use kwhy_proto::v1::{Finding, Severity};
+use kwhy_proto::v1::{Finding, Severity, Status};
 use kwhy_publish::{
     json,
     text::{self, Alerts, Report, Unreadable, Watchdog},
@@ -67,12 +67,21 @@ pub(crate) fn run(config: &Config, dir: &Path, format: Format, more_rules: &[Pat
             }
         }
         Format::Text => {
+            // An account that a cause has taken over says nothing to a reader that the cause does not.
+            let shown: Vec<Finding> = findings.iter().filter(|f| !taken_over(f)).cloned().collect();
             let elapsed = u64::try_from(start.elapsed().as_millis()).ok();
-            out.write_all(report(&capture, &findings, &engine.account(), elapsed).as_bytes())?;
+            out.write_all(report(&capture, &shown, &engine.account(), elapsed).as_bytes())?;
         }
     }
     out.flush()?;
     Ok(exit(&findings))
+}
+
+/// Whether all of an unexplained finding's alerts were explained later.
+fn taken_over(finding: &Finding) -> bool {
+    finding.code.starts_with("unexplained.")
+        && finding.status() == Status::Resolved
+        && finding.symptoms.is_empty()
 }
 
 fn exit(findings: &[Finding]) -> Exit {
