@@ -36,6 +36,7 @@
 //! `cargo build --profile pack --target wasm32-unknown-unknown`.
 
 mod build;
+mod container;
 mod json;
 mod rule;
 mod time;
@@ -81,6 +82,7 @@ pub use bindings::{
         },
     },
 };
+pub use container::{command_line, flag, image_name};
 pub use json::Json;
 pub use rule::{Rule, examine};
 pub use serde_json;

@@ -57,6 +57,11 @@ pub(crate) fn references(json: &Value) -> Vec<(&'static str, ObjectRef)> {
             out.push(("scales", ObjectRef::new(kind, namespace, name)));
             ""
         }
+        "APIService" => {
+            let service = (text(json, "/spec/service/namespace"), text(json, "/spec/service/name"));
+            out.push(("uses", ObjectRef::new("Service", service.0, service.1)));
+            ""
+        }
         "CronJob" => "/spec/jobTemplate/spec/template/spec",
         _ => "/spec/template/spec",
     };
