@@ -1,0 +1,14 @@
+//! Findings as text for people, on a terminal or in a file.
+//!
+//! Cause before symptom: title, tree from root to alerts, the telling lines, what speaks against, what was ruled out,
+//! what to type. Hides layout, cutting and colour; the caller only says how wide it may be and whether it may colour.
+
+mod page;
+mod report;
+mod style;
+
+mod finding;
+
+pub use finding::finding;
+pub use report::{Alerts, Report, Unreadable, Watchdog, report};
+pub use style::Style;
