@@ -149,7 +149,7 @@ fn fix(finding: &Finding, clock: Clock) -> Option<String> {
 fn branches(page: &mut Page, finding: &Finding, clock: Clock) {
     let rows = tree::rows(finding, clock, TREE_WANT, TREE_MOST);
     let inner = page.columns().saturating_sub(2);
-    let column = 2 + tree::note_column(&rows, inner, 34);
+    let column = 2 + tree::note_column(&rows, inner, inner.saturating_sub(50).clamp(18, 34));
     for row in rows {
         branch(page, &row, column);
     }
