@@ -14,8 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         // A map in hash order would make equal findings differ in bytes.
         .btree_map(["."])
         .type_attribute(".kwhy.v1.ObjectRef", "#[derive(PartialOrd, Ord)]")
-        .extern_path(".google.protobuf", "::pbjson_types")
-        .compile_well_known_types()
+        .extern_path(".google.protobuf.Timestamp", "crate::Timestamp")
         .skip_protoc_run()
         .file_descriptor_set_path(PathBuf::from(env::var("OUT_DIR")?).join("unused.bin"))
         .compile_fds(descriptors.clone())?;

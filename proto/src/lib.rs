@@ -4,9 +4,10 @@
 //! serde form is canonical protobuf JSON. Maps are ordered, so equal values have equal bytes.
 
 mod order;
+mod timestamp;
 
 pub use order::{millis, order, timestamp};
-pub use pbjson_types::Timestamp;
+pub use timestamp::Timestamp;
 pub use prost::{DecodeError, Message};
 
 /// Version 1 of the wire format.
