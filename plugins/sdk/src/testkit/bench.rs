@@ -188,6 +188,9 @@ impl<R: Rule + Default> Bench<R> {
             self.cleared.push(cleared);
         }
         for diagnosis in verdict.diagnoses {
+            for former in &diagnosis.supersedes {
+                self.standing.remove(&at(former, &diagnosis.root));
+            }
             self.standing.insert(at(&diagnosis.code, &diagnosis.root), diagnosis);
         }
         for rejection in verdict.rejections {
