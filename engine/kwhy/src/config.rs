@@ -3,9 +3,10 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use jiff::SignedDuration;
+use jiff::fmt::serde::unsigned_duration::friendly::compact::optional;
 use serde::Deserialize;
 
 /// The configuration file. Every key may be left out.
@@ -57,9 +58,12 @@ pub(crate) struct Slack {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Times {
-    pub(crate) lateness: Option<SignedDuration>,
-    pub(crate) grace: Option<SignedDuration>,
-    pub(crate) hold_down: Option<SignedDuration>,
+    #[serde(deserialize_with = "optional::deserialize")]
+    pub(crate) lateness: Option<Duration>,
+    #[serde(deserialize_with = "optional::deserialize")]
+    pub(crate) grace: Option<Duration>,
+    #[serde(deserialize_with = "optional::deserialize")]
+    pub(crate) hold_down: Option<Duration>,
 }
 
 /// Why the configuration cannot be used.
@@ -158,7 +162,9 @@ mod tests {
         let kind = error("rules: 7\n");
         assert!(kind.starts_with("kwhy.yaml:1:8: "), "{kind}");
         assert!(!kind.contains(" at line "), "{kind}");
-        let syntax = error("cluster: [\n");
+        let negative = error("times:\n  grace: -5m\n");
+        assert!(negative.starts_with("kwhy.yaml:2:10: times.grace: "), "{negative}");
+        let syntax = error("rules: [\n");
         assert!(syntax.starts_with("kwhy.yaml:2:1: "), "{syntax}");
     }
 }

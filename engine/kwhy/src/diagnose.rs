@@ -34,7 +34,7 @@ pub(crate) fn run(config: &Config, dir: &Path, format: Format, more_rules: &[Pat
     // The cluster's name stands in the capture, which is read with what the rules want: the matcher comes first.
     let matcher = Arc::new(Matcher::new(kwhy_core::rule::Rules::descriptors(&rules))?);
     let progress = Progress::start("reading");
-    let capture = match capture::read(dir, &Wanted(matcher)) {
+    let mut capture = match capture::read(dir, &Wanted(matcher)) {
         Ok(capture) => capture,
         Err(error) => {
             progress.end();
@@ -42,6 +42,7 @@ pub(crate) fn run(config: &Config, dir: &Path, format: Format, more_rules: &[Pat
             return Ok(Exit::NothingRead);
         }
     };
+    capture.problems.extend(without_objects(dir));
     tracing::debug!(signals = capture.signals.len(), lines = capture.lines_read, "Capture read.");
     let mut engine = Engine::new(config.settings(&capture.cluster), rules)?;
     let mut notices = Notices::default();
@@ -82,6 +83,21 @@ fn taken_over(finding: &Finding) -> bool {
     finding.code.starts_with("unexplained.")
         && finding.status() == Status::Resolved
         && finding.symptoms.is_empty()
+}
+
+/// Any file may be missing, but without this one little can be said, and it should be known why.
+fn without_objects(dir: &Path) -> Option<Problem> {
+    const FILE: &str = "objects.json";
+    let packed = format!("{FILE}.gz");
+    [FILE, &packed].iter().all(|name| !dir.join(name).exists()).then(|| Problem {
+        file: FILE.to_owned(),
+        unit: capture::Unit::File,
+        lines: Vec::new(),
+        total: 1,
+        reason: "is missing, so alerts and logs cannot be joined with owners, nodes and configuration; \
+                 `kubectl get nodes,pods,rs,deploy,ds,sts,cm,svc -A -o json` makes it"
+            .to_owned(),
+    })
 }
 
 fn exit(findings: &[Finding]) -> Exit {

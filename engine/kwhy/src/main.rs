@@ -16,7 +16,11 @@ mod run;
 mod screen;
 mod tail;
 
-use std::{io, process::ExitCode};
+use std::{
+    env,
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use clap::Parser;
@@ -32,11 +36,19 @@ use crate::{
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    // What a rule says on its way to a failure is for its author; the failure itself is told in a line.
+    let mut filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,kwhy::rule=off"));
     for directive in kwhy_collect::kube::LOG_FILTER.iter().filter_map(|d| d.parse().ok()) {
         filter = filter.add_directive(directive);
     }
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal() && !no_color)
+        .with_target(false)
+        .init();
     match dispatch(args) {
         Ok(exit) => exit.into(),
         // Whoever read our output has gone; that is no failure.
@@ -68,17 +80,21 @@ fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work)
 }
 
-/// Returns when the process is asked to end, by SIGINT or SIGTERM.
-async fn stop() {
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+/// Done when the process is asked to end, by SIGINT or SIGTERM, at any time after the call. One is for the whole of a
+/// work: a signal that comes while nobody holds one is lost.
+fn stop() -> impl Future<Output = ()> {
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async {
+        match signals {
+            (Ok(mut interrupt), Ok(mut terminate)) => {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
             }
+            // Without handlers the default holds: the signal ends the process.
+            _ => std::future::pending().await,
         }
-        // Without handlers the default holds: the signal ends the process.
-        _ => std::future::pending().await,
     }
 }
 

@@ -1,6 +1,6 @@
 //! `kwhy run`: signals from NATS through the engine, findings back to NATS and to Slack.
 
-use std::{path::PathBuf, thread};
+use std::{path::PathBuf, pin::pin, thread};
 
 use anyhow::{Context, Result, anyhow, bail};
 use futures::StreamExt;
@@ -54,12 +54,13 @@ pub(crate) async fn run(config: &Config, given: Given) -> Result<Exit> {
         }
     };
     let bus = Bus::connect(&connect::settings(config, &url, &cluster)).await?;
+    let stop = crate::stop();
     eprintln!("nats: {url}");
     eprintln!("cluster: {cluster}");
     eprintln!("ready");
 
     let ended = tokio::select! {
-        result = correlate(&bus, engine, webhook) => result,
+        result = correlate(&bus, engine, webhook, stop) => result,
         result = live::watch(&config.kube, &bus, &cluster), if config.kube.watch => result,
         how = child_ended(&mut server) => Err(anyhow!("the nats-server that kwhy had started ended: {how}")),
     };
@@ -77,7 +78,12 @@ async fn child_ended(server: &mut Option<Server>) -> String {
 }
 
 /// Reads, correlates and publishes until told to stop. What was read is correlated and stored before this returns.
-async fn correlate(bus: &Bus, engine: Engine<Sandbox>, webhook: Option<Webhook>) -> Result<()> {
+async fn correlate(
+    bus: &Bus,
+    engine: Engine<Sandbox>,
+    webhook: Option<Webhook>,
+    stop: impl Future<Output = ()>,
+) -> Result<()> {
     let (signals, from_reader) = mpsc::channel(BETWEEN);
     let (answers, mut from_engine) = mpsc::channel(BETWEEN);
     // The engine and its sandbox are synchronous and busy: a thread of their own keeps them off the runtime.
@@ -86,10 +92,11 @@ async fn correlate(bus: &Bus, engine: Engine<Sandbox>, webhook: Option<Webhook>)
         .spawn(move || work(engine, from_reader, &answers))?;
     let (news, notifier) = notify::start(webhook);
     let reader = async move {
-        let mut entries = std::pin::pin!(bus.read(Start::Beginning));
+        let mut entries = pin!(bus.read(Start::Beginning));
+        let mut stop = pin!(stop);
         loop {
             let entry = tokio::select! {
-                () = crate::stop() => return Ok(()),
+                () = &mut stop => return Ok(()),
                 entry = entries.next() => entry,
             };
             match entry.transpose()? {
@@ -110,7 +117,8 @@ async fn correlate(bus: &Bus, engine: Engine<Sandbox>, webhook: Option<Webhook>)
             }
         }
     };
-    let writer = async {
+    // It owns its end of the channel, so that an engine that waits there for a reader ends with it.
+    let writer = async move {
         let mut notices = Notices::default();
         let mut batch: Vec<Answer> = Vec::new();
         while from_engine.recv_many(&mut batch, BETWEEN).await > 0 {
@@ -132,7 +140,14 @@ async fn correlate(bus: &Bus, engine: Engine<Sandbox>, webhook: Option<Webhook>)
         drop(news);
         Ok::<(), anyhow::Error>(())
     };
-    let (read, written) = tokio::join!(reader, writer);
+    let (read, written) = {
+        let (mut reader, mut writer) = (pin!(reader), pin!(writer));
+        tokio::select! {
+            read = &mut reader => (read, writer.await),
+            // What cannot be stored need not be read.
+            written = &mut writer => (Ok(()), written),
+        }
+    };
     notifier.await?;
     worker.join().map_err(|_| anyhow!("the engine panicked"))?;
     read.and(written)

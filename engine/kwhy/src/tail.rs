@@ -19,10 +19,11 @@ pub(crate) async fn run(
     let mut entries = std::pin::pin!(bus.subscribe_findings(&filter, Start::Beginning));
     let style = screen::style();
     let mut left = count;
+    let mut stop = std::pin::pin!(crate::stop());
     while left != Some(0) {
         let entry = tokio::select! {
             entry = entries.next() => entry,
-            () = crate::stop() => return Ok(Exit::Nothing),
+            () = &mut stop => return Ok(Exit::Nothing),
         };
         let Some(entry) = entry else { return Ok(Exit::Nothing) };
         match entry? {
