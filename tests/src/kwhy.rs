@@ -1,0 +1,194 @@
+//! The kwhy binary: run to its end, or as `kwhy run` in the background.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use crate::{Background, Client, python, tools};
+
+/// What a program left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Exit status; none where a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// The lines of standard error.
+    #[must_use]
+    pub fn errors(&self) -> Vec<&str> {
+        self.stderr.lines().collect()
+    }
+}
+
+/// The binary with an environment of its own: an empty home, which is also the working directory, and nothing of the
+/// machine's configuration. Compiled rules are shared by all tests unless one wants a cache of its own.
+#[derive(Debug)]
+pub struct Kwhy {
+    home: TempDir,
+    cache: PathBuf,
+}
+
+impl Default for Kwhy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Kwhy {
+    /// A new home.
+    ///
+    /// # Panics
+    /// Where there is no room for temporary files.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            home: tempfile::tempdir().expect("a temporary directory"),
+            cache: tools::target().join("tmp/kwhy-tests"),
+        }
+    }
+
+    /// A new home with an empty cache of compiled rules.
+    #[must_use]
+    pub fn with_cold_cache() -> Self {
+        let kwhy = Self::new();
+        Self { cache: kwhy.home("cache"), ..kwhy }
+    }
+
+    /// A path in its home.
+    #[must_use]
+    pub fn home(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// Writes a file in its home.
+    ///
+    /// # Panics
+    /// Where it cannot.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.home(name);
+        fs::create_dir_all(path.parent().expect("it is in the home")).expect("a folder");
+        fs::write(&path, content).expect("a file");
+        path
+    }
+
+    /// A copy of a capture in its home, to be damaged.
+    ///
+    /// # Panics
+    /// Where it cannot be made.
+    #[must_use]
+    pub fn copy_of(&self, capture: &Path) -> PathBuf {
+        let to = self.home("capture");
+        copy(capture, &to);
+        to
+    }
+
+    /// The files of its cache of compiled rules.
+    #[must_use]
+    pub fn cached(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.cache.join("kwhy")).into_iter().flatten().flatten();
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        files.sort();
+        files
+    }
+
+    /// The command, ready to be changed further.
+    #[must_use]
+    pub fn command(&self, args: &[&dyn AsRef<OsStr>]) -> Command {
+        let mut command = Command::new(tools::kwhy());
+        command.args(args.iter().map(|arg| arg.as_ref()));
+        self.dress(command)
+    }
+
+    /// The command with a terminal of 100 columns as its standard output; what it writes there comes out as it is.
+    #[must_use]
+    pub fn on_terminal(&self, args: &[&dyn AsRef<OsStr>]) -> Command {
+        let mut command = python::script("terminal.py", ["100"]);
+        command.arg(tools::kwhy()).args(args.iter().map(|arg| arg.as_ref()));
+        self.dress(command)
+    }
+
+    fn dress(&self, mut command: Command) -> Command {
+        command.current_dir(self.home.path()).env_clear();
+        command.env("HOME", self.home.path()).env("XDG_CACHE_HOME", &self.cache);
+        // For setpriv, by which a nats-server ends with kwhy.
+        command.env("PATH", env::var_os("PATH").unwrap_or_default());
+        command
+    }
+
+    /// Runs it to its end.
+    #[must_use]
+    pub fn run(&self, args: &[&dyn AsRef<OsStr>]) -> Ended {
+        Background::start(self.command(args)).wait()
+    }
+
+    /// What `kwhy diagnose --output json` says of a capture.
+    #[must_use]
+    pub fn diagnose(&self, capture: &Path) -> Ended {
+        self.run(&[&"diagnose", &capture, &"--output", &"json"])
+    }
+
+    /// Plays a capture into NATS as fast as it takes it, and returns what it said.
+    ///
+    /// # Panics
+    /// Where that fails.
+    pub fn feed(&self, capture: &Path, url: &str) -> String {
+        let fed = self.run(&[&"feed", &capture, &"--nats", &url, &"--speed", &"max"]);
+        assert_eq!(fed.code, Some(0), "{}", fed.stderr);
+        fed.stderr
+    }
+
+    /// Starts `kwhy run` with these further arguments and waits until it is ready.
+    #[must_use]
+    pub fn engine(&self, args: &[&dyn AsRef<OsStr>]) -> Engine {
+        let mut command = self.command(&[&"run"]);
+        command.args(args.iter().map(|arg| arg.as_ref()));
+        let process = Background::start(command);
+        let url = process.wait_for("line `nats: URL`", |line| line.strip_prefix("nats: ").map(str::to_owned));
+        process.wait_for("line `ready`", |line| (line == "ready").then_some(()));
+        Engine { process, url }
+    }
+}
+
+/// A `kwhy run` that is ready.
+#[derive(Debug)]
+pub struct Engine {
+    /// The program.
+    pub process: Background,
+    /// Its NATS.
+    pub url: String,
+}
+
+/// Ends an engine when it has read and stored everything that was published so far, and returns what it left behind.
+///
+/// A message that is no batch of signals marks the end: the engine says that it leaves it out when it comes to it,
+/// which is after all that was published before, and it stores what it has read before it ends.
+pub async fn finish(engine: Engine, client: &Client, cluster: &str) -> Ended {
+    let sequence = client.publish(&format!("kwhy.in.{cluster}.end._"), None, b"\xff the end".to_vec()).await;
+    let mark = format!("message {sequence} on ");
+    engine.process.wait_for("the mark at the end", |line| line.contains(&mark).then_some(()));
+    engine.process.terminate()
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder to copy").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            // Read and written: a copy would be as read-only as its original may be.
+            fs::write(target, fs::read(entry.path()).expect("a file to copy")).expect("a copy");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! A NATS server for one test, and a plain client that looks at what kwhy keeps there.
+
+use std::{collections::BTreeMap, path::Path, process::Command};
+
+use async_nats::{HeaderMap, HeaderValue, Subscriber, jetstream};
+use futures::StreamExt;
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use crate::{Background, PATIENCE};
+
+/// A nats-server with JetStream on loopback. Dropped, it is killed and its store removed.
+#[derive(Debug)]
+pub struct NatsServer {
+    /// Where it answers.
+    pub url: String,
+    // Ended before its store is removed.
+    _process: Background,
+    _store: TempDir,
+}
+
+impl NatsServer {
+    /// Starts this program and waits until it is ready.
+    ///
+    /// # Panics
+    /// Where it does not get ready.
+    #[must_use]
+    pub fn start(program: &Path) -> Self {
+        let store = tempfile::tempdir().expect("a temporary directory");
+        let mut command = Command::new(program);
+        command.args(["--addr", "127.0.0.1", "--port", "-1", "--jetstream", "--store_dir"]).arg(store.path());
+        let process = Background::start(command);
+        let url = process.wait_for("its address", |line| {
+            let (_, address) = line.split_once("Listening for client connections on ")?;
+            Some(format!("nats://{}", address.trim()))
+        });
+        process.wait_for("`Server is ready`", |line| line.contains("Server is ready").then_some(()));
+        Self { url, _process: process, _store: store }
+    }
+}
+
+/// A message of a stream or subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Where it was published.
+    pub subject: String,
+    /// First value of each header.
+    pub headers: BTreeMap<String, String>,
+    /// What it holds.
+    pub body: Vec<u8>,
+}
+
+/// A plain client.
+#[derive(Debug, Clone)]
+pub struct Client {
+    plain: async_nats::Client,
+    jetstream: jetstream::Context,
+}
+
+impl Client {
+    /// Connects.
+    ///
+    /// # Panics
+    /// Where nobody answers.
+    pub async fn connect(url: &str) -> Self {
+        let plain = async_nats::connect(url).await.expect("a connection");
+        Self { jetstream: jetstream::new(plain.clone()), plain }
+    }
+
+    /// Everything that a stream holds, in its order.
+    ///
+    /// # Panics
+    /// Where there is no such stream, or a hole in it.
+    pub async fn stored(&self, stream: &str) -> Vec<Stored> {
+        let mut stream = self.jetstream.get_stream(stream).await.expect("the stream");
+        let state = stream.info().await.expect("its state").state.clone();
+        let mut all = Vec::new();
+        for sequence in state.first_sequence..=state.last_sequence {
+            let message = stream.get_raw_message(sequence).await.expect("a message without a hole");
+            all.push(Stored {
+                subject: message.subject.to_string(),
+                headers: headers(&message.headers),
+                body: message.payload.to_vec(),
+            });
+        }
+        all
+    }
+
+    /// Publishes into a stream and returns the sequence.
+    ///
+    /// # Panics
+    /// Where the stream takes it for a duplicate or does not answer.
+    pub async fn publish(&self, subject: &str, id: Option<&str>, body: Vec<u8>) -> u64 {
+        let mut headers = HeaderMap::new();
+        if let Some(id) = id {
+            headers.insert("Nats-Msg-Id", id);
+        }
+        let sent = self.jetstream.publish_with_headers(subject.to_owned(), headers, body.into()).await;
+        let stored = sent.expect("it is sent").await.expect("it is stored");
+        assert!(!stored.duplicate, "{subject}: {id:?} is taken for a duplicate");
+        stored.sequence
+    }
+
+    /// Subscribes; the server knows of it when this returns.
+    ///
+    /// # Panics
+    /// Where the server does not answer.
+    pub async fn subscribe(&self, subject: &str) -> Subscription {
+        let subscriber = self.plain.subscribe(subject.to_owned()).await.expect("a subscription");
+        // An answer to anything says that the subscription, sent before, is known.
+        self.jetstream.query_account().await.expect("an answer");
+        Subscription { subscriber, plain: self.plain.clone() }
+    }
+}
+
+/// A plain subscription.
+#[derive(Debug)]
+pub struct Subscription {
+    subscriber: Subscriber,
+    plain: async_nats::Client,
+}
+
+impl Subscription {
+    /// The messages that come: `least` of them are waited for, more are taken as far as they are there.
+    ///
+    /// # Panics
+    /// Where fewer come.
+    pub async fn take(mut self, least: usize, mark: &str) -> Vec<Stored> {
+        let mut all = Vec::new();
+        while all.len() < least {
+            let next = timeout(PATIENCE, self.subscriber.next()).await;
+            let next =
+                next.unwrap_or_else(|_| panic!("{} of {least} messages came within {PATIENCE:?}", all.len()));
+            all.push(stored(next.expect("a subscription lasts")));
+        }
+        self.plain.publish(mark.to_owned(), "".into()).await.expect("it is sent");
+        loop {
+            let next = timeout(PATIENCE, self.subscriber.next()).await.expect("the mark comes");
+            match stored(next.expect("a subscription lasts")) {
+                Stored { subject, .. } if subject == mark => return all,
+                more => all.push(more),
+            }
+        }
+    }
+}
+
+fn stored(message: async_nats::Message) -> Stored {
+    Stored {
+        subject: message.subject.to_string(),
+        headers: message.headers.as_ref().map(headers).unwrap_or_default(),
+        body: message.payload.to_vec(),
+    }
+}
+
+fn headers(map: &HeaderMap) -> BTreeMap<String, String> {
+    let first = |values: &Vec<HeaderValue>| values.first().map(|value| value.as_str().to_owned());
+    map.iter().filter_map(|(name, values)| Some((name.to_string(), first(values)?))).collect()
+}

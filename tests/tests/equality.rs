@@ -1,0 +1,321 @@
+//! The way through NATS changes nothing: not the encoding, not copies, not the order of the sources, not a restart.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends where its ground gives way"
+)]
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    path::Path,
+};
+
+use kwhy_proto::{
+    Message as _, millis,
+    v1::{Finding, Signal, SignalBatch},
+};
+use kwhy_tests::{
+    CLUSTER, Client, Engine, Kwhy, NatsServer, Stored, capture, coredns_loop, finish, nats_server,
+};
+
+/// The finding revisions of `kwhy diagnose`, a line each.
+fn expected(kwhy: &Kwhy, capture: &Path) -> Vec<String> {
+    let found = kwhy.diagnose(capture);
+    assert_eq!(found.stderr, "");
+    let lines: Vec<String> = found.stdout.lines().map(str::to_owned).collect();
+    assert!(lines.iter().any(|line| line.contains(r#""code":"coredns.forward-loop""#)), "{lines:#?}");
+    lines
+}
+
+/// What a capture becomes on `KWHY_IN`.
+async fn recorded(kwhy: &Kwhy, capture: &Path) -> Vec<Stored> {
+    let server = NatsServer::start(&nats_server());
+    kwhy.feed(capture, &server.url);
+    Client::connect(&server.url).await.stored("KWHY_IN").await
+}
+
+/// An engine on a server that outlives it.
+fn engine(kwhy: &Kwhy, server: &NatsServer) -> Engine {
+    kwhy.engine(&[&"--nats", &server.url, &"--cluster", &CLUSTER])
+}
+
+/// A body as the line of JSON that `kwhy diagnose` prints; it must be encoded as kwhy would encode it.
+fn line(body: &[u8]) -> String {
+    let finding = Finding::decode(body).expect("a finding");
+    assert_eq!(finding.encode_to_vec(), body, "the encoding is the canonical one");
+    serde_json::to_string(&finding).expect("JSON")
+}
+
+/// The finding revisions that are stored, in their order.
+async fn stored(client: &Client) -> Vec<String> {
+    let all = client.stored("KWHY_OUT").await;
+    all.iter().filter(|m| m.subject.starts_with("kwhy.out.f.")).map(|m| line(&m.body)).collect()
+}
+
+async fn publish(client: &Client, message: &Stored, prefix: &str) {
+    let id = format!("{prefix}{}", message.headers["Nats-Msg-Id"]);
+    client.publish(&message.subject, Some(&id), message.body.clone()).await;
+}
+
+#[tokio::test]
+async fn what_comes_out_of_nats_is_what_diagnose_says_byte_for_byte() {
+    let kwhy = Kwhy::new();
+    for capture in [coredns_loop(), capture("a1-fixed")] {
+        let expected = expected(&kwhy, &capture);
+        let server = NatsServer::start(&nats_server());
+        let engine = engine(&kwhy, &server);
+        let client = Client::connect(&server.url).await;
+        let subscription = client.subscribe("kwhy.findings.>").await;
+        kwhy.feed(&capture, &server.url);
+        let ended = finish(engine, &client, CLUSTER).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+
+        let messages = subscription.take(2 * expected.len(), "kwhy.findings.mark").await;
+        let (json, protobuf): (Vec<_>, Vec<_>) =
+            messages.into_iter().partition(|m| m.headers["Content-Type"].starts_with("application/json;"));
+        let json: Vec<String> =
+            json.into_iter().map(|m| String::from_utf8(m.body).expect("JSON is text")).collect();
+        assert_eq!(json, expected, "the JSON twins");
+        assert!(
+            protobuf.iter().all(|m| m.headers["Content-Type"].starts_with("application/x-protobuf;")),
+            "{protobuf:?}"
+        );
+        assert_eq!(
+            protobuf.iter().map(|m| line(&m.body)).collect::<Vec<_>>(),
+            expected,
+            "the protobuf bodies"
+        );
+        assert_eq!(stored(&client).await, expected, "the stream");
+
+        let count = expected.len().to_string();
+        let tail = kwhy.run(&[&"tail", &"--nats", &server.url, &"--output", &"json", &"--count", &count]);
+        assert_eq!(tail.stdout, kwhy.diagnose(&capture).stdout, "kwhy tail; {}", tail.stderr);
+    }
+}
+
+#[tokio::test]
+async fn feeding_a_second_time_changes_nothing() {
+    let kwhy = Kwhy::new();
+    let expected = expected(&kwhy, &coredns_loop());
+    let server = NatsServer::start(&nats_server());
+    let engine = engine(&kwhy, &server);
+    let client = Client::connect(&server.url).await;
+    let first = kwhy.feed(&coredns_loop(), &server.url);
+    assert!(!first.contains("known already"), "{first}");
+    let messages = client.stored("KWHY_IN").await.len();
+    let second = kwhy.feed(&coredns_loop(), &server.url);
+    assert!(
+        second.contains(&format!("in {messages} messages, {messages} of them known already")),
+        "{second}"
+    );
+    let _ended = finish(engine, &client, CLUSTER).await;
+    assert_eq!(stored(&client).await, expected);
+}
+
+#[tokio::test]
+async fn messages_that_come_twice_under_other_ids_change_nothing() {
+    let kwhy = Kwhy::new();
+    let expected = expected(&kwhy, &coredns_loop());
+    let messages = recorded(&kwhy, &coredns_loop()).await;
+    let server = NatsServer::start(&nats_server());
+    let engine = engine(&kwhy, &server);
+    let client = Client::connect(&server.url).await;
+    for (n, message) in messages.iter().enumerate() {
+        publish(&client, message, "").await;
+        publish(&client, message, "at-once/").await;
+        // And one that came a while ago.
+        publish(&client, &messages[n / 2], &format!("again-{n}/")).await;
+    }
+    // And all of it once more, when everything is over.
+    for message in &messages {
+        publish(&client, message, "at-the-end/").await;
+    }
+    let _ended = finish(engine, &client, CLUSTER).await;
+    assert_eq!(stored(&client).await, expected);
+}
+
+/// Most that a source may come later than another.
+const SHIFT: u64 = 290_000;
+
+/// One source as a collector would be one: a log, or a kind of API.
+fn source(signal: &Signal) -> String {
+    let log =
+        if signal.source == "kubelet" || signal.source == "log" { signal.id.rsplit_once('/') } else { None };
+    log.map_or_else(|| signal.source.clone(), |(log, _)| log.to_owned())
+}
+
+/// Numbers that look random, the same for a seed on every machine (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (x ^ (x >> 31)) % limit
+    }
+}
+
+/// The signals of the messages, each alone, in the order in which they would come if each source were late by its
+/// own time.
+fn delayed(messages: &[Stored], mut delay: impl FnMut(&str) -> u64) -> Vec<(String, Signal)> {
+    let batches =
+        messages.iter().map(|m| (&m.subject, SignalBatch::decode(m.body.as_slice()).expect("a batch")));
+    let mut signals: Vec<(String, Signal)> =
+        batches.flat_map(|(subject, b)| b.signals.into_iter().map(|s| (subject.clone(), s))).collect();
+    let mut delays: BTreeMap<String, u64> = BTreeMap::new();
+    for (_, signal) in &signals {
+        let source = source(signal);
+        // The end stays the end.
+        if let Entry::Vacant(new) = delays.entry(source(signal)) {
+            // The end stays the end.
+            let late = if new.key() == "tick" { SHIFT } else { delay(new.key()) };
+            new.insert(late);
+        }
+    }
+    // Stable: a source keeps its own order.
+    signals.sort_by_key(|(_, s)| s.at.as_ref().map_or(0, millis) + delays[&source(s)]);
+    signals
+}
+
+/// The last revision of each finding that stands, by id, without the number of the revision.
+fn last(lines: &[String]) -> BTreeMap<String, Finding> {
+    let findings = lines.iter().map(|line| serde_json::from_str::<Finding>(line).expect("a finding"));
+    let mut last: BTreeMap<String, Finding> = BTreeMap::new();
+    for finding in findings {
+        last.insert(finding.id.clone(), Finding { revision: 0, ..finding });
+    }
+    // What was said on the way and taken back when more was known.
+    last.retain(|_, finding| !finding.resolution.starts_with("withdrawn:"));
+    last
+}
+
+async fn assert_same_end(capture: &Path, what: &str, delay: impl FnMut(&str) -> u64) {
+    let kwhy = Kwhy::new();
+    let expected = last(&expected(&kwhy, capture));
+    let messages = recorded(&kwhy, capture).await;
+    let server = NatsServer::start(&nats_server());
+    let engine = engine(&kwhy, &server);
+    let client = Client::connect(&server.url).await;
+    for (subject, signal) in delayed(&messages, delay) {
+        let batch = SignalBatch { signals: vec![signal] };
+        client.publish(&subject, None, batch.encode_to_vec()).await;
+    }
+    let ended = finish(engine, &client, CLUSTER).await;
+    let is = last(&stored(&client).await);
+    let ids = |findings: &BTreeMap<String, Finding>| -> Vec<String> {
+        findings.values().map(|f| format!("{} {} {}", f.id, f.code, f.title)).collect()
+    };
+    assert_eq!(ids(&is), ids(&expected), "{what}; kwhy run said\n{}", ended.stderr);
+    for (id, finding) in expected {
+        let json = |finding| serde_json::to_string_pretty(finding).expect("JSON");
+        let (is, expected) = (json(&is[&id]), json(&finding));
+        let differs = is.lines().zip(expected.lines()).find(|(a, b)| a != b);
+        assert!(is == expected, "{what}: {differs:?}\n--- is\n{is}\n--- expected\n{expected}");
+    }
+}
+
+#[tokio::test]
+async fn sources_in_another_order_lead_to_the_same_last_revisions() {
+    for seed in 1..=3 {
+        let mut random = Random(seed);
+        assert_same_end(&coredns_loop(), &format!("seed {seed}"), |_| random.below(SHIFT + 1)).await;
+    }
+}
+
+#[tokio::test]
+async fn sources_in_another_order_lead_to_the_same_end_of_an_incident_that_was_mended() {
+    for seed in 11..=12 {
+        let mut random = Random(seed);
+        assert_same_end(&capture("a1-fixed"), &format!("seed {seed}"), |_| random.below(SHIFT + 1)).await;
+    }
+}
+
+#[tokio::test]
+async fn one_source_far_behind_all_others_leads_to_the_same_last_revisions() {
+    for late in ["object", "alert", "log"] {
+        let delay = |source: &str| if source.starts_with(late) { SHIFT } else { 0 };
+        assert_same_end(&coredns_loop(), late, delay).await;
+    }
+}
+
+/// Or those above would test nothing.
+#[tokio::test]
+async fn a_shift_makes_another_order_of_the_same_signals() {
+    let messages = recorded(&Kwhy::new(), &coredns_loop()).await;
+    let ids = |late: &str| -> Vec<String> {
+        let delay = |source: &str| if source.starts_with(late) { SHIFT } else { 0 };
+        delayed(&messages, delay).into_iter().map(|(_, signal)| signal.id).collect()
+    };
+    let as_it_was = ids("nothing");
+    for late in ["object", "alert", "log"] {
+        let mut shifted = ids(late);
+        assert_ne!(shifted, as_it_was, "{late}");
+        shifted.sort();
+        assert_eq!(
+            shifted,
+            {
+                let mut all = as_it_was.clone();
+                all.sort();
+                all
+            },
+            "{late}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_restart_in_the_middle_stores_nothing_twice_and_loses_nothing() {
+    let kwhy = Kwhy::new();
+    let expected = expected(&kwhy, &coredns_loop());
+    let messages = recorded(&kwhy, &coredns_loop()).await;
+    let server = NatsServer::start(&nats_server());
+    let client = Client::connect(&server.url).await;
+    let mut engine = engine(&kwhy, &server);
+    let parts: Vec<&[Stored]> = messages.chunks(messages.len() / 4).collect();
+    for (n, part) in parts.iter().enumerate() {
+        for message in *part {
+            publish(&client, message, "").await;
+        }
+        if n % 2 == 0 {
+            // Told to end when it has come so far.
+            let ended = finish(engine, &client, CLUSTER).await;
+            assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        } else {
+            // Gone, wherever it was.
+            engine.process.kill();
+        }
+        engine = self::engine(&kwhy, &server);
+    }
+    let _ended = finish(engine, &client, CLUSTER).await;
+    assert_eq!(stored(&client).await, expected);
+    assert_eq!(client.stored("KWHY_OUT").await.len(), expected.len(), "nothing else is there");
+}
+
+#[tokio::test]
+async fn an_own_nats_server_keeps_findings_over_a_restart_and_ends_with_kwhy() {
+    let kwhy = Kwhy::new();
+    let config =
+        format!("cluster: {CLUSTER}\ndata_dir: data\nnats:\n  server: {}\n", nats_server().display());
+    kwhy.write("kwhy.yaml", config);
+    let expected = expected(&kwhy, &coredns_loop());
+    for round in ["first", "second"] {
+        let engine = kwhy.engine(&[]);
+        let url = engine.url.clone();
+        kwhy.feed(&coredns_loop(), &url);
+        let client = Client::connect(&url).await;
+        // It finds the server that runs in the data directory.
+        let count = expected.len().to_string();
+        let tail = kwhy.run(&[&"tail", &"--output", &"json", &"--count", &count]);
+        assert_eq!(tail.stdout.lines().collect::<Vec<_>>(), expected, "{round}; {}", tail.stderr);
+        let ended = finish(engine, &client, CLUSTER).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let address = url.strip_prefix("nats://").expect("a NATS address");
+        assert!(std::net::TcpStream::connect(address).is_err(), "its nats-server is gone, too");
+    }
+    let engine = kwhy.engine(&[]);
+    let client = Client::connect(&engine.url).await;
+    assert_eq!(stored(&client).await, expected);
+}

@@ -1,0 +1,104 @@
+//! Compiled rules are kept: a start pays for the compiler once.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends where its ground gives way"
+)]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::PathBuf,
+};
+
+use kwhy_sandbox::testing::fixture;
+use kwhy_tests::{Ended, Kwhy, coredns_loop};
+
+/// Content and identity of each entry: written anew it is another file even where it holds the same.
+fn entries(kwhy: &Kwhy) -> BTreeMap<PathBuf, (u64, (i64, i64), Vec<u8>)> {
+    let entry = |path: PathBuf| {
+        let meta = fs::metadata(&path).expect("an entry");
+        let content = fs::read(&path).expect("an entry");
+        (path, (meta.ino(), (meta.mtime(), meta.mtime_nsec()), content))
+    };
+    kwhy.cached().into_iter().map(entry).collect()
+}
+
+fn diagnosed(kwhy: &Kwhy) -> Ended {
+    let ended = kwhy.diagnose(&coredns_loop());
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(1), ""));
+    ended
+}
+
+#[test]
+fn a_second_start_compiles_nothing() {
+    let kwhy = Kwhy::with_cold_cache();
+    assert_eq!(kwhy.cached(), Vec::<PathBuf>::new());
+    let cold = diagnosed(&kwhy);
+    let entries_then = entries(&kwhy);
+    assert!(!entries_then.is_empty(), "the built-in packs are kept");
+    assert_eq!(diagnosed(&kwhy), cold);
+    assert_eq!(entries(&kwhy), entries_then, "nothing was written: nothing was compiled");
+}
+
+/// The twin of the test above: what is not in the cache is compiled and put there.
+#[test]
+fn a_rule_that_is_new_is_compiled_once() {
+    let kwhy = Kwhy::with_cold_cache();
+    let _cold = diagnosed(&kwhy);
+    let built_in = entries(&kwhy);
+    kwhy.write("rules/echo.wasm", fixture("echo"));
+    let rules = kwhy.home("rules");
+    let with_echo = || kwhy.run(&[&"diagnose", &coredns_loop(), &"--rules", &rules, &"--output", &"json"]);
+    let first = with_echo();
+    let both = entries(&kwhy);
+    assert_eq!(both.len(), built_in.len() + 1);
+    assert!(built_in.iter().all(|(path, entry)| both[path] == *entry), "the others are left alone");
+    assert_eq!(with_echo(), first);
+    assert_eq!(entries(&kwhy), both);
+}
+
+#[test]
+fn a_broken_entry_is_replaced_and_changes_nothing() {
+    let kwhy = Kwhy::with_cold_cache();
+    let cold = diagnosed(&kwhy);
+    let whole = entries(&kwhy);
+    let entry = whole.keys().next().expect("an entry");
+    let content = &whole[entry].2;
+    let flipped = |at: usize| {
+        let mut bytes = content.clone();
+        bytes[at] ^= 0x40;
+        bytes
+    };
+    for (what, broken) in [
+        ("a bit in the code", flipped(content.len() / 2)),
+        ("a bit in the head", flipped(20)),
+        ("cut", content[..content.len() / 3].to_vec()),
+        ("empty", Vec::new()),
+        ("something else", b"#!/bin/sh\n".repeat(1000)),
+    ] {
+        fs::write(entry, &broken).expect("it can be broken");
+        assert_eq!(diagnosed(&kwhy), cold, "{what}");
+        let mended = entries(&kwhy);
+        assert_eq!(mended.keys().collect::<Vec<_>>(), whole.keys().collect::<Vec<_>>(), "{what}");
+        assert_ne!(mended[entry].2, broken, "{what}: it is replaced");
+        assert_eq!(diagnosed(&kwhy), cold, "{what}");
+        assert_eq!(entries(&kwhy), mended, "{what}: and good again");
+    }
+}
+
+#[test]
+fn a_cache_that_others_can_write_to_is_not_used() {
+    let kwhy = Kwhy::with_cold_cache();
+    let cold = diagnosed(&kwhy);
+    let dir = kwhy.cached()[0].parent().expect("a folder").to_owned();
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).expect("it is ours");
+    let before = entries(&kwhy);
+    let ended = kwhy.diagnose(&coredns_loop());
+    assert_eq!((ended.code, ended.stdout), (cold.code, cold.stdout));
+    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("other users can write to it"), "{}", ended.stderr);
+    assert_eq!(entries(&kwhy), before);
+}
