@@ -167,8 +167,6 @@ fn delayed(messages: &[Stored], mut delay: impl FnMut(&str) -> u64) -> Vec<(Stri
         batches.flat_map(|(subject, b)| b.signals.into_iter().map(|s| (subject.clone(), s))).collect();
     let mut delays: BTreeMap<String, u64> = BTreeMap::new();
     for (_, signal) in &signals {
-        let source = source(signal);
-        // The end stays the end.
         if let Entry::Vacant(new) = delays.entry(source(signal)) {
             // The end stays the end.
             let late = if new.key() == "tick" { SHIFT } else { delay(new.key()) };

@@ -16,12 +16,20 @@ use std::{
 use kwhy_sandbox::testing::fixture;
 use kwhy_tests::{Ended, Kwhy, coredns_loop};
 
-/// Content and identity of each entry: written anew it is another file even where it holds the same.
-fn entries(kwhy: &Kwhy) -> BTreeMap<PathBuf, (u64, (i64, i64), Vec<u8>)> {
+/// An entry of the cache. Written anew it is another file, even where it holds the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    file: u64,
+    written: (i64, i64),
+    content: Vec<u8>,
+}
+
+fn entries(kwhy: &Kwhy) -> BTreeMap<PathBuf, Entry> {
     let entry = |path: PathBuf| {
         let meta = fs::metadata(&path).expect("an entry");
+        let written = (meta.mtime(), meta.mtime_nsec());
         let content = fs::read(&path).expect("an entry");
-        (path, (meta.ino(), (meta.mtime(), meta.mtime_nsec()), content))
+        (path, Entry { file: meta.ino(), written, content })
     };
     kwhy.cached().into_iter().map(entry).collect()
 }
@@ -66,7 +74,7 @@ fn a_broken_entry_is_replaced_and_changes_nothing() {
     let cold = diagnosed(&kwhy);
     let whole = entries(&kwhy);
     let entry = whole.keys().next().expect("an entry");
-    let content = &whole[entry].2;
+    let content = &whole[entry].content;
     let flipped = |at: usize| {
         let mut bytes = content.clone();
         bytes[at] ^= 0x40;
@@ -83,7 +91,7 @@ fn a_broken_entry_is_replaced_and_changes_nothing() {
         assert_eq!(diagnosed(&kwhy), cold, "{what}");
         let mended = entries(&kwhy);
         assert_eq!(mended.keys().collect::<Vec<_>>(), whole.keys().collect::<Vec<_>>(), "{what}");
-        assert_ne!(mended[entry].2, broken, "{what}: it is replaced");
+        assert_ne!(mended[entry].content, broken, "{what}: it is replaced");
         assert_eq!(diagnosed(&kwhy), cold, "{what}");
         assert_eq!(entries(&kwhy), mended, "{what}: and good again");
     }
