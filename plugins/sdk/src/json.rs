@@ -62,6 +62,16 @@ impl Json {
         let all = self.0.pointer(pointer).and_then(Value::as_object).into_iter().flatten();
         all.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect()
     }
+
+    /// The fragment as text: a string as it is, nothing for null, all else as JSON.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match &self.0 {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -82,5 +92,7 @@ mod tests {
         assert!(json.has("/a") && !json.has("/z") && !json.has("/y"));
         assert_eq!(json.at("/a").text("/b"), "x");
         assert!(json.list("/a").is_empty());
+        assert_eq!((json.at("/a/b").shown(), json.at("/z").shown()), ("x".to_owned(), String::new()));
+        assert_eq!(json.at("/a/l").shown(), r#"["p",1]"#);
     }
 }

@@ -14,7 +14,7 @@ pub enum Input {
         at: u64,
         /// ADDED, MODIFIED or DELETED.
         change: String,
-        /// It was there before anybody looked: no change, and no rule is called.
+        /// It was there before anybody looked: a rule hears of it, but it is no change.
         listed: bool,
         /// The whole object.
         json: Value,
@@ -96,16 +96,16 @@ impl Input {
         })
     }
 
-    /// The object as a rule hears of it; none for one that was only listed.
+    /// The object as a rule hears of it, also of one that stood there from the beginning.
     pub(crate) fn object_signal(&self) -> Option<Signal> {
-        let Self::Object { at, change, listed: false, json } = self else { return None };
+        let Self::Object { at, change, listed, json } = self else { return None };
         let subject = id_of(json);
         let version = json.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or("");
         Some(Signal {
             id: format!("object/{}/{}/{version:0>20}/{at}", subject.kind, subject.path()),
             source: "object".into(),
             name: change.clone(),
-            state: "watched".into(),
+            state: if *listed { "listed" } else { "watched" }.into(),
             at: *at,
             subject: Some(subject),
             ..Signal::default()

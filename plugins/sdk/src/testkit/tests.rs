@@ -81,7 +81,8 @@ fn a_rule_is_called_with_what_it_subscribed_to_and_nothing_else() {
     bench.feed(&Input::line(2, &web(), "web", "oops!")).unwrap();
     bench.feed(&Input::line(3, &ObjectRef::new("Pod", "shop", "db-0"), "db", "oops net")).unwrap();
     bench.feed(&Input::event(4, &web(), "Killing", "Normal", "", 1)).unwrap();
-    assert_eq!(bench.diagnoses().len(), 1);
+    let codes: Vec<&str> = bench.diagnoses().iter().map(|d| d.code.as_str()).collect();
+    assert_eq!(codes, ["echo.log", "echo.object"], "the line and the ConfigMap that was listed");
     assert_eq!(bench.standing("echo.log").unwrap().title, "oops disk");
 }
 

@@ -1,0 +1,268 @@
+//! Which object shows which cause: what the pack remembers, so that one cause that shows on many pods is one
+//! diagnosis, told by the first of them, and is over when the last of them is well.
+
+use kwhy_sdk::{
+    Clearing, Diagnosis, Explains, Json, ObjectRef, Step, Verdict, World, hours,
+    serde_json::{Value, json},
+};
+
+use crate::words::{listed, spoken};
+
+/// A cause may stand over a long weekend.
+const KEEP: u64 = hours(24 * 7);
+/// Most objects remembered of one cause.
+const MOST: usize = 64;
+
+/// Kind, namespace, name.
+type Id = (String, String, String);
+
+fn id(object: &ObjectRef) -> Id {
+    (object.kind.clone(), object.namespace.clone(), object.name.clone())
+}
+
+fn object(json: &Json) -> ObjectRef {
+    ObjectRef::new(json.text("/0"), json.text("/1"), json.text("/2"))
+}
+
+/// A cause at its root.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Cause {
+    pub(crate) code: String,
+    pub(crate) root: ObjectRef,
+}
+
+impl Cause {
+    fn key(&self) -> String {
+        key_of("c", &self.root, &self.code)
+    }
+}
+
+/// Keys of the host's memory are limited to 256 bytes, names of two objects are not.
+fn key_of(what: &str, of: &ObjectRef, code: &str) -> String {
+    let key = format!("{what}/{code}/{}/{}", of.kind, of.path());
+    if key.len() < 250 { key } else { format!("{what}/{}", crate::words::hash(&key)) }
+}
+
+/// What an object was last seen to suffer from.
+pub(crate) fn of(world: &World<'_>, sufferer: &ObjectRef) -> Option<Cause> {
+    let json = Json::new(world.recall::<Value>(&key_of("o", sufferer, ""))?);
+    Some(Cause { code: json.text("/code").to_owned(), root: object(&json.at("/root")) })
+}
+
+fn sufferers(world: &World<'_>, cause: &Cause) -> Vec<(ObjectRef, ObjectRef)> {
+    let json = Json::new(world.recall::<Value>(&cause.key()).unwrap_or_default());
+    json.list("").iter().map(|s| (object(&s.at("/who")), object(&s.at("/workload")))).collect()
+}
+
+fn keep(world: &World<'_>, cause: &Cause, all: &[(ObjectRef, ObjectRef)]) {
+    if all.is_empty() {
+        world.forget(&cause.key());
+    } else {
+        let list: Value =
+            all.iter().map(|(who, workload)| json!({"who": id(who), "workload": id(workload)})).collect();
+        world.remember(&cause.key(), &list, KEEP);
+    }
+}
+
+/// Whether anything holds that cause at that root now.
+pub(crate) fn holds(world: &World<'_>, code: &str, root: &ObjectRef) -> bool {
+    !sufferers(world, &Cause { code: code.into(), root: root.clone() }).is_empty()
+}
+
+/// Says what was found of one object: `found` is the diagnosis that it alone would give, `again` gives that of another
+/// object, so that the same one speaks for all of them until it is well.
+pub(crate) fn found(
+    world: &World<'_>,
+    sufferer: &ObjectRef,
+    workload: &ObjectRef,
+    found: Diagnosis,
+    again: &dyn Fn(&ObjectRef) -> Option<Diagnosis>,
+) -> Verdict {
+    let cause = Cause { code: found.code.clone(), root: found.root.clone() };
+    let mut verdict = Verdict::default();
+    if of(world, sufferer).is_some_and(|before| before != cause) {
+        verdict = well(world, sufferer, "its pods show another cause now", again);
+    }
+    world.remember(&key_of("o", sufferer, ""), &json!({"code": cause.code, "root": id(&cause.root)}), KEEP);
+    let mut all = sufferers(world, &cause);
+    if all.len() < MOST && all.iter().all(|(who, _)| !who.is(sufferer)) {
+        all.push((sufferer.clone(), workload.clone()));
+    }
+    verdict.merge(tell(world, &cause, all, Some((sufferer, found)), again));
+    verdict
+}
+
+/// Says that an object no longer shows what it was seen to suffer from, if it was.
+pub(crate) fn well(
+    world: &World<'_>,
+    sufferer: &ObjectRef,
+    because: &str,
+    again: &dyn Fn(&ObjectRef) -> Option<Diagnosis>,
+) -> Verdict {
+    let Some(cause) = of(world, sufferer) else { return Verdict::default() };
+    world.forget(&key_of("o", sufferer, ""));
+    let mut all = sufferers(world, &cause);
+    all.retain(|(who, _)| !who.is(sufferer));
+    let mut verdict = tell(world, &cause, all, None, again);
+    if verdict.diagnoses.is_empty() {
+        verdict.cleared.push(Clearing::new(&cause.code, &cause.root, because));
+    }
+    verdict
+}
+
+/// The diagnosis of the first object that still shows the cause, with what stands for all of them.
+fn tell(
+    world: &World<'_>,
+    cause: &Cause,
+    mut all: Vec<(ObjectRef, ObjectRef)>,
+    fresh: Option<(&ObjectRef, Diagnosis)>,
+    again: &dyn Fn(&ObjectRef) -> Option<Diagnosis>,
+) -> Verdict {
+    let mut verdict = Verdict::default();
+    let mut first = None;
+    while let Some((who, _)) = all.first().cloned() {
+        first = match &fresh {
+            Some((sufferer, diagnosis)) if who.is(sufferer) => Some(diagnosis.clone()),
+            _ => again(&who).filter(|d| d.code == cause.code && d.root.is(&cause.root)),
+        };
+        if first.is_some() {
+            break;
+        }
+        all.remove(0);
+        world.forget(&key_of("o", &who, ""));
+    }
+    keep(world, cause, &all);
+    if let Some(mut diagnosis) = first {
+        add_others(&mut diagnosis, &all);
+        verdict.diagnoses.push(diagnosis);
+    }
+    verdict
+}
+
+/// What the other objects add: their names, their workloads' alerts.
+fn add_others(diagnosis: &mut Diagnosis, all: &[(ObjectRef, ObjectRef)]) {
+    let mut workloads: Vec<&ObjectRef> = Vec::new();
+    for (_, workload) in all {
+        if workloads.iter().all(|w| !w.is(workload)) {
+            workloads.push(workload);
+        }
+    }
+    let first = all.first().map(|(_, w)| w.clone()).unwrap_or_default();
+    let others: Vec<String> = workloads.iter().filter(|w| !w.is(&first)).map(|w| spoken(w)).collect();
+    if !others.is_empty() {
+        diagnosis.explanation.push_str(&format!(
+            " {} suffer{} from it too.",
+            listed(&others),
+            if others.len() == 1 { "s" } else { "" }
+        ));
+        diagnosis.severity = "critical".into();
+    }
+    let own = diagnosis.explains.clone();
+    for workload in workloads.iter().filter(|w| !w.is(&first)) {
+        for explains in own.iter().filter(|e| e.anchor.as_ref().is_some_and(|a| a.is(&first))) {
+            diagnosis.explains.push(Explains { anchor: Some((*workload).clone()), ..explains.clone() });
+        }
+    }
+    let mut pods: Vec<String> = all
+        .iter()
+        .skip(1)
+        .filter(|(who, w)| who.kind == "Pod" && w.is(&first))
+        .map(|(who, _)| who.name.clone())
+        .collect();
+    if !pods.is_empty() {
+        pods.truncate(6);
+        diagnosis.explanation.push_str(&format!(" The same holds for {}.", listed(&pods)));
+    }
+}
+
+/// Alerts that say that a workload or its pods do not do their work, of kube-prometheus and of other common rule sets.
+const ILL: [&str; 22] = [
+    "KubePod*",
+    "KubeContainer*",
+    "KubeDeployment*",
+    "KubeStatefulSet*",
+    "KubeDaemonSet*",
+    "KubeJob*",
+    "KubeCronJob*",
+    "KubePdb*",
+    "KubeHpa*",
+    "Kubernetes*",
+    "TargetDown",
+    "*Down",
+    "*Unavailable*",
+    "*Error*",
+    "*Fail*",
+    "*Absent*",
+    "*Latency*",
+    "*Restart*",
+    "*Crash*",
+    "*NotReady*",
+    "*Unhealthy*",
+    "*Replicas*",
+];
+
+/// What a workload that does not do its work makes people see.
+pub(crate) fn explains(world: &World<'_>, workload: &ObjectRef) -> Vec<Explains> {
+    let mut out = Vec::new();
+    if down(world, workload) {
+        out.push(Explains::alert("*", workload, "workload"));
+    } else {
+        out.extend(ILL.iter().map(|name| Explains::alert(name, workload, "workload")));
+    }
+    for reason in [
+        "BackOff",
+        "Failed*",
+        "Unhealthy",
+        "ProgressDeadlineExceeded",
+        "BackoffLimitExceeded",
+        "InspectFailed",
+    ] {
+        out.push(Explains::event(reason, workload, "workload"));
+    }
+    out
+}
+
+/// Whether nothing of a workload is available.
+pub(crate) fn down(world: &World<'_>, workload: &ObjectRef) -> bool {
+    let Some(all) = world.read(workload, "") else { return false };
+    let wanted = if all.has("/spec/replicas") { all.number("/spec/replicas") } else { 1 };
+    match workload.kind.as_str() {
+        "Deployment" => wanted > 0 && all.number("/status/availableReplicas") == 0,
+        "StatefulSet" | "ReplicaSet" => wanted > 0 && all.number("/status/readyReplicas") == 0,
+        "DaemonSet" => {
+            all.number("/status/desiredNumberScheduled") > 0 && all.number("/status/numberReady") == 0
+        }
+        _ => false,
+    }
+}
+
+/// A diagnosis of a pod's trouble with all that is common to them.
+pub(crate) fn of_pod(
+    world: &World<'_>,
+    code: &str,
+    root: &ObjectRef,
+    pod: &crate::pod::Pod,
+    confidence: u8,
+) -> Diagnosis {
+    let mut diagnosis = Diagnosis::new(code, root.clone());
+    diagnosis.confidence = confidence;
+    if down(world, &pod.workload) {
+        diagnosis.severity = "critical".into();
+    }
+    diagnosis.explains = explains(world, &pod.workload);
+    if root.is(&pod.id) {
+        diagnosis.path.push(Step::new(root, "", ""));
+    } else {
+        let relation = if root.is(&pod.workload) || root.is(&pod.holder) { "owned" } else { "used-by" };
+        diagnosis.path.push(Step::new(root, "", ""));
+        diagnosis.path.push(Step::new(&pod.id, relation, ""));
+    }
+    diagnosis
+}
+
+/// Says what is the matter with the root in the tree.
+pub(crate) fn note_root(diagnosis: &mut Diagnosis, note: impl Into<String>) {
+    if let Some(step) = diagnosis.path.first_mut() {
+        step.note = note.into();
+    }
+}

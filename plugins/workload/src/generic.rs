@@ -1,0 +1,105 @@
+//! A container that ends again and again for no cause that is known better. Confidence stays low, so that any rule that
+//! knows more wins, here or in another pack.
+
+use kwhy_sdk::{Diagnosis, Evidence, Remedy, World, minutes};
+
+use crate::{
+    case, config_change, logs,
+    pod::{Container, Pod},
+    words::{kubectl, named, short, spoken},
+};
+
+pub(crate) const EXIT: &str = "workload.exit-on-start";
+pub(crate) const INIT: &str = "workload.init-container-failing";
+
+/// What an exit code says by convention.
+fn meaning(code: i64) -> &'static str {
+    match code {
+        0 => "the process did its work and ended, but is meant to stay",
+        1 => "a general error of the application",
+        2 => "wrong usage or a panic of a Go program",
+        126 => "the command may not be executed",
+        127 => "the command was not found",
+        134 => "aborted (SIGABRT): an assertion, or a runtime that gave up",
+        137 => "killed (SIGKILL) by something other than its memory limit",
+        139 => "segmentation fault (SIGSEGV)",
+        143 => "ended on request (SIGTERM)",
+        _ => "an error that only the application knows",
+    }
+}
+
+/// Whether a container fails persistently: one that comes up at the third try is no finding.
+pub(crate) fn persists(world: &World<'_>, pod: &Pod, container: &Container) -> bool {
+    let ill = config_change::ill_since(pod);
+    let tries = if container.init { 2 } else { 3 };
+    container.crashing()
+        && (container.restarts() >= tries || (container.restarts() >= 1 && ill + minutes(5) <= world.now()))
+}
+
+pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Diagnosis> {
+    if !persists(world, pod, container) {
+        return None;
+    }
+    let end = container.end();
+    let code = end.as_ref().map(|e| e.code);
+    let ill = config_change::ill_since(pod);
+    let line = logs::telling(world, pod, container, logs::since(container, ill));
+    let whose = spoken(&pod.workload);
+    let name = &container.name;
+    let (which, title) = if container.init {
+        (INIT, format!("Init container {name} of {whose} fails, so the pod does not start"))
+    } else if code == Some(0) {
+        (EXIT, format!("Container {name} of {whose} ends with success again and again, but is meant to stay"))
+    } else {
+        (
+            EXIT,
+            format!(
+                "Container {name} of {whose} crashes again and again{}",
+                code.map(|c| format!(" (exit code {c})")).unwrap_or_default()
+            ),
+        )
+    };
+    let mut diagnosis = case::of_pod(world, which, &pod.workload, pod, if line.is_some() { 50 } else { 45 });
+    if container.init {
+        diagnosis.confidence += 5;
+    }
+    diagnosis.title = title;
+    diagnosis.explanation = match code {
+        Some(code) => format!(
+            "Container {name} of {} ends with exit code {code}: {}. No edit of what it reads and no rollout within the last two hours explains it.",
+            pod.id.name,
+            meaning(code)
+        ),
+        None => format!("Container {name} of {} is started again and again.", pod.id.name),
+    };
+    if let Some(lived) = end.as_ref().and_then(crate::pod::End::lived) {
+        diagnosis.explanation.push_str(&format!(" It lived for {} the last time.", kwhy_sdk::span(lived)));
+    }
+    match &line {
+        Some(line) => {
+            diagnosis.explanation.push_str(&format!(" Its last words: {}", short(&line.message, 240)))
+        }
+        None => diagnosis.explanation.push_str(" Read its last words with the command below."),
+    }
+    config_change::cite(&mut diagnosis, world, pod, container, line.as_ref());
+    if diagnosis.evidence.is_empty() {
+        diagnosis.evidence.push(Evidence::object(
+            &pod.id,
+            container.waiting().1,
+            30,
+            "why the container waits",
+        ));
+    }
+    let k = kubectl(&pod.id.namespace);
+    diagnosis.remedies.push(
+        Remedy::new("read what it said last")
+            .command(format!("{k} logs {} -c {name} --previous --tail=50", pod.id.name)),
+    );
+    if code == Some(0) && !container.init {
+        diagnosis.remedies.push(
+            Remedy::new("run what ends by itself as a Job, or give the container a command that stays")
+                .command(format!("{k} edit {}", named(&pod.holder))),
+        );
+    }
+    Some(diagnosis)
+}

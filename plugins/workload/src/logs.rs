@@ -1,0 +1,150 @@
+//! The last words of a container: lines that say why a process ends, among all that it writes.
+
+use kwhy_sdk::{Pattern, Signal, World, seconds};
+
+use crate::pod::{Container, Pod};
+
+/// A line in which a process says that it gives up.
+pub(crate) const FATAL: &str = "workload-fatal";
+/// A line that complains about configuration.
+pub(crate) const CONFIG: &str = "workload-config";
+/// A line of the kernel or a shell about a program that cannot be run.
+pub(crate) const EXEC: &str = "workload-exec";
+/// A line about another service that does not answer.
+pub(crate) const PEER: &str = "workload-peer";
+
+/// What is wanted of container logs. Each literal is a prefilter; the regex decides.
+pub(crate) fn patterns() -> Vec<Pattern> {
+    let fatal = r#"(?i)(?:\bfatal\b|\bpanic:|\bcritical error\b|unhandled exception|uncaught|exception in thread "main"|traceback \(most recent call last\))"#;
+    let config = concat!(
+        r"(?i)(?:(?:config|ya?ml|json|toml|\.ini\b|unmarshal|parse|parsing|flag|argument|option|setting|propert|environment variable|env var)",
+        r"[^\n]{0,120}(?:invalid|not allowed|cannot|can't|could not|unable|unknown|missing|required|expected|unexpected|fail|error|not set|undefined|unrecogni[sz]ed|not found|malformed|no such)",
+        r"|(?:invalid|cannot|can't|could not|unable to|unknown|missing|required|failed to|error)[^\n]{0,60}(?:config|ya?ml|json|toml|unmarshal|parse|parsing|flag|argument|option|setting|propert|environment variable|env var))",
+    );
+    let exec = r"(?:exec format error|executable file not found|command not found|: not found$|[Pp]ermission denied$|cannot execute|No such file or directory$)";
+    let peer = r"(?i)(?:connection refused|no such host|could not (?:connect|resolve|translate)|econnrefused|enotfound|unknownhostexception|i/o timeout|name or service not known|temporary failure in name resolution|connect: no route)";
+    let mut all = Vec::new();
+    let mut add = |id: &str, literals: &[&str], regex: &str| {
+        all.extend(literals.iter().map(|l| Pattern::new(id, l, regex)))
+    };
+    add(
+        FATAL,
+        &[
+            "fatal",
+            "FATAL",
+            "Fatal",
+            "panic:",
+            "ritical error",
+            "nhandled ",
+            "ncaught",
+            "xception in thread",
+            "Traceback",
+        ],
+        fatal,
+    );
+    add(
+        CONFIG,
+        &[
+            "onfig",
+            "CONFIG",
+            "yaml",
+            "YAML",
+            "JSON",
+            "json:",
+            "toml",
+            "nmarshal",
+            "parse",
+            "parsing",
+            "unknown flag",
+            "flag provided",
+            "argument",
+            "nvironment variable",
+            "env var",
+        ],
+        config,
+    );
+    add(
+        EXEC,
+        &[
+            "exec format error",
+            "executable file not found",
+            "not found",
+            "denied",
+            "cannot execute",
+            "No such file or directory",
+        ],
+        exec,
+    );
+    add(
+        PEER,
+        &[
+            "onnection refused",
+            "no such host",
+            "ould not connect",
+            "ould not resolve",
+            "ould not translate",
+            "ECONNREFUSED",
+            "ENOTFOUND",
+            "UnknownHostException",
+            "i/o timeout",
+            "service not known",
+            "emporary failure in name",
+        ],
+        peer,
+    );
+    all
+}
+
+/// Lines that one container wrote since a time, newest first, of these patterns.
+fn lines(world: &World<'_>, pod: &Pod, container: &Container, id: &str, since: u64) -> Vec<Signal> {
+    let mut all = world.about(&pod.id, "self", "log", id, since, 60);
+    all.retain(|line| {
+        let of = line.field("container");
+        of.is_empty() || of == container.name
+    });
+    all
+}
+
+/// A lone line of a healthy level is not a complaint, whatever words it has.
+fn calm(message: &str) -> bool {
+    let level = [
+        "\"level\":\"info\"",
+        "\"level\":\"debug\"",
+        "level=info",
+        "level=debug",
+        " INFO ",
+        " DEBUG ",
+        "[INFO]",
+        "[DEBUG]",
+        "\"severity\":\"INFO\"",
+    ];
+    crate::words::any(message, &level)
+}
+
+/// The line that tells best why a container ended or does not work, since a time.
+pub(crate) fn telling(world: &World<'_>, pod: &Pod, container: &Container, since: u64) -> Option<Signal> {
+    for id in [CONFIG, FATAL, EXEC, PEER] {
+        let found = lines(world, pod, container, id, since).into_iter().find(|l| !calm(&l.message));
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
+/// The newest line of one pattern.
+pub(crate) fn newest(
+    world: &World<'_>,
+    pod: &Pod,
+    container: &Container,
+    id: &str,
+    since: u64,
+) -> Option<Signal> {
+    lines(world, pod, container, id, since).into_iter().find(|l| !calm(&l.message))
+}
+
+/// From when on lines speak of the present trouble: the run that ended last, with room for clocks that differ.
+pub(crate) fn since(container: &Container, ill: u64) -> u64 {
+    let started = container.end().map_or(ill, |e| if e.started > 0 { e.started } else { ill });
+    started.min(ill).saturating_sub(seconds(5))
+}

@@ -1,0 +1,191 @@
+//! One look at one pod: which cause, if any, keeps it from working. The specific causes are asked first; where several
+//! containers suffer, the one that is known best speaks.
+
+use kwhy_sdk::{Diagnosis, ObjectRef, Verdict, Wake, World, seconds};
+
+use crate::{
+    LOOK, case, command, config_change, generic, image, missing, oom,
+    pod::{Container, Pod, STABLE},
+    probe, security,
+};
+
+/// What a look has found.
+enum Seen {
+    Ill(Box<Diagnosis>),
+    /// Too early to say.
+    Later(u64),
+    /// Nothing that this pack knows of.
+    Nothing,
+}
+
+/// A timer that makes the pack look at an object again.
+pub(crate) fn again(of: &ObjectRef, at: u64) -> Verdict {
+    Verdict { wakes: vec![Wake { id: LOOK.into(), subject: Some(of.clone()), at }], ..Verdict::default() }
+}
+
+/// Whether a pod's status shows anything worth a look. Most pods are well most of the time.
+fn worth(pod: &Pod) -> bool {
+    let all = pod.containers();
+    let odd = |c: &Container| (!c.ready() && !c.init) || (c.init && c.crashing()) || c.restarts() >= 2;
+    !matches!(pod.phase(), "Succeeded") && (all.is_empty() || !pod.ready() || all.iter().any(odd))
+}
+
+/// Looks at a pod and says what has changed about it.
+pub(crate) fn look(world: &World<'_>, id: &ObjectRef) -> Verdict {
+    let Some(pod) = Pod::load(world, id) else {
+        return case::well(world, id, &format!("pod {} is gone", id.name), &|other| diagnosis(world, other));
+    };
+    if pod.going() || pod.phase() == "Succeeded" {
+        let because = format!("pod {} {}", id.name, if pod.going() { "is going" } else { "has completed" });
+        return case::well(world, id, &because, &|other| diagnosis(world, other));
+    }
+    if !pod.held() && !worth(&pod) {
+        return Verdict::default();
+    }
+    match assess(world, &pod) {
+        Seen::Ill(found) => {
+            let mut verdict =
+                case::found(world, &pod.id, &pod.workload, *found, &|other| diagnosis(world, other));
+            if let Some(at) = settled(&pod) {
+                verdict.merge(again(id, at.max(world.now() + 1)));
+            }
+            if let Some(rejection) = verdict
+                .diagnoses
+                .iter()
+                .any(|d| d.code == oom::CODE)
+                .then(|| oom::not_the_node(world, &pod))
+                .flatten()
+            {
+                verdict.rejections.push(rejection);
+            }
+            verdict
+        }
+        Seen::Later(at) => again(id, at.max(world.now() + 1)),
+        Seen::Nothing if pod.held() => {
+            let at = settled(&pod).unwrap_or(0);
+            if pod.ready() && at <= world.now() {
+                case::well(
+                    world,
+                    id,
+                    &format!("pod {} is ready and its containers run on", id.name),
+                    &|other| diagnosis(world, other),
+                )
+            } else if at > world.now() {
+                again(id, at)
+            } else {
+                Verdict::default()
+            }
+        }
+        Seen::Nothing => Verdict::default(),
+    }
+}
+
+/// When the last started of a pod's containers will have run for long enough; none while one does not run.
+fn settled(pod: &Pod) -> Option<u64> {
+    let mut latest = 0;
+    for container in pod.containers().iter().filter(|c| !c.init) {
+        let started = container.running()?;
+        if container.restarts() > 0 {
+            latest = latest.max(started + STABLE);
+        }
+    }
+    Some(latest)
+}
+
+/// What another pod of the same cause would say.
+pub(crate) fn diagnosis(world: &World<'_>, id: &ObjectRef) -> Option<Diagnosis> {
+    if id.kind != "Pod" {
+        return crate::admission::again(world, id).or_else(|| crate::job::again(world, id));
+    }
+    let pod = Pod::load(world, id).filter(|p| !p.going() && p.phase() != "Succeeded")?;
+    match assess(world, &pod) {
+        Seen::Ill(found) => Some(*found),
+        _ => None,
+    }
+}
+
+/// A node that is away takes its pods' words with it, and is another pack's matter.
+fn node_away(world: &World<'_>, pod: &Pod) -> bool {
+    let node = ObjectRef::new("Node", "", pod.node());
+    let conditions = world.read(&node, "/status/conditions").unwrap_or_default();
+    conditions.list("").iter().any(|c| c.text("/type") == "Ready" && c.text("/status") != "True")
+}
+
+fn assess(world: &World<'_>, pod: &Pod) -> Seen {
+    if node_away(world, pod) {
+        return Seen::Nothing;
+    }
+    // Evicted, preempted, refused by the kubelet: the node's matter or the scheduler's.
+    if pod.phase() == "Failed" && (pod.of_job() || !pod.json.text("/status/reason").is_empty()) {
+        return Seen::Nothing;
+    }
+    let mut best: Option<Diagnosis> = None;
+    let mut later: Option<u64> = None;
+    for container in pod.containers() {
+        let seen = of_container(world, pod, &container);
+        match seen {
+            Seen::Ill(found) if best.as_ref().is_none_or(|b| b.confidence < found.confidence) => {
+                best = Some(*found)
+            }
+            Seen::Later(at) => later = Some(later.map_or(at, |l| l.min(at))),
+            _ => {}
+        }
+    }
+    match (best, later) {
+        (Some(found), _) => Seen::Ill(Box::new(found)),
+        (None, Some(at)) => Seen::Later(at),
+        (None, None) => Seen::Nothing,
+    }
+}
+
+fn of_container(world: &World<'_>, pod: &Pod, container: &Container) -> Seen {
+    let ill = |found: Diagnosis| Seen::Ill(Box::new(found));
+    let (reason, _) = container.waiting();
+    if image::waits(reason) {
+        return match image::judge(world, pod, container) {
+            Ok(found) => found.map_or(Seen::Nothing, ill),
+            Err(at) => Seen::Later(at),
+        };
+    }
+    if matches!(reason, "CreateContainerConfigError" | "ContainerCreating" | "PodInitializing") {
+        let found = missing::judge(world, pod, container)
+            .or_else(|| security::judge_container(world, pod, container));
+        return found.map_or(Seen::Nothing, ill);
+    }
+    // A Job tries again by itself; only the Job as a whole fails.
+    let patient = pod.of_job() && container.restarts() < 4;
+    if let Some(found) = oom::judge(world, pod, container)
+        .filter(|_| !patient)
+        .or_else(|| command::judge(world, pod, container))
+    {
+        return ill(found);
+    }
+    if patient {
+        return Seen::Nothing;
+    }
+    if container.restarts() > 0
+        && let Some(found) = probe::judge_kills(world, pod, container)
+    {
+        return ill(found);
+    }
+    if container.crashing() && container.restarts() >= 1 {
+        let how = if container.init { "cannot start" } else { "crashes" };
+        let changed = config_change::judge(world, pod, container, how)
+            .filter(|d| container.restarts() >= 2 || d.confidence > 85);
+        let found = changed.or_else(|| generic::judge(world, pod, container));
+        return found.map_or_else(
+            || Seen::Later(config_change::ill_since(pod) + kwhy_sdk::minutes(5) + seconds(1)),
+            ill,
+        );
+    }
+    if container.running().is_some() && !container.ready() && !pod.ready() && !container.init {
+        let due = probe::patience(pod).max(container.running().unwrap_or(0) + kwhy_sdk::minutes(5));
+        if due > world.now() {
+            return Seen::Later(due + seconds(1));
+        }
+        let found = config_change::judge(world, pod, container, "is not ready")
+            .or_else(|| probe::judge_readiness(world, pod, container));
+        return found.map_or(Seen::Nothing, ill);
+    }
+    Seen::Nothing
+}

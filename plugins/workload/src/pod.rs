@@ -1,0 +1,204 @@
+//! A pod as the kubelet reports it: its containers, how each one fares and how it last ended.
+
+use kwhy_sdk::{Json, ObjectRef, Signal, World, minutes, parse_time};
+
+use crate::case;
+
+/// A container that has run for so long has got over what made it end before.
+pub(crate) const STABLE: u64 = minutes(10);
+
+/// How a container's process ended.
+#[derive(Debug, Clone)]
+pub(crate) struct End {
+    /// OOMKilled, Error, Completed, StartError, ContainerCannotRun, ContainerStatusUnknown.
+    pub(crate) reason: String,
+    pub(crate) code: i64,
+    /// What the runtime said, or the container's termination message.
+    pub(crate) message: String,
+    /// ms; 0 where unknown.
+    pub(crate) started: u64,
+    pub(crate) finished: u64,
+}
+
+impl End {
+    fn read(json: &Json) -> Option<Self> {
+        let time = |name: &str| parse_time(json.text(name)).unwrap_or(0);
+        json.has("").then(|| Self {
+            reason: json.text("/reason").to_owned(),
+            code: json.number("/exitCode"),
+            message: json.text("/message").trim().to_owned(),
+            started: time("/startedAt"),
+            finished: time("/finishedAt"),
+        })
+    }
+
+    /// How long the process lived, ms; none where the times are not known.
+    pub(crate) fn lived(&self) -> Option<u64> {
+        (self.started > 0 && self.finished >= self.started).then(|| self.finished - self.started)
+    }
+}
+
+/// One container with its specification and status.
+#[derive(Debug, Clone)]
+pub(crate) struct Container {
+    pub(crate) name: String,
+    /// Runs to its end before the others start.
+    pub(crate) init: bool,
+    pub(crate) spec: Json,
+    status: Json,
+    /// Its pod is known to suffer, so that it runs for the moment says nothing yet.
+    held: bool,
+    now: u64,
+}
+
+impl Container {
+    pub(crate) fn image(&self) -> &str {
+        let image = self.spec.text("/image");
+        if image.is_empty() { self.status.text("/image") } else { image }
+    }
+
+    /// Why it does not run, and the kubelet's words; empty where it runs.
+    pub(crate) fn waiting(&self) -> (&str, &str) {
+        (self.status.text("/state/waiting/reason"), self.status.text("/state/waiting/message"))
+    }
+
+    pub(crate) fn restarts(&self) -> i64 {
+        self.status.number("/restartCount")
+    }
+
+    pub(crate) fn ready(&self) -> bool {
+        self.status.is_true("/ready")
+    }
+
+    /// Since when it runs, ms.
+    pub(crate) fn running(&self) -> Option<u64> {
+        self.status
+            .has("/state/running")
+            .then(|| parse_time(self.status.text("/state/running/startedAt")).unwrap_or(0))
+    }
+
+    /// How it ended, now or the time before.
+    pub(crate) fn end(&self) -> Option<End> {
+        End::read(&self.status.at("/state/terminated"))
+            .or_else(|| End::read(&self.status.at("/lastState/terminated")))
+    }
+
+    /// Dead or waiting to be started again, which is what a container in a crash loop is most of the time.
+    pub(crate) fn crashing(&self) -> bool {
+        let ended = End::read(&self.status.at("/state/terminated"));
+        self.waiting().0 == "CrashLoopBackOff"
+            || ended.is_some_and(|e| e.code != 0 || (!self.init && self.restarts() > 0))
+            || (self.held && self.end().is_some() && self.running().is_some_and(|at| at + STABLE > self.now))
+    }
+}
+
+/// A pod that stands in the cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct Pod {
+    pub(crate) id: ObjectRef,
+    /// The top-level controller; the pod itself where it has none.
+    pub(crate) workload: ObjectRef,
+    /// What holds the template: a Deployment rather than its ReplicaSet or the custom resource above it.
+    pub(crate) holder: ObjectRef,
+    pub(crate) json: Json,
+    held: bool,
+    now: u64,
+}
+
+/// Kinds with a pod template that a person edits, and `kubectl rollout` or at least `kubectl edit` understands.
+const HOLDERS: [&str; 6] = ["CronJob", "Deployment", "StatefulSet", "DaemonSet", "Job", "ReplicaSet"];
+
+impl Pod {
+    /// None where it is gone or unknown.
+    pub(crate) fn load(world: &World<'_>, id: &ObjectRef) -> Option<Self> {
+        if !world.exists(id) {
+            return None;
+        }
+        let json = world.read(id, "")?;
+        let (workload, holder) = around(world, id);
+        let id = ObjectRef { uid: json.text("/metadata/uid").to_owned(), ..id.clone() };
+        let held = case::of(world, &id).is_some();
+        Some(Self { id, workload, holder, json, held, now: world.now() })
+    }
+
+    /// One of which nothing is known but its name and what `json` says.
+    pub(crate) fn assumed(world: &World<'_>, id: ObjectRef, json: Json) -> Self {
+        let (workload, holder) = around(world, &id);
+        Self { id, workload, holder, json, held: false, now: world.now() }
+    }
+
+    /// Whether it is known to suffer from something.
+    pub(crate) fn held(&self) -> bool {
+        self.held
+    }
+
+    pub(crate) fn containers(&self) -> Vec<Container> {
+        let lists = [
+            ("/spec/initContainers", "/status/initContainerStatuses", true),
+            ("/spec/containers", "/status/containerStatuses", false),
+        ];
+        let mut all = Vec::new();
+        for (specs, statuses, init) in lists {
+            let specs = self.json.list(specs);
+            for status in self.json.list(statuses) {
+                let name = status.text("/name").to_owned();
+                let spec = specs.iter().find(|s| s.text("/name") == name).cloned().unwrap_or_default();
+                // A sidecar stands among the init containers and never ends.
+                let init = init && spec.text("/restartPolicy") != "Always";
+                all.push(Container { name, init, spec, status, held: self.held, now: self.now });
+            }
+        }
+        all
+    }
+
+    pub(crate) fn container(&self, name: &str) -> Option<Container> {
+        self.containers().into_iter().find(|c| c.name == name)
+    }
+
+    pub(crate) fn phase(&self) -> &str {
+        self.json.text("/status/phase")
+    }
+
+    pub(crate) fn ready(&self) -> bool {
+        self.condition("Ready") == "True"
+    }
+
+    /// True, False or Unknown; empty where the condition is not there.
+    pub(crate) fn condition(&self, kind: &str) -> String {
+        let all = self.json.list("/status/conditions");
+        all.iter().find(|c| c.text("/type") == kind).map_or("", |c| c.text("/status")).to_owned()
+    }
+
+    pub(crate) fn going(&self) -> bool {
+        self.json.has("/metadata/deletionTimestamp")
+    }
+
+    /// ms.
+    pub(crate) fn created(&self) -> u64 {
+        parse_time(self.json.text("/metadata/creationTimestamp")).unwrap_or(0)
+    }
+
+    pub(crate) fn node(&self) -> &str {
+        self.json.text("/spec/nodeName")
+    }
+
+    /// Of a Job, now or by way of a CronJob.
+    pub(crate) fn of_job(&self) -> bool {
+        matches!(self.holder.kind.as_str(), "Job" | "CronJob")
+    }
+
+    /// Events about it with that reason (a glob), newest first.
+    pub(crate) fn events(&self, world: &World<'_>, reason: &str, since: u64) -> Vec<Signal> {
+        world.about(&self.id, "self", "event", reason, since, 50)
+    }
+}
+
+/// The top-level owner of an object and the holder of its pod template.
+pub(crate) fn around(world: &World<'_>, id: &ObjectRef) -> (ObjectRef, ObjectRef) {
+    let mut chain = world.owners(id);
+    chain.retain(|o| o.kind != "Node");
+    let workload = chain.last().cloned().unwrap_or_else(|| id.clone());
+    let own = std::iter::once(id);
+    let holder = own.chain(&chain).rfind(|o| HOLDERS.contains(&o.kind.as_str())).cloned();
+    (workload.clone(), holder.unwrap_or(workload))
+}

@@ -1,0 +1,257 @@
+//! Probes: a liveness or startup probe that kills its container, a readiness probe that keeps a pod out of service.
+//!
+//! Event texts of pkg/kubelet/prober/prober.go (`Liveness probe failed: …`) and kuberuntime_container.go
+//! (`Container x failed liveness probe, will be restarted`; before 1.16 `Killing container with id …: Container failed
+//! liveness probe.`).
+
+use kwhy_sdk::{Diagnosis, Evidence, Remedy, Signal, World, minutes};
+
+use crate::{
+    case, change, config_change,
+    pod::{Container, Pod},
+    words::{any, kubectl, named, short, spoken},
+};
+
+pub(crate) const TOO_STRICT: &str = "workload.liveness-too-strict";
+pub(crate) const LIVENESS: &str = "workload.liveness-failing";
+pub(crate) const READINESS: &str = "workload.readiness-failing";
+
+/// How long a pod may be unready before its readiness probe is a finding; slow starts and short troubles end earlier.
+const PATIENCE: u64 = minutes(5);
+/// Probe events that are older say nothing of now.
+const FRESH: u64 = minutes(15);
+
+fn kills(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Signal> {
+    let killing = pod.events(world, "Killing", world.ago(FRESH)).into_iter().find(|e| {
+        any(&e.message, &["failed liveness probe", "failed startup probe"])
+            && (e.message.contains(&format!("ontainer {} ", container.name))
+                || !e.message.starts_with("Container "))
+    });
+    killing.or_else(|| {
+        // Where the event of the kill is gone, the probe's own words and a killed container say the same.
+        let killed = container.end().is_some_and(|e| matches!(e.code, 137 | 143) && e.reason != "OOMKilled");
+        failures(world, pod, &["Liveness probe", "Startup probe"]).filter(|_| killed)
+    })
+}
+
+fn failures(world: &World<'_>, pod: &Pod, of: &[&str]) -> Option<Signal> {
+    let all = ["Unhealthy", "ProbeWarning"].into_iter().flat_map(|r| pod.events(world, r, world.ago(FRESH)));
+    all.filter(|e| of.iter().any(|probe| e.message.starts_with(probe))).max_by_key(|e| e.at)
+}
+
+fn count(event: &Signal) -> u64 {
+    event.field("count").parse().unwrap_or(1)
+}
+
+/// A container that its liveness or startup probe kills again and again.
+pub(crate) fn judge_kills(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Diagnosis> {
+    let liveness = container.spec.at("/livenessProbe");
+    let killing = kills(world, pod, container)?;
+    if container.restarts() < 2 && count(&killing) < 2 {
+        return None;
+    }
+    // One that has been well for some time has recovered.
+    if pod.ready() && killing.at + minutes(5) < world.now() {
+        return None;
+    }
+    let startup = killing.message.contains("startup probe");
+    let said = failures(world, pod, if startup { &["Startup probe"] } else { &["Liveness probe"] });
+    let words = said.as_ref().map_or("", |s| s.message.as_str());
+    let probe = if startup { container.spec.at("/startupProbe") } else { liveness };
+    let which = if startup { "startup" } else { "liveness" };
+    let timeout = any(words, &["context deadline exceeded", "Client.Timeout", "timed out", "i/o timeout"]);
+    let lived = container.end().and_then(|e| e.lived());
+    let grace = grace(&probe);
+    // Killed as early as the probe allows each time: it never got the time to come up.
+    let early = startup
+        || (!container.spec.has("/startupProbe")
+            && lived.is_some_and(|l| l <= grace + minutes(1))
+            && any(
+                words,
+                &[
+                    "connection refused",
+                    "context deadline exceeded",
+                    "Client.Timeout",
+                    "statuscode: 503",
+                    "timed out",
+                ],
+            ));
+    let strict = timeout || early;
+    let code = if strict { TOO_STRICT } else { LIVENESS };
+    let whose = spoken(&pod.workload);
+    let name = &container.name;
+    let mut diagnosis = case::of_pod(world, code, &pod.workload, pod, if strict { 80 } else { 72 });
+    let what = short(words.split_once(": ").map_or(words, |(_, rest)| rest), 120);
+    let (path, port) = (probe.text("/httpGet/path").to_owned(), probe.at("/httpGet/port").shown());
+    let at = if path.is_empty() { String::new() } else { format!(" on {path}, port {port}") };
+    diagnosis.title = match (timeout, early) {
+        (true, _) => {
+            format!("The {which} probe of {whose} is too strict: it kills container {name} for slow answers")
+        }
+        (_, true) => format!("The {which} probe of {whose} kills container {name} before it has started"),
+        _ => format!("The {which} probe of {whose} kills container {name}: {what}"),
+    };
+    diagnosis.explanation = format!(
+        "The kubelet restarts container {name} because its {which} probe{at} fails{}. {}",
+        if what.is_empty() { String::new() } else { format!(" ({what})") },
+        if timeout {
+            format!(
+                "Its answers take longer than the timeout of {} s, which is load or a pause, not death; each restart makes the load of the others larger.",
+                seconds_of(&probe, "/timeoutSeconds", 1)
+            )
+        } else if early {
+            format!("It is given {} to come up and needs longer.", kwhy_sdk::span(grace))
+        } else {
+            "The process runs and answers that it is not well, or does not answer where the probe asks: look at what the probe asks before looking at the process.".to_owned()
+        }
+    );
+    if let Some(said) = &said {
+        diagnosis.evidence.push(crate::counted(said, 45, "what the probe meets"));
+    }
+    if said.as_ref().is_none_or(|s| s.id != killing.id) {
+        diagnosis.evidence.push(crate::counted(&killing, 45, "the kubelet's reason for the restart"));
+    }
+    diagnosis.evidence.push(Evidence::object(
+        &pod.workload,
+        format!(
+            "{which}Probe: initialDelaySeconds {}, periodSeconds {}, timeoutSeconds {}, failureThreshold {}",
+            seconds_of(&probe, "/initialDelaySeconds", 0),
+            seconds_of(&probe, "/periodSeconds", 10),
+            seconds_of(&probe, "/timeoutSeconds", 1),
+            seconds_of(&probe, "/failureThreshold", 3)
+        ),
+        20,
+        "how the probe is set",
+    ));
+    let rollout = change::rollout(world, pod);
+    if let Some(rollout) = &rollout {
+        diagnosis.evidence.push(rollout.evidence(25, "the last rollout, before it began"));
+        diagnosis.explanation.push_str(&format!(" The last rollout changed {}.", rollout.words()));
+    }
+    let k = kubectl(&pod.holder.namespace);
+    let of = named(&pod.holder);
+    let patch = |fields: &str| {
+        format!(
+            "{k} patch {of} --type strategic -p '{{\"spec\":{{\"template\":{{\"spec\":{{\"containers\":[{{\"name\":\"{name}\",{fields}}}]}}}}}}}}'"
+        )
+    };
+    if early && !startup {
+        let (probe_path, probe_port) = (
+            if path.is_empty() { "/" } else { &path },
+            if probe.at("/httpGet/port").shown().bytes().all(|b| b.is_ascii_digit()) {
+                port.clone()
+            } else {
+                format!("\"{port}\"")
+            },
+        );
+        diagnosis.remedies.push(Remedy::new("give it time to start with a startup probe, and leave the liveness probe for later").command(if path.is_empty() { format!("{k} edit {of}     # add a startupProbe like the livenessProbe with failureThreshold: 30") } else { patch(&format!("\"startupProbe\":{{\"httpGet\":{{\"path\":\"{probe_path}\",\"port\":{probe_port}}},\"periodSeconds\":10,\"failureThreshold\":30}}")) }));
+    } else if strict {
+        diagnosis.remedies.push(
+            Remedy::new(format!("let the {which} probe wait longer and fail more often before it kills"))
+                .command(patch(&format!("\"{which}Probe\":{{\"timeoutSeconds\":5,\"failureThreshold\":6}}"))),
+        );
+    } else {
+        diagnosis.remedies.push(
+            Remedy::new(format!("compare what the probe asks{at} with what the application serves"))
+                .command(format!("{k} edit {of}")),
+        );
+        diagnosis.remedies.push(
+            Remedy::new("read what the application says before it is killed")
+                .command(format!("{k} logs {} -c {name} --previous --tail=50", pod.id.name)),
+        );
+    }
+    if rollout.is_some() && matches!(pod.holder.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet") {
+        diagnosis
+            .remedies
+            .push(Remedy::new("or go back to the former revision").command(format!("{k} rollout undo {of}")));
+    }
+    case::note_root(&mut diagnosis, format!("{which} probe{at}"));
+    diagnosis.supersedes = vec![crate::generic::EXIT.into()];
+    Some(diagnosis)
+}
+
+fn seconds_of(probe: &kwhy_sdk::Json, field: &str, default: i64) -> i64 {
+    if probe.has(field) { probe.number(field) } else { default }
+}
+
+/// How long a probe lets a container live that never answers, ms.
+fn grace(probe: &kwhy_sdk::Json) -> u64 {
+    let seconds = seconds_of(probe, "/initialDelaySeconds", 0)
+        + seconds_of(probe, "/periodSeconds", 10) * seconds_of(probe, "/failureThreshold", 3);
+    kwhy_sdk::seconds(u64::try_from(seconds).unwrap_or(0))
+}
+
+/// When to look at an unready pod again, if it is too early now.
+pub(crate) fn patience(pod: &Pod) -> u64 {
+    config_change::ill_since(pod) + PATIENCE
+}
+
+/// A container that runs and is not ready, for long enough.
+pub(crate) fn judge_readiness(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Diagnosis> {
+    let running = container.running()?;
+    if container.ready() || pod.ready() || running + PATIENCE > world.now() || patience(pod) > world.now() {
+        return None;
+    }
+    let said = failures(world, pod, &["Readiness probe"]);
+    if said.is_none() && !container.spec.has("/readinessProbe") {
+        return None;
+    }
+    let whose = spoken(&pod.workload);
+    let name = &container.name;
+    let probe = container.spec.at("/readinessProbe");
+    let words = said.as_ref().map_or("", |s| s.message.as_str());
+    let what = short(words.split_once(": ").map_or(words, |(_, rest)| rest), 120);
+    let mut diagnosis =
+        case::of_pod(world, READINESS, &pod.workload, pod, if said.is_some() { 50 } else { 40 });
+    let (path, port) = (probe.text("/httpGet/path"), probe.at("/httpGet/port").shown());
+    let at = if path.is_empty() { String::new() } else { format!(" on {path}, port {port}") };
+    diagnosis.title = format!(
+        "Container {name} of {whose} runs but is not ready{}",
+        if what.is_empty() { String::new() } else { format!(": {what}") }
+    );
+    let guess = if words.contains("connection refused") {
+        "Nothing listens where the probe asks: the process still starts, hangs, or listens on another port."
+    } else if any(words, &["statuscode: 404", "statuscode: 401", "statuscode: 403"]) {
+        "The process answers, but not at the path that the probe asks for."
+    } else if any(words, &["statuscode: 503", "statuscode: 500"]) {
+        "The process answers that it is not ready: it may wait for something that it depends on."
+    } else {
+        "It gets no traffic until its readiness probe succeeds."
+    };
+    diagnosis.explanation = format!(
+        "The readiness probe{at} of {} fails since {} UTC. {guess}",
+        pod.id.name,
+        kwhy_sdk::clock(config_change::ill_since(pod))
+    );
+    if let Some(said) = &said {
+        diagnosis.evidence.push(crate::counted(said, 40, "what the probe meets"));
+    } else {
+        diagnosis.evidence.push(Evidence::object(
+            &pod.id,
+            format!("container {name} runs since {} UTC and is not ready", kwhy_sdk::clock(running)),
+            30,
+            "state of the pod",
+        ));
+    }
+    let line =
+        crate::logs::telling(world, pod, container, config_change::ill_since(pod).saturating_sub(minutes(1)));
+    if let Some(line) = &line {
+        diagnosis
+            .evidence
+            .push(Evidence::signal(line, 25, "what the container says").citing(short(&line.message, 400)));
+        diagnosis.confidence += 5;
+    }
+    let k = kubectl(&pod.id.namespace);
+    diagnosis.remedies.push(
+        Remedy::new("read what it waits for")
+            .command(format!("{k} logs {} -c {name} --tail=50", pod.id.name)),
+    );
+    if !path.is_empty() {
+        diagnosis.remedies.push(Remedy::new("and ask as the probe does").command(format!(
+            "{k} port-forward pod/{} 8080:{port} & curl -i http://localhost:8080{path}",
+            pod.id.name
+        )));
+    }
+    case::note_root(&mut diagnosis, format!("readiness probe{at} fails"));
+    Some(diagnosis)
+}
