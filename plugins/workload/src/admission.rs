@@ -1,5 +1,426 @@
-//! stub
-use kwhy_sdk::{Diagnosis, ObjectRef, World};
-pub(crate) fn again(_world: &World<'_>, _id: &ObjectRef) -> Option<Diagnosis> {
+//! Pods that are not made at all: the API server refuses them, and the controller says so in a FailedCreate event or in
+//! its condition ReplicaFailure.
+//!
+//! Texts of plugin/pkg/admission (resourcequota, limitranger, serviceaccount, podsecurity via pod-security-admission),
+//! of apiserver/pkg/admission/plugin/webhook and of pkg/controller (`Error creating: …`, `create Pod … failed error: …`).
+
+use kwhy_sdk::{
+    Diagnosis, Evidence, Explains, Json, ObjectRef, Remedy, Signal, Step, Verdict, World, hours, minutes,
+};
+
+use crate::{
+    case, look, missing, security,
+    words::{any, between, kubectl, named, quoted, short, spoken},
+};
+
+pub(crate) const QUOTA: &str = "workload.quota-exceeded";
+pub(crate) const LIMITS: &str = "workload.limit-range";
+pub(crate) const DENIED: &str = "workload.admission-denied";
+pub(crate) const WEBHOOK: &str = "workload.webhook-unreachable";
+
+/// A rollout within a tight quota and a webhook that restarts are refused for a moment.
+const PATIENCE: u64 = minutes(2);
+
+/// What the API server says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Said {
+    Exceeded { quota: String, sums: String },
+    MustSpecify { quota: String, what: String },
+    Limit { what: String },
+    PodSecurity { what: String },
+    Account { name: String },
+    Denied { by: String, what: String },
+    Unreachable { webhook: String, what: String },
+}
+
+fn read(text: &str) -> Option<Said> {
+    let after = |mark: &str| text.split_once(mark).map(|(_, rest)| rest.trim().to_owned());
+    if let Some(rest) = after("exceeded quota: ") {
+        let (quota, sums) = rest.split_once(", requested: ").unwrap_or((rest.as_str(), ""));
+        return Some(Said::Exceeded { quota: quota.to_owned(), sums: format!("requested: {sums}") });
+    }
+    if let Some(rest) = after("failed quota: ") {
+        let (quota, what) = rest.split_once(": ").unwrap_or((rest.as_str(), ""));
+        return Some(Said::MustSpecify { quota: quota.to_owned(), what: what.to_owned() });
+    }
+    if let Some(rest) =
+        after("failed calling webhook ").or_else(|| after("failed calling admission webhook "))
+    {
+        let webhook = quoted(&rest, "").unwrap_or("").to_owned();
+        let what = rest.split_once("\": ").map_or(rest.as_str(), |(_, w)| w).to_owned();
+        return Some(Said::Unreachable { webhook, what });
+    }
+    if text.contains("admission webhook ") && text.contains("denied the request") {
+        let by = quoted(text, "admission webhook ").unwrap_or("").to_owned();
+        let what = after("denied the request: ").or_else(|| after("denied the request")).unwrap_or_default();
+        return Some(Said::Denied { by: format!("webhook {by}"), what });
+    }
+    if let Some(rest) = after("ValidatingAdmissionPolicy '") {
+        let by = rest.split('\'').next().unwrap_or("").to_owned();
+        let what = after("denied request: ").unwrap_or_default();
+        return Some(Said::Denied { by: format!("ValidatingAdmissionPolicy {by}"), what });
+    }
+    if text.contains("violates PodSecurity")
+        || any(
+            text,
+            &[
+                "unable to validate against any pod security policy",
+                "unable to validate against any security context constraint",
+            ],
+        )
+    {
+        let what = after("violates PodSecurity ")
+            .unwrap_or_else(|| text.rsplit("forbidden: ").next().unwrap_or(text).to_owned());
+        return Some(Said::PodSecurity { what });
+    }
+    if any(text, &["looking up service account", "serviceaccount \""]) && text.contains("not found") {
+        return Some(Said::Account { name: missing::service_account(text)?.to_owned() });
+    }
+    if any(
+        text,
+        &[
+            " usage per Container is ",
+            " usage per Pod is ",
+            " limit to request ratio per ",
+            "maximum memory usage",
+            "minimum memory usage",
+            "maximum cpu usage",
+            "minimum cpu usage",
+        ],
+    ) {
+        let what = text.rsplit("forbidden: ").next().unwrap_or(text).to_owned();
+        return Some(Said::Limit { what });
+    }
     None
+}
+
+/// The last refusal that an object's controller met, by its event or its condition.
+fn refusal(world: &World<'_>, of: &ObjectRef) -> Option<(Said, String, Option<Signal>, u64)> {
+    let since = world.ago(minutes(30));
+    for reason in ["FailedCreate", "ReplicaSetCreateError"] {
+        for event in world.about(of, "self", "event", reason, since, 20) {
+            if let Some(said) = read(&event.message) {
+                let first = event.field("first-at").parse().unwrap_or(event.at);
+                return Some((said, event.message.clone(), Some(event), first));
+            }
+        }
+    }
+    let conditions = world.read(of, "/status/conditions").unwrap_or_default();
+    let failure = conditions
+        .list("")
+        .into_iter()
+        .find(|c| c.text("/type") == "ReplicaFailure" && c.text("/status") == "True")?;
+    let text = failure.text("/message").to_owned();
+    let at = kwhy_sdk::parse_time(failure.text("/lastTransitionTime")).unwrap_or(0);
+    Some((read(&text)?, text, None, at))
+}
+
+/// Whether a controller's own condition says that its pods are refused.
+pub(crate) fn fails(world: &World<'_>, of: &ObjectRef) -> bool {
+    let conditions = world.read(of, "/status/conditions").unwrap_or_default();
+    conditions.list("").iter().any(|c| c.text("/type") == "ReplicaFailure" && c.text("/status") == "True")
+}
+
+/// Whether a controller has fewer pods than it wants. What cannot be seen is believed to.
+fn short_of_pods(world: &World<'_>, of: &ObjectRef) -> bool {
+    let Some(all) = world.read(of, "").filter(|_| world.exists(of)) else {
+        return world.read(of, "/metadata").is_none();
+    };
+    let wanted = if all.has("/spec/replicas") { all.number("/spec/replicas") } else { 1 };
+    match of.kind.as_str() {
+        "DaemonSet" => {
+            all.number("/status/currentNumberScheduled") < all.number("/status/desiredNumberScheduled")
+        }
+        "Job" => all.number("/status/active") == 0 && all.number("/status/succeeded") == 0 && !finished(&all),
+        "CronJob" => true,
+        "Deployment" => {
+            all.number("/status/replicas") < wanted || all.number("/status/unavailableReplicas") > 0
+        }
+        _ => all.number("/status/replicas") < wanted,
+    }
+}
+
+fn finished(job: &Json) -> bool {
+    job.list("/status/conditions")
+        .iter()
+        .any(|c| matches!(c.text("/type"), "Complete" | "Failed") && c.text("/status") == "True")
+}
+
+/// Looks at a controller whose pods may be refused.
+pub(crate) fn examine(world: &World<'_>, of: &ObjectRef) -> Verdict {
+    let Some((said, text, event, first)) = refusal(world, of).filter(|_| short_of_pods(world, of)) else {
+        return case::well(world, of, &format!("{} has its pods", spoken(of)), &|other| {
+            look::diagnosis(world, other)
+        });
+    };
+    if first + PATIENCE > world.now() {
+        return look::later(world, of, first + PATIENCE);
+    }
+    let workload = world.workload(of);
+    let found = diagnose(world, of, &workload, &said, &text, event.as_ref());
+    case::found(world, of, &workload, found, &|other| look::diagnosis(world, other))
+}
+
+/// What another controller of the same cause would say.
+pub(crate) fn again(world: &World<'_>, of: &ObjectRef) -> Option<Diagnosis> {
+    let (said, text, event, _) = refusal(world, of).filter(|_| short_of_pods(world, of))?;
+    Some(diagnose(world, of, &world.workload(of), &said, &text, event.as_ref()))
+}
+
+fn diagnose(
+    world: &World<'_>,
+    of: &ObjectRef,
+    workload: &ObjectRef,
+    said: &Said,
+    text: &str,
+    event: Option<&Signal>,
+) -> Diagnosis {
+    let namespace = &of.namespace;
+    let holder = crate::pod::around(world, of).1;
+    let whose = spoken(workload);
+    let k = kubectl(namespace);
+    let edit = format!("{k} edit {}", named(&holder));
+    let mut root = workload.clone();
+    let (code, confidence, title, explanation, remedies): (_, _, String, String, Vec<Remedy>) = match said {
+        Said::Exceeded { quota, sums } => {
+            root = ObjectRef::new("ResourceQuota", namespace, quota);
+            (QUOTA, 93, format!("The quota {quota} of namespace {namespace} is used up: {whose} gets no more pods"), format!("The API server refuses new pods of {whose}, because they would exceed ResourceQuota {quota} ({sums})."), vec![
+                Remedy::new("see who uses the quota, then raise it or free some of it").command(format!("{k} describe resourcequota {quota}")).command(format!("{k} edit resourcequota {quota}")),
+                Remedy::new("or let the pods ask for less").command(edit),
+            ])
+        }
+        Said::MustSpecify { quota, what } => (QUOTA, 92, format!("{whose} gets no pods: the quota {quota} demands requests or limits that they do not name"), format!("Where a ResourceQuota limits a resource, each container must say how much it wants: {what}."), vec![
+            Remedy::new("give every container requests and limits").command(format!("{k} set resources {} --requests=cpu=100m,memory=128Mi --limits=cpu=500m,memory=256Mi", named(&holder))),
+            Remedy::new("or set defaults for the namespace with a LimitRange").command(format!("{k} get limitrange")),
+        ]),
+        Said::Limit { what } => (LIMITS, 92, format!("{whose} gets no pods: they break a LimitRange of namespace {namespace}"), format!("The API server refuses its pods: {}.", what.trim_end_matches('.')), vec![
+            Remedy::new("bring requests and limits of the containers within the range").command(edit),
+            Remedy::new("or widen the range").command(format!("{k} describe limitrange")).command(format!("{k} edit limitrange")),
+        ]),
+        Said::PodSecurity { what } => (security::CODE, 92, format!("{whose} gets no pods: they break the pod security rules of namespace {namespace}"), format!("The API server refuses its pods; they violate {}.", short(what, 500).trim_end_matches('.')), vec![
+            Remedy::new("set what the rule asks for in the template's securityContext").command(edit),
+            Remedy::new("or, for a workload that truly needs more rights, enforce a lower level in its namespace").command(format!("kubectl label namespace {namespace} pod-security.kubernetes.io/enforce=baseline --overwrite")).caution("it lowers the guard for every pod of the namespace"),
+        ]),
+        Said::Account { name } => {
+            root = ObjectRef::new("ServiceAccount", namespace, name);
+            (missing::ACCOUNT, 93, format!("ServiceAccount {namespace}/{name} does not exist: {whose} gets no pods"), format!("The API server refuses pods of {whose}, because they name a ServiceAccount that is not there."), vec![
+                Remedy::new("create it, with the roles that it had").command(format!("{k} create serviceaccount {name}")),
+                Remedy::new("or mend serviceAccountName in the template").command(edit),
+            ])
+        }
+        Said::Denied { by, what } => (DENIED, 92, format!("The {by} refuses the pods of {whose}"), format!("An admission rule denies them: {}", short(what, 500)), vec![
+            Remedy::new("change the template so that it meets the rule").command(edit),
+            Remedy::new("or change the rule, if it asks too much").command("kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations,validatingadmissionpolicies"),
+        ]),
+        Said::Unreachable { webhook, what } => return unreachable(world, of, workload, webhook, what, text, event),
+    };
+    let mut diagnosis = Diagnosis::new(code, root.clone());
+    diagnosis.confidence = confidence;
+    diagnosis.title = title;
+    diagnosis.explanation = explanation;
+    diagnosis.remedies = remedies;
+    finish(world, &mut diagnosis, of, workload, text, event);
+    recent(world, &root, workload, &mut diagnosis);
+    diagnosis
+}
+
+/// Evidence, path and reach, which all refusals share.
+fn finish(
+    world: &World<'_>,
+    diagnosis: &mut Diagnosis,
+    of: &ObjectRef,
+    workload: &ObjectRef,
+    text: &str,
+    event: Option<&Signal>,
+) {
+    if case::down(world, workload) {
+        diagnosis.severity = "critical".into();
+    }
+    match event {
+        Some(event) => diagnosis.evidence.push(crate::counted(event, 50, "what the API server answers")),
+        None => {
+            diagnosis.evidence.push(Evidence::object(of, short(text, 600), 50, "condition ReplicaFailure"))
+        }
+    }
+    diagnosis.path.push(Step::new(&diagnosis.root, "", ""));
+    if !diagnosis.root.is(of) {
+        let relation = if diagnosis.root.is(workload) { "owned" } else { "refuses" };
+        diagnosis.path.push(Step::new(of, relation, "gets no new pods"));
+    }
+    diagnosis.explains = case::explains(world, workload);
+    diagnosis.explains.push(Explains::event("ReplicaSetCreateError", workload, "workload"));
+}
+
+/// What was changed shortly before: the quota, the account, or how many pods are wanted.
+fn recent(world: &World<'_>, root: &ObjectRef, workload: &ObjectRef, diagnosis: &mut Diagnosis) {
+    let mut told: Vec<ObjectRef> = Vec::new();
+    for of in [root, workload] {
+        if told.iter().any(|t| t.is(of)) {
+            continue;
+        }
+        told.push(of.clone());
+        if let Some(change) = world.changes(of, "self", world.ago(hours(2)), 1).into_iter().next() {
+            diagnosis.evidence.push(Evidence::signal(&change, 25, "changed shortly before").citing(format!(
+                "{}: {}",
+                spoken(of),
+                change.message
+            )));
+            diagnosis.explanation.push_str(&format!(
+                " {} was changed at {} UTC: {}.",
+                spoken(of),
+                kwhy_sdk::clock(change.at),
+                change.message
+            ));
+        }
+    }
+}
+
+/// The configuration that names a webhook, and the Service that it calls.
+fn of_webhook(world: &World<'_>, webhook: &str, what: &str) -> (Option<ObjectRef>, Option<ObjectRef>) {
+    for kind in ["ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"] {
+        for config in world.list(kind, "") {
+            let hooks = world.read(&config, "/webhooks").unwrap_or_default();
+            if let Some(hook) = hooks.list("").iter().find(|h| h.text("/name") == webhook) {
+                let service = hook.at("/clientConfig/service");
+                let named = service
+                    .has("/name")
+                    .then(|| ObjectRef::new("Service", service.text("/namespace"), service.text("/name")));
+                return (Some(config), named);
+            }
+        }
+    }
+    // `Post "https://hook.ns.svc:443/validate?timeout=10s": …`
+    let host = between(what, "://", "/").or_else(|| between(what, "://", "\"")).unwrap_or("");
+    let mut parts = host.split([':', '.']);
+    let (name, namespace, svc) =
+        (parts.next().unwrap_or(""), parts.next().unwrap_or(""), parts.next().unwrap_or(""));
+    (None, (svc == "svc").then(|| ObjectRef::new("Service", namespace, name)))
+}
+
+fn unreachable(
+    world: &World<'_>,
+    of: &ObjectRef,
+    workload: &ObjectRef,
+    webhook: &str,
+    what: &str,
+    text: &str,
+    event: Option<&Signal>,
+) -> Diagnosis {
+    let (config, service) = of_webhook(world, webhook, what);
+    let behind = service.as_ref().and_then(|s| crate::service::backend(world, s));
+    let sick = behind.as_ref().filter(|b| !b.ready).map(|b| b.workload.clone());
+    let root = sick.clone().or(config.clone()).or(service.clone()).unwrap_or_else(|| workload.clone());
+    let mut diagnosis = Diagnosis::new(WEBHOOK, root.clone());
+    diagnosis.confidence = 90;
+    diagnosis.title =
+        format!("The admission webhook {webhook} cannot be reached: {} gets no pods", spoken(workload));
+    let why = match (&service, &behind) {
+        (Some(s), Some(b)) if b.ready => {
+            format!("Pods behind {} are ready; see its port, its certificate and network policies", spoken(s))
+        }
+        (Some(s), Some(b)) => {
+            format!("{} leads to {}, which has no ready pod", spoken(s), spoken(&b.workload))
+        }
+        (Some(s), None) => format!("{} has no pod behind it", spoken(s)),
+        (None, _) => "Where it leads to is not known here".to_owned(),
+    };
+    diagnosis.explanation = format!(
+        "The API server must ask the webhook before it makes a pod, gets no answer ({}) and refuses the pod. {why}.",
+        short(what, 240)
+    );
+    finish(world, &mut diagnosis, of, workload, text, event);
+    diagnosis.severity = "critical".into();
+    if let Some(behind) = &sick {
+        diagnosis.explains.extend(case::explains(world, behind));
+        let k = kubectl(&behind.namespace);
+        diagnosis.remedies.push(
+            Remedy::new(format!("bring {} back: everything waits for it", spoken(behind)))
+                .command(format!("{k} get pods,events"))
+                .command(format!("{k} rollout restart {}", named(behind))),
+        );
+    } else if let Some(service) = &service {
+        diagnosis.remedies.push(
+            Remedy::new("bring back what stands behind the webhook's Service").command(format!(
+                "{} get service,endpoints,pods {}",
+                kubectl(&service.namespace),
+                "-o wide"
+            )),
+        );
+    }
+    if let Some(config) = &config {
+        diagnosis.evidence.push(Evidence::object(
+            config,
+            format!("webhook {webhook}"),
+            15,
+            "the configuration that makes the API server ask",
+        ));
+        diagnosis.remedies.push(Remedy::new("if it cannot be brought back soon, let requests pass without it for the time being").command(format!("kubectl get {} -o yaml > webhook-backup.yaml", named(config))).command(format!("kubectl delete {}", named(config))).caution("what it guards or fills in is then missing from all objects made meanwhile; some operators put it back by themselves"));
+    }
+    diagnosis
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_the_api_server_are_told_apart() {
+        let exceeded = read(
+            r#"Error creating: pods "api-7f9dd8b6c4-x" is forbidden: exceeded quota: compute, requested: limits.cpu=2, used: limits.cpu=8, limited: limits.cpu=10"#,
+        );
+        assert_eq!(
+            exceeded,
+            Some(Said::Exceeded {
+                quota: "compute".into(),
+                sums: "requested: limits.cpu=2, used: limits.cpu=8, limited: limits.cpu=10".into()
+            })
+        );
+        let must = read(
+            r#"Error creating: pods "a" is forbidden: failed quota: ba-test: must specify cpu for: c; memory for: c"#,
+        );
+        assert_eq!(
+            must,
+            Some(Said::MustSpecify {
+                quota: "ba-test".into(),
+                what: "must specify cpu for: c; memory for: c".into()
+            })
+        );
+        for text in [
+            "maximum cpu usage per Container is 700m, but limit is 900m",
+            "minimum memory usage per Container is 100Mi, but request is 80Mi",
+            "cpu max limit to request ratio per Container is 2, but provided ratio is 4.000000",
+        ] {
+            assert!(
+                matches!(read(&format!("Error creating: pods \"a\" is forbidden: {text}")), Some(Said::Limit { what }) if what == text),
+                "{text}"
+            );
+        }
+        let webhook = read(
+            r#"Error creating: Internal error occurred: failed calling webhook "validate.kyverno.svc-fail": failed to call webhook: Post "https://kyverno-svc.kyverno.svc:443/validate/fail?timeout=10s": dial tcp 10.96.1.1:443: connect: connection refused"#,
+        );
+        assert!(
+            matches!(&webhook, Some(Said::Unreachable { webhook, what }) if webhook == "validate.kyverno.svc-fail" && what.ends_with("connection refused")),
+            "{webhook:?}"
+        );
+        let denied = read(
+            r#"create Pod db-0 in StatefulSet db failed error: admission webhook "policy.example" denied the request: no latest tag"#,
+        );
+        assert_eq!(
+            denied,
+            Some(Said::Denied { by: "webhook policy.example".into(), what: "no latest tag".into() })
+        );
+        assert!(matches!(
+            read(
+                r#"Error creating: pods "a" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false"#
+            ),
+            Some(Said::PodSecurity { .. })
+        ));
+        assert_eq!(
+            read(
+                r#"Error creating: pods "a" is forbidden: error looking up service account shop/robot: serviceaccount "robot" not found"#
+            ),
+            Some(Said::Account { name: "robot".into() })
+        );
+        assert_eq!(read("Error creating: Timeout: request did not complete within requested timeout"), None);
+    }
 }

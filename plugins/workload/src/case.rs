@@ -2,7 +2,7 @@
 //! diagnosis, told by the first of them, and is over when the last of them is well.
 
 use kwhy_sdk::{
-    Clearing, Diagnosis, Explains, Json, ObjectRef, Step, Verdict, World, hours,
+    Clearing, Diagnosis, Explains, Json, ObjectRef, Step, Verdict, World, hours, minutes,
     serde_json::{Value, json},
 };
 
@@ -64,9 +64,27 @@ fn keep(world: &World<'_>, cause: &Cause, all: &[(ObjectRef, ObjectRef)]) {
     }
 }
 
-/// Whether anything holds that cause at that root now.
-pub(crate) fn holds(world: &World<'_>, code: &str, root: &ObjectRef) -> bool {
-    !sufferers(world, &Cause { code: code.into(), root: root.clone() }).is_empty()
+/// An object of a workload that is known to suffer.
+pub(crate) fn sufferer_of(world: &World<'_>, workload: &ObjectRef) -> Option<ObjectRef> {
+    Some(object(&Json::new(world.recall::<Value>(&key_of("w", workload, ""))?)))
+}
+
+/// Workloads that cannot work because this one does not.
+fn dependents(world: &World<'_>, workload: &ObjectRef) -> Vec<ObjectRef> {
+    let json = Json::new(world.recall::<Value>(&key_of("d", workload, "")).unwrap_or_default());
+    json.list("").iter().map(object).collect()
+}
+
+/// Notes that a workload needs another one. Says whether that is news.
+pub(crate) fn depends(world: &World<'_>, on: &ObjectRef, who: &ObjectRef) -> bool {
+    let mut all = dependents(world, on);
+    let news = all.len() < MOST && all.iter().all(|d| !d.is(who)) && !on.is(who);
+    if news {
+        all.push(who.clone());
+    }
+    let list: Value = all.iter().map(|d| json!(id(d))).collect();
+    world.remember(&key_of("d", on, ""), &list, minutes(30));
+    news
 }
 
 /// Says what was found of one object: `found` is the diagnosis that it alone would give, `again` gives that of another
@@ -84,6 +102,7 @@ pub(crate) fn found(
         verdict = well(world, sufferer, "its pods show another cause now", again);
     }
     world.remember(&key_of("o", sufferer, ""), &json!({"code": cause.code, "root": id(&cause.root)}), KEEP);
+    world.remember(&key_of("w", workload, ""), &json!(id(sufferer)), KEEP);
     let mut all = sufferers(world, &cause);
     if all.len() < MOST && all.iter().all(|(who, _)| !who.is(sufferer)) {
         all.push((sufferer.clone(), workload.clone()));
@@ -102,6 +121,11 @@ pub(crate) fn well(
     let Some(cause) = of(world, sufferer) else { return Verdict::default() };
     world.forget(&key_of("o", sufferer, ""));
     let mut all = sufferers(world, &cause);
+    for (_, workload) in all.iter().filter(|(who, _)| who.is(sufferer)) {
+        if sufferer_of(world, workload).is_some_and(|s| s.is(sufferer)) {
+            world.forget(&key_of("w", workload, ""));
+        }
+    }
     all.retain(|(who, _)| !who.is(sufferer));
     let mut verdict = tell(world, &cause, all, None, again);
     if verdict.diagnoses.is_empty() {
@@ -133,14 +157,14 @@ fn tell(
     }
     keep(world, cause, &all);
     if let Some(mut diagnosis) = first {
-        add_others(&mut diagnosis, &all);
+        add_others(world, &mut diagnosis, &all);
         verdict.diagnoses.push(diagnosis);
     }
     verdict
 }
 
 /// What the other objects add: their names, their workloads' alerts.
-fn add_others(diagnosis: &mut Diagnosis, all: &[(ObjectRef, ObjectRef)]) {
+fn add_others(world: &World<'_>, diagnosis: &mut Diagnosis, all: &[(ObjectRef, ObjectRef)]) {
     let mut workloads: Vec<&ObjectRef> = Vec::new();
     for (_, workload) in all {
         if workloads.iter().all(|w| !w.is(workload)) {
@@ -172,6 +196,22 @@ fn add_others(diagnosis: &mut Diagnosis, all: &[(ObjectRef, ObjectRef)]) {
     if !pods.is_empty() {
         pods.truncate(6);
         diagnosis.explanation.push_str(&format!(" The same holds for {}.", listed(&pods)));
+    }
+    let mut waiting: Vec<ObjectRef> = Vec::new();
+    for dependent in workloads.iter().flat_map(|w| dependents(world, w)) {
+        if waiting.iter().chain(workloads.iter().copied()).all(|w| !w.is(&dependent)) {
+            diagnosis.explains.extend(explains(world, &dependent));
+            waiting.push(dependent);
+        }
+    }
+    if !waiting.is_empty() {
+        let names: Vec<String> = waiting.iter().map(spoken).collect();
+        diagnosis.explanation.push_str(&format!(
+            " {} need{} it and fail{} with it.",
+            listed(&names),
+            if names.len() == 1 { "s" } else { "" },
+            if names.len() == 1 { "s" } else { "" }
+        ));
     }
 }
 

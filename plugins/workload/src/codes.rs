@@ -17,7 +17,9 @@ const TERMINATION: &str =
 const CRASH: &str = "https://runbooks.prometheus-operator.dev/runbooks/kubernetes/kubepodcrashlooping";
 const SECURITY: &str = "https://kubernetes.io/docs/concepts/security/pod-security-standards/";
 
-pub(crate) const CODES: [Code; 20] = [
+const SERVICE: &str = "https://kubernetes.io/docs/tasks/debug/debug-application/debug-service/";
+
+pub(crate) const CODES: [Code; 33] = [
     (crate::image::NOT_FOUND, "An image or its tag does not exist", "all", &[IMAGES, DEBUG_PODS]),
     (crate::image::AUTH, "A registry refuses the pull", "all", &[PRIVATE, IMAGES]),
     (
@@ -113,4 +115,77 @@ pub(crate) const CODES: [Code; 20] = [
         ],
     ),
     (crate::fight::CHURN, "Pods are replaced again and again", "all", &[LIFECYCLE]),
+    (
+        crate::admission::QUOTA,
+        "A ResourceQuota refuses new pods",
+        "all",
+        &["https://kubernetes.io/docs/concepts/policy/resource-quotas/"],
+    ),
+    (
+        crate::admission::LIMITS,
+        "A LimitRange refuses new pods",
+        "all",
+        &["https://kubernetes.io/docs/concepts/policy/limit-range/"],
+    ),
+    (
+        crate::admission::DENIED,
+        "An admission rule refuses new pods",
+        "all",
+        &["https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/"],
+    ),
+    (
+        crate::admission::WEBHOOK,
+        "An admission webhook cannot be reached",
+        "all",
+        &[
+            "https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#failure-policy",
+        ],
+    ),
+    (
+        crate::job::BACKOFF,
+        "A Job has failed too often",
+        "all",
+        &[
+            "https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-backoff-failure-policy",
+            "https://runbooks.prometheus-operator.dev/runbooks/kubernetes/kubejobfailed",
+        ],
+    ),
+    (
+        crate::job::DEADLINE,
+        "A Job has run into its deadline",
+        "all",
+        &["https://kubernetes.io/docs/concepts/workloads/controllers/job/#job-termination-and-cleanup"],
+    ),
+    (
+        crate::job::MISSED,
+        "A CronJob does not start its Jobs",
+        "all",
+        &["https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/#starting-deadline"],
+    ),
+    (
+        crate::hpa::CODE,
+        "An autoscaler has nothing to count with",
+        "all",
+        &[
+            "https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#how-does-a-horizontalpodautoscaler-work",
+        ],
+    ),
+    (
+        crate::pdb::CODE,
+        "A PodDisruptionBudget blocks the drain of a node",
+        "all",
+        &[
+            "https://kubernetes.io/docs/tasks/administer-cluster/safely-drain-node/",
+            "https://kubernetes.io/docs/tasks/run-application/configure-pdb/",
+        ],
+    ),
+    (crate::service::SELECTOR, "A Service selects no pod", "all", &[SERVICE]),
+    (crate::service::PORT, "A Service leads to a port that its pods do not have", "all", &[SERVICE]),
+    (
+        crate::service::POLICY,
+        "A NetworkPolicy keeps traffic out",
+        "all",
+        &["https://kubernetes.io/docs/concepts/services-networking/network-policies/"],
+    ),
+    (crate::service::DOWN, "A workload that others need has no ready pod", "all", &[SERVICE]),
 ];

@@ -119,7 +119,7 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container, how: &s
         .reduce(|best, next| if next.0 > best.0 { next } else { best });
     let rollout = change::rollout(world, pod).and_then(|mut r| {
         r.fields.retain(|f| f.container.is_empty() || f.container == container.name);
-        (!r.fields.is_empty() && r.at <= ill + seconds(30)).then_some(r)
+        (!r.fields.is_empty() && r.at <= ill + seconds(30) && !ill_before(world, pod, r.at)).then_some(r)
     });
     match (edit, rollout) {
         (Some((fit, edit)), Some(rollout))
@@ -133,6 +133,19 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container, how: &s
         }
         (None, None) => None,
     }
+}
+
+/// Whether the workload was in trouble before a time already, so that what happened then is an attempt to mend it.
+fn ill_before(world: &World<'_>, pod: &Pod, at: u64) -> bool {
+    let since = world.ago(kwhy_sdk::hours(2));
+    let began = |s: &Signal| s.field("first-at").parse().unwrap_or(s.at);
+    let several = |s: &Signal| s.field("count").parse::<u64>().unwrap_or(1) >= 3;
+    let trouble = |source: &str, name: &str| {
+        let all = world.about(&pod.holder, "workload", source, name, since, 60);
+        all.iter()
+            .any(|s| began(s) + minutes(1) < at && (source == "alert" || several(s)) && s.state != "resolved")
+    };
+    trouble("event", "BackOff") || trouble("event", "Unhealthy") || trouble("alert", "*")
 }
 
 /// Whether this container, and not only another of the pod, reads the object.

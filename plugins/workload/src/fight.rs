@@ -65,8 +65,7 @@ pub(crate) fn template(world: &World<'_>, of: &ObjectRef, signal: &Signal) -> Ve
     let over = known.len().saturating_sub(TURNS);
     known.drain(..over);
     // The first state is kept as a mark only: of most templates no second one ever comes.
-    let mut texts: Vec<(String, String)> =
-        before.list("/t").iter().map(|t| (t.text("/0").to_owned(), t.text("/1").to_owned())).collect();
+    let mut texts = texts(&before);
     texts.retain(|(h, _)| *h != now);
     if !first && text.len() < 24 << 10 {
         texts.push((now, text));
@@ -79,6 +78,21 @@ pub(crate) fn template(world: &World<'_>, of: &ObjectRef, signal: &Signal) -> Ve
         verdict.diagnoses.push(fight(world, of, &known, turns, &texts));
     }
     verdict
+}
+
+/// A controller replaces pods: where that is a fight, what it says belongs to the evidence.
+pub(crate) fn again(world: &World<'_>, of: &ObjectRef) -> Verdict {
+    let mut verdict = Verdict::default();
+    let Some(json) = world.recall::<Value>(&key("f", of)).map(Json::new) else { return verdict };
+    let known = writes(&json);
+    if let Some(turns) = turns(&known, world.now()) {
+        verdict.diagnoses.push(fight(world, of, &known, turns, &texts(&json)));
+    }
+    verdict
+}
+
+fn texts(json: &Json) -> Vec<(String, String)> {
+    json.list("/t").iter().map(|t| (t.text("/0").to_owned(), t.text("/1").to_owned())).collect()
 }
 
 /// How many turns the last writes of a fight make; none where it is no fight.
@@ -207,14 +221,13 @@ fn fight(
             "an operator that manages this kind of object",
         ));
     }
-    for write in writes.iter().rev().take(4) {
-        diagnosis.evidence.push(Evidence::object(
-            of,
-            format!("template {} written at {} UTC", write.hash, clock(write.at)),
-            15,
-            "one of the turns",
-        ));
-    }
+    let times: Vec<String> = writes.iter().map(|w| clock(w.at)).collect();
+    diagnosis.evidence.push(Evidence::object(
+        of,
+        format!("its template was written at {} UTC", times.join(", ")),
+        25,
+        "each time back to the version before the last",
+    ));
     if let Some(words) = words.first() {
         diagnosis.evidence.push(Evidence::object(of, words.clone(), 25, "what the two versions differ in"));
     }

@@ -1,5 +1,221 @@
-//! stub
-use kwhy_sdk::{Diagnosis, ObjectRef, World};
-pub(crate) fn again(_world: &World<'_>, _id: &ObjectRef) -> Option<Diagnosis> {
-    None
+//! Jobs that fail as a whole: too many failed pods, or too long. Says why where one of its pods told.
+//!
+//! Reasons of pkg/controller/job: BackoffLimitExceeded, DeadlineExceeded, PodFailurePolicy, FailedIndexes; of
+//! pkg/controller/cronjob: TooManyMissedTimes (before 1.21 FailedNeedsStart), UnparseableSchedule.
+
+use kwhy_sdk::{
+    Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, Verdict, World, hours, parse_time,
+};
+
+use crate::{
+    case, look, oom,
+    pod::Pod,
+    words::{kubectl, named, short, spoken},
+};
+
+pub(crate) const BACKOFF: &str = "workload.job-backoff";
+pub(crate) const DEADLINE: &str = "workload.deadline-exceeded";
+pub(crate) const MISSED: &str = "workload.cronjob-missed";
+
+/// A Job that failed longer ago is history, unless an alert says that it still matters.
+const FRESH: u64 = hours(6);
+
+struct Failure {
+    reason: String,
+    message: String,
+    at: u64,
+}
+
+fn failure(world: &World<'_>, job: &ObjectRef) -> Option<Failure> {
+    let conditions = world.read(job, "/status/conditions").filter(|_| world.exists(job))?;
+    let failed = conditions
+        .list("")
+        .into_iter()
+        .find(|c| c.text("/type") == "Failed" && c.text("/status") == "True")?;
+    let at = parse_time(failed.text("/lastTransitionTime")).unwrap_or(0);
+    Some(Failure {
+        reason: failed.text("/reason").to_owned(),
+        message: failed.text("/message").to_owned(),
+        at,
+    })
+}
+
+/// A later Job of the same CronJob that succeeded makes good for this one.
+fn made_good(world: &World<'_>, job: &ObjectRef, at: u64) -> bool {
+    let cron = world.workload(job);
+    cron.kind == "CronJob"
+        && world.related(&cron, "owned").iter().any(|other| {
+            let done = world.read(other, "/status/completionTime").map(|t| t.shown()).unwrap_or_default();
+            parse_time(&done).is_some_and(|done| done > at)
+        })
+}
+
+/// Looks at a Job that has changed.
+pub(crate) fn examine(world: &World<'_>, job: &ObjectRef) -> Verdict {
+    let Some(found) = again(world, job) else {
+        let mut verdict =
+            case::well(world, job, &format!("{} does not fail any more", spoken(job)), &|other| {
+                look::diagnosis(world, other)
+            });
+        // A success makes good for failures of its elder siblings.
+        let cron = world.workload(job);
+        for sibling in
+            world.related(&cron, "owned").into_iter().filter(|s| cron.kind == "CronJob" && !s.is(job))
+        {
+            if case::of(world, &sibling).is_some() && again(world, &sibling).is_none() {
+                verdict.merge(case::well(world, &sibling, &format!("{} succeeded", job.name), &|other| {
+                    look::diagnosis(world, other)
+                }));
+            }
+        }
+        return verdict;
+    };
+    case::found(world, job, &world.workload(job), found, &|other| look::diagnosis(world, other))
+}
+
+/// The diagnosis of a Job that has failed.
+pub(crate) fn again(world: &World<'_>, job: &ObjectRef) -> Option<Diagnosis> {
+    if job.kind != "Job" {
+        return None;
+    }
+    let failed = failure(world, job).filter(|f| f.at + FRESH > world.now())?;
+    if made_good(world, job, failed.at) {
+        return None;
+    }
+    Some(diagnose(world, job, &failed))
+}
+
+fn diagnose(world: &World<'_>, job: &ObjectRef, failed: &Failure) -> Diagnosis {
+    let workload = world.workload(job);
+    let pods: Vec<Pod> = world.pods(job).iter().rev().take(10).filter_map(|p| Pod::load(world, p)).collect();
+    let last = pods.iter().max_by_key(|p| p.created());
+    let container =
+        last.and_then(|p| p.containers().into_iter().find(|c| c.end().is_some_and(|e| e.code != 0)));
+    let killed = container.as_ref().is_some_and(oom::killed);
+    let late = failed.reason == "DeadlineExceeded";
+    let code = if killed {
+        oom::CODE
+    } else if late {
+        DEADLINE
+    } else {
+        BACKOFF
+    };
+    let mut diagnosis = Diagnosis::new(code, workload.clone());
+    diagnosis.confidence = if killed {
+        88
+    } else if late {
+        85
+    } else {
+        60
+    };
+    let whose = spoken(&workload);
+    let spec = world.read(job, "/spec").unwrap_or_default();
+    let k = kubectl(&job.namespace);
+    let end = container.as_ref().and_then(crate::pod::Container::end);
+    if let (true, Some(container)) = (killed, &container) {
+        let limit = container.spec.text("/resources/limits/memory");
+        diagnosis.title = format!(
+            "{whose} needs more than its memory limit{} and is OOMKilled",
+            if limit.is_empty() { String::new() } else { format!(" of {limit}") }
+        );
+        diagnosis.explanation = format!(
+            "The kernel killed container {} of its pods for memory, until the Job gave up.",
+            container.name
+        );
+        diagnosis.evidence.push(Evidence::object(
+            &last.map(|p| p.id.clone()).unwrap_or_default(),
+            format!(
+                "OOMKilled, exit code 137: container {}, memory limit {}",
+                container.name,
+                if limit.is_empty() { "none" } else { limit }
+            ),
+            50,
+            "how the last pod ended",
+        ));
+        diagnosis.remedies.push(
+            Remedy::new("give the Job's template more memory")
+                .command(format!("{k} edit {}", named(&workload))),
+        );
+    } else if late {
+        let limit = spec.number("/activeDeadlineSeconds");
+        diagnosis.title = format!(
+            "{whose} was stopped after its deadline of {}",
+            kwhy_sdk::span(kwhy_sdk::seconds(u64::try_from(limit).unwrap_or(0)))
+        );
+        diagnosis.explanation = format!(
+            "{} ran longer than activeDeadlineSeconds allows, and its pods were ended. Either the work takes longer than before, or it hangs.",
+            spoken(job)
+        );
+        diagnosis.remedies.push(
+            Remedy::new("see how far it came, then give it more time or mend what it waits for")
+                .command(format!("{k} describe {}", named(job)))
+                .command(format!("{k} edit {}", named(&workload))),
+        );
+    } else {
+        let code = end.as_ref().map(|e| format!(" with exit code {}", e.code)).unwrap_or_default();
+        diagnosis.title = format!("{whose} has failed: its pods ended{code} too often");
+        diagnosis.explanation =
+            format!("{} gave up after its pods failed ({}).", spoken(job), failed.message);
+        let pod = last.map_or_else(|| named(job), |p| format!("pod/{}", p.id.name));
+        diagnosis.remedies.push(
+            Remedy::new("read why the last pod failed, mend it, and start the Job again")
+                .command(format!("{k} logs {pod} --all-containers --tail=50")),
+        );
+    }
+    diagnosis.evidence.push(Evidence::object(
+        job,
+        format!("{}: {}", failed.reason, failed.message),
+        35,
+        "condition Failed of the Job",
+    ));
+    if let (Some(pod), Some(container), false) = (last, &container, killed) {
+        let line = crate::logs::telling(world, pod, container, crate::logs::since(container, pod.created()));
+        if let Some(line) = &line {
+            diagnosis.explanation.push_str(&format!(" Its last words: {}", short(&line.message, 240)));
+            diagnosis.confidence += if late { 0 } else { 5 };
+        }
+        crate::config_change::cite(&mut diagnosis, world, pod, container, line.as_ref());
+    }
+    diagnosis.path.push(Step::new(&workload, "", ""));
+    if !workload.is(job) {
+        diagnosis.path.push(Step::new(job, "owned", failed.reason.clone()));
+    }
+    if let Some(pod) = last {
+        diagnosis.path.push(Step::new(&pod.id, "owned", ""));
+    }
+    diagnosis.explains = case::explains(world, &workload);
+    diagnosis.explains.push(Explains::event("DeadlineExceeded", &workload, "workload"));
+    diagnosis
+}
+
+/// A CronJob that does not start its Jobs.
+pub(crate) fn missed(world: &World<'_>, cron: &ObjectRef, event: &Signal) -> Verdict {
+    let mut verdict = Verdict::default();
+    let bad = matches!(event.name.as_str(), "UnparseableSchedule" | "InvalidSchedule");
+    let mut diagnosis = Diagnosis::new(MISSED, cron.clone());
+    diagnosis.confidence = 90;
+    diagnosis.title = if bad {
+        format!("{} has a schedule that cannot be read", spoken(cron))
+    } else {
+        format!("{} has missed so many starts that it does not start any more", spoken(cron))
+    };
+    diagnosis.explanation = if bad {
+        "Its schedule or time zone is not valid, so it never starts a Job.".to_owned()
+    } else {
+        "After more than 100 missed starts the controller refuses to count them and starts nothing, unless startingDeadlineSeconds limits how far back it looks.".to_owned()
+    };
+    diagnosis.evidence.push(crate::counted(event, 50, "what the controller says"));
+    diagnosis.path.push(Step::new(cron, "", ""));
+    diagnosis.explains = case::explains(world, cron);
+    let k = kubectl(&cron.namespace);
+    diagnosis.remedies.push(if bad {
+        Remedy::new("mend the schedule").command(format!("{k} edit {}", named(cron)))
+    } else {
+        Remedy::new("limit how far back missed starts count").command(format!(
+            "{k} patch {} --type merge -p '{{\"spec\":{{\"startingDeadlineSeconds\":600}}}}'",
+            named(cron)
+        ))
+    });
+    verdict.diagnoses.push(diagnosis);
+    verdict
 }

@@ -12,15 +12,18 @@ mod command;
 mod config_change;
 mod fight;
 mod generic;
+mod hpa;
 mod image;
 mod job;
 mod logs;
 mod look;
 mod missing;
 mod oom;
+mod pdb;
 mod pod;
 mod probe;
 mod security;
+mod service;
 mod words;
 
 use kwhy_sdk::{Descriptor, Evidence, ObjectRef, Rule, Signal, Subscription, Verdict, World, seconds};
@@ -37,6 +40,8 @@ pub(crate) const LOOK: &str = "workload-look";
 const SETTLE: u64 = seconds(1);
 /// A container that writes much is not looked at for each line.
 const LINES: u64 = seconds(10);
+/// Nor is one that complains of others.
+const PEERS: u64 = seconds(30);
 
 /// An event with how often it came: `BackOff ×73: Back-off restarting failed container`.
 pub(crate) fn counted(event: &Signal, weight: i8, note: &str) -> Evidence {
@@ -49,6 +54,7 @@ impl Rule for Workload {
     fn describe(&self) -> Descriptor {
         let mut lines = logs::patterns();
         lines.extend(fight::patterns());
+        lines.push(pdb::pattern());
         let descriptor = Descriptor::new("workload", env!("CARGO_PKG_VERSION"));
         codes::CODES
             .iter()
@@ -68,20 +74,79 @@ impl Rule for Workload {
                 ])
                 .kinds(&["Pod"]),
             )
-            .wants(Subscription::objects(&["Pod", "Deployment", "StatefulSet", "DaemonSet"]))
+            .wants(Subscription::events(&[
+                "FailedCreate",
+                "ReplicaSetCreateError",
+                "SuccessfulCreate",
+                "SuccessfulDelete",
+                "UnparseableSchedule",
+                "InvalidSchedule",
+                "TooManyMissedTimes",
+                "FailedNeedsStart",
+                "FailedGetResourceMetric",
+                "FailedComputeMetricsReplicas",
+                "*Drain*",
+                "*Evict*",
+            ]))
+            .wants(Subscription::objects(&[
+                "Pod",
+                "Deployment",
+                "StatefulSet",
+                "DaemonSet",
+                "ReplicaSet",
+                "Job",
+            ]))
     }
 
     fn on_signal(&self, world: &World<'_>, signal: &Signal) -> Result<Verdict, String> {
         let Some(subject) = &signal.subject else { return Ok(Verdict::default()) };
-        Ok(match (signal.source.as_str(), subject.kind.as_str()) {
-            ("log", "Pod") => line(world, subject),
-            ("event", "Pod") => event(world, subject, signal),
-            ("object", "Pod") => object(world, subject, signal),
-            ("timer", "Pod") => look::look(world, subject),
-            ("object", "Deployment" | "StatefulSet" | "DaemonSet") => fight::template(world, subject, signal),
+        let kind = subject.kind.as_str();
+        Ok(match (signal.source.as_str(), signal.name.as_str()) {
+            ("log", name) if kind == "Pod" => line(world, subject, name, signal),
+            ("timer", _) => look(world, subject),
+            ("object", _) if kind == "Pod" => object(world, subject, signal),
+            ("object", _) => controller(world, subject, signal),
+            ("event", "FailedCreate" | "ReplicaSetCreateError") if kind != "Pod" => {
+                admission::examine(world, subject)
+            }
+            ("event", "SuccessfulCreate" | "SuccessfulDelete") => fight::again(world, subject),
+            (
+                "event",
+                "UnparseableSchedule" | "InvalidSchedule" | "TooManyMissedTimes" | "FailedNeedsStart",
+            ) => job::missed(world, subject, signal),
+            ("event", "FailedGetResourceMetric" | "FailedComputeMetricsReplicas") => {
+                hpa::told(world, subject, signal)
+            }
+            ("event", _) if kind == "Pod" && !signal.message.contains("disruption budget") => {
+                event(world, subject, signal)
+            }
+            ("event", _) => pdb::told(world, subject, signal),
             _ => Verdict::default(),
         })
     }
+}
+
+/// A timer has come.
+fn look(world: &World<'_>, of: &ObjectRef) -> Verdict {
+    match of.kind.as_str() {
+        "Pod" => look::look(world, of),
+        _ => admission::examine(world, of),
+    }
+}
+
+/// A state of something that makes pods.
+fn controller(world: &World<'_>, of: &ObjectRef, signal: &Signal) -> Verdict {
+    let mut verdict = match of.kind.as_str() {
+        "Deployment" | "StatefulSet" | "DaemonSet" => fight::template(world, of, signal),
+        "Job" => job::examine(world, of),
+        _ => Verdict::default(),
+    };
+    let held = case::of(world, of)
+        .is_some_and(|c| !matches!(c.code.as_str(), job::BACKOFF | job::DEADLINE | oom::CODE));
+    if held || admission::fails(world, of) {
+        verdict.merge(admission::examine(world, of));
+    }
+    verdict
 }
 
 fn object(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdict {
@@ -92,7 +157,7 @@ fn object(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdict {
                 && s.text("/phase") == "Running"
         });
         if !ready {
-            verdict.merge(look::again(pod, world.now() + SETTLE));
+            verdict.merge(look::later(world, pod, world.now() + SETTLE));
         }
         return verdict;
     }
@@ -108,15 +173,35 @@ fn event(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdict {
     look::look(world, pod)
 }
 
-/// A line only adds to what is known of a pod that suffers already.
-fn line(world: &World<'_>, pod: &ObjectRef) -> Verdict {
-    if case::of(world, pod).is_none() {
+/// A line adds to what is known of a pod that suffers already; complaints about another service count by themselves.
+fn line(world: &World<'_>, pod: &ObjectRef, name: &str, line: &Signal) -> Verdict {
+    if name == pdb::LINE {
+        return pdb::told(world, pod, line);
+    }
+    if name == fight::SYNC {
+        return Verdict::default();
+    }
+    let held = case::of(world, pod).is_some();
+    if !held && name != logs::PEER {
         return Verdict::default();
     }
     let key = format!("l/{}", words::hash(&pod.path()));
     if world.recall::<bool>(&key).is_some() {
         return Verdict::default();
     }
-    world.remember(&key, &true, LINES);
-    look::again(pod, world.now() + SETTLE)
+    world.remember(&key, &true, if held { LINES } else { PEERS });
+    if held { look::later(world, pod, world.now() + SETTLE) } else { complains(world, pod, line) }
+}
+
+/// A pod that works but says again and again that it cannot reach another service.
+fn complains(world: &World<'_>, pod: &ObjectRef, line: &Signal) -> Verdict {
+    let mut verdict = Verdict::default();
+    let often = world.about(pod, "self", "log", logs::PEER, world.ago(kwhy_sdk::minutes(10)), 5).len() >= 5;
+    if let Some(pod) = pod::Pod::load(world, pod).filter(|_| often)
+        && let Some(found) = service::judge(world, &pod, line)
+    {
+        verdict = look::told_on(world, &found, &pod.workload);
+        verdict.merge(Verdict { diagnoses: vec![found], ..Verdict::default() });
+    }
+    verdict
 }

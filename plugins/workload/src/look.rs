@@ -4,9 +4,9 @@
 use kwhy_sdk::{Diagnosis, ObjectRef, Verdict, Wake, World, seconds};
 
 use crate::{
-    LOOK, case, command, config_change, generic, image, missing, oom,
+    LOOK, case, command, config_change, generic, image, logs, missing, oom,
     pod::{Container, Pod, STABLE},
-    probe, security,
+    probe, security, service,
 };
 
 /// What a look has found.
@@ -18,8 +18,12 @@ enum Seen {
     Nothing,
 }
 
-/// A timer that makes the pack look at an object again.
-pub(crate) fn again(of: &ObjectRef, at: u64) -> Verdict {
+/// A timer that makes the pack look at an object again; nothing where that time has passed, since a look that finds
+/// nothing new would ask for itself for ever.
+pub(crate) fn later(world: &World<'_>, of: &ObjectRef, at: u64) -> Verdict {
+    if at <= world.now() {
+        return Verdict::default();
+    }
     Verdict { wakes: vec![Wake { id: LOOK.into(), subject: Some(of.clone()), at }], ..Verdict::default() }
 }
 
@@ -44,23 +48,15 @@ pub(crate) fn look(world: &World<'_>, id: &ObjectRef) -> Verdict {
     }
     match assess(world, &pod) {
         Seen::Ill(found) => {
-            let mut verdict =
-                case::found(world, &pod.id, &pod.workload, *found, &|other| diagnosis(world, other));
+            let mut verdict = told_on(world, &found, &pod.workload);
+            verdict
+                .merge(case::found(world, &pod.id, &pod.workload, *found, &|other| diagnosis(world, other)));
             if let Some(at) = settled(&pod) {
-                verdict.merge(again(id, at.max(world.now() + 1)));
-            }
-            if let Some(rejection) = verdict
-                .diagnoses
-                .iter()
-                .any(|d| d.code == oom::CODE)
-                .then(|| oom::not_the_node(world, &pod))
-                .flatten()
-            {
-                verdict.rejections.push(rejection);
+                verdict.merge(later(world, id, at));
             }
             verdict
         }
-        Seen::Later(at) => again(id, at.max(world.now() + 1)),
+        Seen::Later(at) => later(world, id, at),
         Seen::Nothing if pod.held() => {
             let at = settled(&pod).unwrap_or(0);
             if pod.ready() && at <= world.now() {
@@ -71,13 +67,26 @@ pub(crate) fn look(world: &World<'_>, id: &ObjectRef) -> Verdict {
                     &|other| diagnosis(world, other),
                 )
             } else if at > world.now() {
-                again(id, at)
+                later(world, id, at)
             } else {
                 Verdict::default()
             }
         }
         Seen::Nothing => Verdict::default(),
     }
+}
+
+/// Where another workload is found to be down, what is known of that one shall speak for those that need it.
+pub(crate) fn told_on(world: &World<'_>, found: &Diagnosis, who: &ObjectRef) -> Verdict {
+    if found.code == service::DOWN
+        && case::depends(world, &found.root, who)
+        && let Some(sufferer) = case::sufferer_of(world, &found.root)
+        && sufferer.kind == "Pod"
+        && case::of(world, &sufferer).is_some_and(|c| c.code != service::DOWN)
+    {
+        return look(world, &sufferer);
+    }
+    Verdict::default()
 }
 
 /// When the last started of a pod's containers will have run for long enough; none while one does not run.
@@ -172,7 +181,8 @@ fn of_container(world: &World<'_>, pod: &Pod, container: &Container) -> Seen {
         let how = if container.init { "cannot start" } else { "crashes" };
         let changed = config_change::judge(world, pod, container, how)
             .filter(|d| container.restarts() >= 2 || d.confidence > 85);
-        let found = changed.or_else(|| generic::judge(world, pod, container));
+        let found =
+            surest(changed, || peer(world, pod, container)).or_else(|| generic::judge(world, pod, container));
         return found.map_or_else(
             || Seen::Later(config_change::ill_since(pod) + kwhy_sdk::minutes(5) + seconds(1)),
             ill,
@@ -183,9 +193,28 @@ fn of_container(world: &World<'_>, pod: &Pod, container: &Container) -> Seen {
         if due > world.now() {
             return Seen::Later(due + seconds(1));
         }
-        let found = config_change::judge(world, pod, container, "is not ready")
+        let changed = config_change::judge(world, pod, container, "is not ready");
+        let found = surest(changed, || peer(world, pod, container))
             .or_else(|| probe::judge_readiness(world, pod, container));
         return found.map_or(Seen::Nothing, ill);
     }
     Seen::Nothing
+}
+
+/// A change that is sure, else what is wrong with another service, else a change that is less sure.
+fn surest(changed: Option<Diagnosis>, peer: impl FnOnce() -> Option<Diagnosis>) -> Option<Diagnosis> {
+    if changed.as_ref().is_some_and(|c| c.confidence > 80) {
+        return changed;
+    }
+    peer().or(changed)
+}
+
+/// Another service that the container cannot reach, by its own words.
+fn peer(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Diagnosis> {
+    if container.init && container.restarts() < 2 {
+        return None;
+    }
+    let since = logs::since(container, config_change::ill_since(pod));
+    let line = logs::newest(world, pod, container, logs::PEER, since)?;
+    service::judge(world, pod, &line)
 }

@@ -3,7 +3,7 @@
 //! The kubelet reports reason OOMKilled when the cgroup's limit was hit and exit code 137; a node that itself runs out
 //! of memory shows as MemoryPressure, evictions and SystemOOM events, and is not claimed here.
 
-use kwhy_sdk::{Diagnosis, Evidence, ObjectRef, Rejection, Remedy, World, hours, minutes};
+use kwhy_sdk::{Diagnosis, Evidence, ObjectRef, Remedy, World, hours, minutes};
 
 use crate::{
     case,
@@ -167,19 +167,6 @@ fn remedies(
                 "a leak only takes longer to reach a larger limit: watch container_memory_working_set_bytes",
             ),
     );
-}
-
-/// Why the node is not to blame, for the reader who suspects it.
-pub(crate) fn not_the_node(world: &World<'_>, pod: &Pod) -> Option<Rejection> {
-    let node = ObjectRef::new("Node", "", pod.node());
-    if !world.exists(&node) || node_is_short(world, pod) {
-        return None;
-    }
-    Some(Rejection::new(
-        "node.memory-pressure",
-        &pod.workload,
-        format!("node {} reports no MemoryPressure and no SystemOOM event", pod.node()),
-    ))
 }
 
 #[cfg(test)]

@@ -1,0 +1,363 @@
+//! Services and what stands behind them: `workload.selector-mismatch`, `workload.port-mismatch`,
+//! `workload.network-policy-denies`, and a backend that is down or scaled to zero.
+//!
+//! A Service without pods, or with a port that no container names, is no finding as such: many wait for their pods or
+//! are chosen by hand. It is one when a pod fails because it cannot reach it.
+
+use kwhy_sdk::{Diagnosis, Evidence, ObjectRef, Remedy, Signal, Step, World, hours};
+
+use crate::{
+    case,
+    pod::Pod,
+    words::{between, kubectl, named, short, spoken},
+};
+
+pub(crate) const SELECTOR: &str = "workload.selector-mismatch";
+pub(crate) const PORT: &str = "workload.port-mismatch";
+pub(crate) const POLICY: &str = "workload.network-policy-denies";
+pub(crate) const DOWN: &str = "workload.dependency-down";
+
+/// The workload behind a Service.
+pub(crate) struct Backend {
+    pub(crate) workload: ObjectRef,
+    /// Whether any of its pods is ready.
+    pub(crate) ready: bool,
+}
+
+/// None where the Service selects no pod.
+pub(crate) fn backend(world: &World<'_>, service: &ObjectRef) -> Option<Backend> {
+    let pods = world.related(service, "selects");
+    let first = pods.first()?;
+    let ready = pods.iter().take(20).any(|p| Pod::load(world, p).is_some_and(|p| p.ready() && !p.going()));
+    Some(Backend { workload: world.workload(first), ready })
+}
+
+/// The Service and port that a line says cannot be reached, and whether nothing answered at all.
+struct Peer {
+    service: ObjectRef,
+    port: String,
+    silent: bool,
+}
+
+fn service_of(world: &World<'_>, host: &str, namespace: &str) -> Option<ObjectRef> {
+    let host = host.trim_matches(['"', '\'', '[', ']', '(', ')', ',', ';', '.']);
+    let mut parts = host.split('.');
+    let (name, second) = (parts.next()?, parts.next());
+    let numeric = host.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b':');
+    if numeric {
+        return world
+            .list("Service", "")
+            .into_iter()
+            .find(|s| world.read(s, "/spec/clusterIP").is_some_and(|ip| ip.text("") == host));
+    }
+    let in_namespace = |ns: &str| Some(ObjectRef::new("Service", ns, name)).filter(|s| world.exists(s));
+    match second {
+        None => in_namespace(namespace),
+        // A pod of a StatefulSet by its own name: web-0.web.shop.svc.
+        Some(second) => in_namespace(second).or_else(|| {
+            let service = ObjectRef::new("Service", parts.next().unwrap_or(namespace), second);
+            world.exists(&service).then_some(service)
+        }),
+    }
+}
+
+/// Reads which Service a line complains about.
+fn peer(world: &World<'_>, line: &Signal, namespace: &str) -> Option<Peer> {
+    let text = &line.message;
+    let silent = crate::words::any(text, &["i/o timeout", "timed out", "ETIMEDOUT", "deadline exceeded"]);
+    let mut hosts: Vec<&str> = Vec::new();
+    hosts.extend(between(text, "lookup ", " on "));
+    // Anything of the form host:port or scheme://host:port/path.
+    for word in text.split([' ', '"', '\'', ',', '(', ')', '=', '\\']) {
+        let word = word.split_once("://").map_or(word, |(_, rest)| rest);
+        hosts.push(word.split('/').next().unwrap_or(word).rsplit('@').next().unwrap_or(word));
+    }
+    for host in hosts {
+        let (name, port) = host.split_once(':').unwrap_or((host, ""));
+        let port = port.trim_end_matches([':', '.', ']', '}']);
+        let plausible = !name.is_empty()
+            && name.len() < 100
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
+        let addressed = name.contains('.') || (!port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
+        if !plausible || !(addressed || text.contains("lookup ") || text.contains("ENOTFOUND")) {
+            continue;
+        }
+        if let Some(service) = service_of(world, name, namespace) {
+            return Some(Peer { service, port: port.to_owned(), silent });
+        }
+    }
+    None
+}
+
+/// Why a pod that complains of another service cannot reach it.
+pub(crate) fn judge(world: &World<'_>, pod: &Pod, line: &Signal) -> Option<Diagnosis> {
+    let peer = peer(world, line, &pod.id.namespace)?;
+    let service = &peer.service;
+    let spec = world.read(service, "/spec")?;
+    let selector = spec.map("/selector");
+    if selector.is_empty() {
+        return None;
+    }
+    let mut found = match backend(world, service) {
+        None => no_pods(world, service, &selector)?,
+        Some(behind) if behind.workload.is(&pod.workload) => return None,
+        Some(behind) if !behind.ready => down(world, service, &behind.workload),
+        Some(behind) => wrong_port(world, service, &spec, &peer, &behind.workload)
+            .or_else(|| policy(world, pod, service, &behind.workload, &peer))?,
+    };
+    found.evidence.push(
+        Evidence::signal(line, 35, format!("{} cannot reach it", spoken(&pod.workload)))
+            .citing(short(&line.message, 400)),
+    );
+    found.explains.extend(case::explains(world, &pod.workload));
+    found.explanation.push_str(&format!(" {} needs it and fails.", spoken(&pod.workload)));
+    Some(found)
+}
+
+fn start(code: &str, root: &ObjectRef, confidence: u8) -> Diagnosis {
+    let mut diagnosis = Diagnosis::new(code, root.clone());
+    diagnosis.confidence = confidence;
+    diagnosis.path.push(Step::new(root, "", ""));
+    diagnosis
+}
+
+/// No pod has the labels that the Service asks for: a workload that has most of them was meant, or is scaled to zero.
+fn no_pods(world: &World<'_>, service: &ObjectRef, selector: &[(String, String)]) -> Option<Diagnosis> {
+    let mut near: Option<(usize, ObjectRef, i64, Vec<String>)> = None;
+    for kind in ["Deployment", "StatefulSet", "DaemonSet"] {
+        for candidate in world.list(kind, &service.namespace) {
+            let spec = world.read(&candidate, "/spec").unwrap_or_default();
+            let labels = spec.map("/template/metadata/labels");
+            let has = |(k, v): &&(String, String)| labels.iter().any(|(lk, lv)| lk == k && lv == v);
+            let same = selector.iter().filter(has).count();
+            let like = candidate.name == service.name
+                || labels.iter().any(|(k, v)| {
+                    matches!(k.as_str(), "app" | "app.kubernetes.io/name" | "name") && *v == service.name
+                });
+            let score = same * 2 + usize::from(like);
+            if score > 0 && near.as_ref().is_none_or(|(best, ..)| *best < score) {
+                let lacks = selector.iter().filter(|s| !has(s)).map(|(k, v)| format!("{k}={v}")).collect();
+                let replicas = if spec.has("/replicas") { spec.number("/replicas") } else { 1 };
+                near = Some((score, candidate, replicas, lacks));
+            }
+        }
+    }
+    let (_, workload, replicas, lacks) = near?;
+    let k = kubectl(&service.namespace);
+    if lacks.is_empty() {
+        if replicas != 0 {
+            return None;
+        }
+        let mut diagnosis = start(DOWN, &workload, 88);
+        diagnosis.title = format!("{} is scaled to zero, and others need it", spoken(&workload));
+        diagnosis.explanation = format!(
+            "{} has no pod behind it, because {} is set to 0 replicas.",
+            spoken(service),
+            spoken(&workload)
+        );
+        if let Some(change) = scaled(world, &workload) {
+            diagnosis
+                .explanation
+                .push_str(&format!(" It was scaled down at {} UTC.", kwhy_sdk::clock(change.at)));
+            diagnosis
+                .evidence
+                .push(Evidence::signal(&change, 45, "scaled down").citing(change.message.clone()));
+        } else {
+            diagnosis.evidence.push(Evidence::object(&workload, "replicas 0", 40, "scaled to zero"));
+        }
+        diagnosis.remedies.push(
+            Remedy::new("scale it up again").command(format!("{k} scale {} --replicas=1", named(&workload))),
+        );
+        return Some(diagnosis);
+    }
+    let mut diagnosis = start(SELECTOR, service, 85);
+    diagnosis.title = format!(
+        "{} selects no pod: {} does not have the label{} {}",
+        spoken(service),
+        spoken(&workload),
+        if lacks.len() == 1 { "" } else { "s" },
+        lacks.join(", ")
+    );
+    diagnosis.explanation = "A Service leads to the pods that have all labels of its selector, and none has, so connections to it are refused.".into();
+    let all: Vec<String> = selector.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    diagnosis.evidence.push(Evidence::object(
+        service,
+        format!("selector {}", all.join(",")),
+        40,
+        "what it asks for",
+    ));
+    diagnosis.evidence.push(Evidence::object(
+        &workload,
+        format!("lacks {}", lacks.join(", ")),
+        30,
+        "the workload that was most likely meant",
+    ));
+    for of in [service, &workload] {
+        if let Some(change) = world.changes(of, "self", world.ago(hours(2)), 1).into_iter().next() {
+            diagnosis.evidence.push(Evidence::signal(&change, 30, "changed shortly before").citing(format!(
+                "{}: {}",
+                spoken(of),
+                change.message
+            )));
+        }
+    }
+    diagnosis.explains = case::explains(world, &workload);
+    diagnosis.remedies.push(
+        Remedy::new("make selector and pod labels the same")
+            .command(format!("{k} get pods --show-labels"))
+            .command(format!("{k} edit service {}", service.name)),
+    );
+    Some(diagnosis)
+}
+
+fn scaled(world: &World<'_>, workload: &ObjectRef) -> Option<Signal> {
+    let changes = world.changes(workload, "self", world.ago(hours(2)), 10);
+    changes
+        .into_iter()
+        .find(|c| c.fields.iter().any(|f| f.name == "/spec/replicas" && f.value.contains("+ 0")))
+}
+
+/// Its pods are there and none is ready. Whoever knows why says so with more confidence; this names who waits for it.
+fn down(world: &World<'_>, service: &ObjectRef, workload: &ObjectRef) -> Diagnosis {
+    let mut diagnosis = start(DOWN, workload, 52);
+    diagnosis.severity = "info".into();
+    diagnosis.title = format!("{} has no ready pod, and others need it", spoken(workload));
+    diagnosis.explanation =
+        format!("{} leads to {}, none of whose pods is ready.", spoken(service), spoken(workload));
+    diagnosis.evidence.push(Evidence::object(service, "no ready pod behind it", 30, "state of the Service"));
+    diagnosis.explains = case::explains(world, workload);
+    diagnosis.remedies.push(
+        Remedy::new("bring it back first: what waits for it recovers by itself").command(format!(
+            "{} describe {}",
+            kubectl(&workload.namespace),
+            named(workload)
+        )),
+    );
+    diagnosis
+}
+
+/// The pods are ready, but not on the port that the Service leads to.
+fn wrong_port(
+    world: &World<'_>,
+    service: &ObjectRef,
+    spec: &kwhy_sdk::Json,
+    peer: &Peer,
+    workload: &ObjectRef,
+) -> Option<Diagnosis> {
+    let ports = spec.list("/ports");
+    let k = kubectl(&service.namespace);
+    let edit = format!("{k} edit service {}", service.name);
+    let of_number = |p: &&kwhy_sdk::Json| peer.port.is_empty() || p.at("/port").shown() == peer.port;
+    let Some(port) = ports.iter().find(of_number) else {
+        let known: Vec<String> = ports.iter().map(|p| p.at("/port").shown()).collect();
+        let mut diagnosis = start(PORT, service, 80);
+        diagnosis.title =
+            format!("{} is asked on port {}, and has {}", spoken(service), peer.port, known.join(", "));
+        diagnosis.explanation = format!(
+            "Nothing answers on port {} of the Service: it has port {} only.",
+            peer.port,
+            known.join(", ")
+        );
+        diagnosis.evidence.push(Evidence::object(
+            service,
+            format!("ports {}", known.join(", ")),
+            40,
+            "the ports that it has",
+        ));
+        diagnosis.remedies.push(Remedy::new("ask it on a port that it has, or add the port").command(edit));
+        return Some(diagnosis);
+    };
+    let target = port.at("/targetPort").shown();
+    let target = if target.is_empty() { port.at("/port").shown() } else { target };
+    let pod = world.related(service, "selects").into_iter().next()?;
+    let containers = world.read(&pod, "/spec/containers")?;
+    let declared: Vec<kwhy_sdk::Json> = containers.list("").iter().flat_map(|c| c.list("/ports")).collect();
+    let matches = |p: &kwhy_sdk::Json| p.text("/name") == target || p.at("/containerPort").shown() == target;
+    if declared.is_empty() || declared.iter().any(matches) {
+        return None;
+    }
+    let known: Vec<String> = declared
+        .iter()
+        .map(|p| format!("{} {}", p.text("/name"), p.number("/containerPort")).trim().to_owned())
+        .collect();
+    let mut diagnosis = start(PORT, service, 86);
+    diagnosis.title = format!(
+        "{} leads to port {target}, which the pods of {} do not have",
+        spoken(service),
+        spoken(workload)
+    );
+    diagnosis.explanation = format!(
+        "Its targetPort is {target}; the containers name {}. Connections to the Service are refused though its pods are ready.",
+        known.join(", ")
+    );
+    diagnosis.evidence.push(Evidence::object(service, format!("targetPort {target}"), 40, "where it leads"));
+    diagnosis.evidence.push(Evidence::object(
+        &pod,
+        format!("ports {}", known.join(", ")),
+        35,
+        "what its containers name",
+    ));
+    if let Some(change) = world.changes(service, "self", world.ago(hours(2)), 1).into_iter().next() {
+        diagnosis
+            .evidence
+            .push(Evidence::signal(&change, 30, "changed shortly before").citing(change.message.clone()));
+    }
+    diagnosis.explains = case::explains(world, workload);
+    diagnosis.remedies.push(
+        Remedy::new(format!("set targetPort to a port of the containers ({})", known.join(", ")))
+            .command(edit),
+    );
+    Some(diagnosis)
+}
+
+/// Silence instead of a refusal, and a policy that was made or changed shortly before.
+fn policy(
+    world: &World<'_>,
+    pod: &Pod,
+    service: &ObjectRef,
+    workload: &ObjectRef,
+    peer: &Peer,
+) -> Option<Diagnosis> {
+    if !peer.silent {
+        return None;
+    }
+    let behind = world.related(service, "selects").into_iter().next()?;
+    for (side, of, kind) in [("into", &behind, "Ingress"), ("out of", &pod.id, "Egress")] {
+        for policy in world.related(of, "selected-by").into_iter().filter(|o| o.kind == "NetworkPolicy") {
+            let spec = world.read(&policy, "/spec").unwrap_or_default();
+            let types = spec.texts("/policyTypes");
+            let applies = types.iter().any(|t| t == kind) || (types.is_empty() && kind == "Ingress");
+            let Some(change) =
+                world.changes(&policy, "self", world.ago(hours(2)), 1).into_iter().next().filter(|_| applies)
+            else {
+                continue;
+            };
+            let mut diagnosis = start(POLICY, &policy, 72);
+            diagnosis.title = format!(
+                "{} lets no traffic {side} {}: connections to {} time out",
+                spoken(&policy),
+                spoken(if kind == "Ingress" { workload } else { &pod.workload }),
+                spoken(service)
+            );
+            diagnosis.explanation = format!(
+                "Packets vanish instead of being refused, as a network policy makes them; it was changed at {} UTC, shortly before.",
+                kwhy_sdk::clock(change.at)
+            );
+            diagnosis.evidence.push(
+                Evidence::signal(&change, 40, "the change of the policy").citing(format!(
+                    "{}: {}",
+                    spoken(&policy),
+                    change.message
+                )),
+            );
+            diagnosis.explains = case::explains(world, workload);
+            diagnosis.remedies.push(
+                Remedy::new("allow this traffic in the policy")
+                    .command(format!("{} edit networkpolicy {}", kubectl(&policy.namespace), policy.name))
+                    .caution("do not delete the policy as a whole without knowing what else it keeps out"),
+            );
+            return Some(diagnosis);
+        }
+    }
+    None
+}
