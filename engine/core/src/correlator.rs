@@ -267,6 +267,7 @@ impl State {
             let from = alert.labels.get("prometheus").cloned().unwrap_or_default();
             let before = self.heartbeats.get(&from).copied();
             self.heartbeats.insert(from, Heartbeat::heard(signal, alert, self.now, before));
+            self.beat(signal, alert, subject, env);
             return;
         }
         let Some(subject) = subject.filter(|_| !is_steering(&signal.name)) else { return };
@@ -292,6 +293,23 @@ impl State {
         self.history.record(&key, Record { signal: told.clone(), origin: signal.origin.clone(), rule: None });
         self.touched.symptoms.insert(slot);
         for rule in env.matcher.signals(&self.graph, signal, Some(&key)) {
+            self.call(rule, told.clone(), env);
+        }
+    }
+
+    /// Tells rules of a heartbeat, at every delivery: that it goes on is what it says. It is no symptom, so only a rule
+    /// that asks for it by its full name hears of it.
+    fn beat(&mut self, signal: &Signal, alert: &Alert, subject: Option<ObjectRef>, env: &mut Env<'_>) {
+        let Some(subject) = subject else { return };
+        let key = Key::from(&subject);
+        let rules = env.matcher.named(&self.graph, signal, &key);
+        if rules.is_empty() {
+            return;
+        }
+        let fields = alert.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        let told = rule_signal(signal, Some(subject), fields);
+        self.history.record(&key, Record { signal: told.clone(), origin: signal.origin.clone(), rule: None });
+        for rule in rules {
             self.call(rule, told.clone(), env);
         }
     }

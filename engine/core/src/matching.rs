@@ -153,6 +153,20 @@ impl Matcher {
         hits
     }
 
+    /// The rules that want a signal by its full name and not by a glob, each once, in order.
+    pub(crate) fn named(&self, graph: &Graph, signal: &Signal, subject: &Key) -> Vec<usize> {
+        let mut rules: Vec<usize> = self
+            .subscriptions
+            .iter()
+            .filter(|(_, s)| {
+                s.source == signal.source && s.names.contains(&signal.name) && about(graph, s, Some(subject))
+            })
+            .map(|(rule, _)| *rule)
+            .collect();
+        rules.dedup();
+        rules
+    }
+
     /// The rules that want an event, alert or object signal, each once, in order.
     pub(crate) fn signals(&self, graph: &Graph, signal: &Signal, subject: Option<&Key>) -> Vec<usize> {
         let mut rules: Vec<usize> = self
