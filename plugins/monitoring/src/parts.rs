@@ -1,0 +1,127 @@
+//! The parts of the alerting path in the cluster: the pods that run Prometheus and Alertmanager, told by their images.
+
+use kwhy_sdk::{ObjectRef, Signal, World, clock, image_name, parse_time};
+
+/// A workload of the alerting path with its pods.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    /// The StatefulSet or Deployment: what an operator's own object stands for is seen by it.
+    pub(crate) workload: ObjectRef,
+    pub(crate) pods: Vec<ObjectRef>,
+}
+
+impl Part {
+    /// Any of its pods does its work.
+    pub(crate) fn works(&self, world: &World<'_>) -> bool {
+        self.pods.iter().any(|p| ready(world, p))
+    }
+
+    /// Since when none does, by its pods' own conditions, ms.
+    pub(crate) fn down_since(&self, world: &World<'_>) -> u64 {
+        let since = |pod: &ObjectRef| {
+            let conditions = world.read(pod, "/status/conditions").unwrap_or_default();
+            let ready = conditions.list("").into_iter().find(|c| c.text("/type") == "Ready");
+            ready.and_then(|c| parse_time(c.text("/lastTransitionTime"))).unwrap_or(0)
+        };
+        self.pods.iter().map(since).max().unwrap_or(0)
+    }
+
+    /// Claims of its pods, each once.
+    pub(crate) fn claims(&self, world: &World<'_>) -> Vec<ObjectRef> {
+        let mut out: Vec<ObjectRef> = Vec::new();
+        for pod in &self.pods {
+            let volumes = world.read(pod, "/spec/volumes").unwrap_or_default();
+            for volume in volumes.list("") {
+                let name = volume.text("/persistentVolumeClaim/claimName");
+                let claim = ObjectRef::new("PersistentVolumeClaim", &pod.namespace, name);
+                if !name.is_empty() && !out.iter().any(|c| c.is(&claim)) {
+                    out.push(claim);
+                }
+            }
+        }
+        out
+    }
+
+    /// What the first pod that does not work says of itself.
+    pub(crate) fn state(&self, world: &World<'_>) -> String {
+        let Some(pod) = self.pods.iter().find(|p| !ready(world, p)) else { return "ready".to_owned() };
+        let status = world.read(pod, "/status").unwrap_or_default();
+        let containers = status.list("/containerStatuses");
+        let reason = containers
+            .iter()
+            .map(|c| c.text("/state/waiting/reason").to_owned())
+            .find(|r| !r.is_empty())
+            .unwrap_or_default();
+        let ended = containers
+            .iter()
+            .map(|c| c.text("/lastState/terminated/reason").to_owned())
+            .find(|r| r == "OOMKilled")
+            .unwrap_or_default();
+        let restarts: i64 = containers.iter().map(|c| c.number("/restartCount")).sum();
+        let mut text = format!("not ready since {}", clock(self.down_since(world)));
+        for word in [reason, ended].iter().filter(|w| !w.is_empty()) {
+            text.push_str(&format!(", {word}"));
+        }
+        if restarts > 0 {
+            text.push_str(&format!(", restarted {restarts} times"));
+        }
+        text
+    }
+
+    /// Lines of its pods, newest first.
+    pub(crate) fn lines(&self, world: &World<'_>, pattern: &str, since: u64) -> Vec<Signal> {
+        let all = self.pods.iter().flat_map(|p| world.about(p, "self", "log", pattern, since, 10));
+        let mut all: Vec<Signal> = all.collect();
+        all.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
+        all
+    }
+}
+
+/// Whether a container of the pod runs that program.
+pub(crate) fn runs(world: &World<'_>, pod: &ObjectRef, program: &str) -> bool {
+    let containers = world.read(pod, "/spec/containers").unwrap_or_default();
+    containers.list("").iter().any(|c| image_name(c.text("/image")) == program)
+}
+
+/// All workloads that run the program, sorted.
+pub(crate) fn all(world: &World<'_>, program: &str) -> Vec<Part> {
+    let mut out: Vec<Part> = Vec::new();
+    for kind in ["StatefulSet", "Deployment"] {
+        for workload in world.list(kind, "") {
+            let containers = world.read(&workload, "/spec/template/spec/containers").unwrap_or_default();
+            if containers.list("").iter().any(|c| image_name(c.text("/image")) == program) {
+                let pods = world.pods(&workload);
+                out.push(Part { workload, pods });
+            }
+        }
+    }
+    out
+}
+
+/// The Prometheus that calls itself so in its external label: `namespace/name` of the operator's object.
+pub(crate) fn prometheus(world: &World<'_>, label: &str) -> Option<Part> {
+    let parts = all(world, "prometheus");
+    let (namespace, name) = label.split_once('/').unwrap_or(("", label));
+    let own = |part: &Part| {
+        let (ns, called) = (&part.workload.namespace, &part.workload.name);
+        let shard = called.strip_prefix("prometheus-").and_then(|rest| rest.strip_prefix(name));
+        ns == namespace && shard.is_some_and(|rest| rest.is_empty() || rest.starts_with("-shard-"))
+    };
+    let named = parts.iter().position(own);
+    let only = || if parts.len() == 1 { Some(0) } else { parts.iter().position(|p| !p.works(world)) };
+    parts.get(named.or_else(only)?).cloned()
+}
+
+/// The workload's part, for a pod of it.
+pub(crate) fn of(world: &World<'_>, pod: &ObjectRef) -> Part {
+    let owners = world.owners(pod);
+    let workload = owners.iter().find(|o| matches!(o.kind.as_str(), "StatefulSet" | "Deployment"));
+    let workload = workload.cloned().unwrap_or_else(|| pod.clone());
+    let pods = world.pods(&workload);
+    Part { workload, pods }
+}
+
+fn ready(world: &World<'_>, pod: &ObjectRef) -> bool {
+    let conditions = world.read(pod, "/status/conditions").unwrap_or_default();
+    conditions.list("").iter().any(|c| c.text("/type") == "Ready" && c.text("/status") == "True")
+}

@@ -1,0 +1,153 @@
+//! What a node that does not work makes people see: alerts on itself, on its pods, on their workloads, and on the
+//! replacements that find no other place.
+
+use kwhy_sdk::{Explains, ObjectRef, Signal, World, parse_time, seconds};
+
+use crate::node::Node;
+
+/// Alerts of pods that stand still, of workloads that lack them, and of what serves through them. Crashes, failed jobs
+/// and full volumes are not among them: a node that stands still makes none.
+const STILL: [&str; 13] = [
+    "KubePodNotReady",
+    "KubeContainerWaiting",
+    "KubeDeploymentReplicasMismatch",
+    "KubeDeploymentRolloutStuck",
+    "KubeStatefulSetReplicasMismatch",
+    "KubeStatefulSetUpdateNotRolledOut",
+    "KubeDaemonSet*",
+    "KubeJobNotCompleted",
+    "KubeHpaReplicasMismatch",
+    "KubePdbNotEnoughHealthyPods",
+    "*InstanceUnreachable",
+    "AlertmanagerCluster*",
+    "etcdMembersDown",
+];
+
+/// A pod that was made for another one on the node and finds no place.
+pub(crate) struct Stranded {
+    pub(crate) pod: ObjectRef,
+    pub(crate) why: Option<Signal>,
+}
+
+/// What the node bears.
+pub(crate) struct Load {
+    pub(crate) pods: Vec<ObjectRef>,
+    /// Top-level owners of the pods, each once, sorted as the pods are.
+    pub(crate) workloads: Vec<ObjectRef>,
+    /// Workloads that had a pod here which was not ready long before.
+    pub(crate) ill_before: Vec<ObjectRef>,
+    pub(crate) stranded: Vec<Stranded>,
+}
+
+impl Load {
+    /// What stands on `node`, which has been in trouble since `since` (ms).
+    pub(crate) fn of(world: &World<'_>, node: &ObjectRef, since: u64) -> Self {
+        let pods = world.related(node, "pod");
+        let mut load =
+            Self { pods: Vec::new(), workloads: Vec::new(), ill_before: Vec::new(), stranded: Vec::new() };
+        for pod in pods {
+            let status = world.read(&pod, "/status").unwrap_or_default();
+            if matches!(status.text("/phase"), "Succeeded" | "Failed") {
+                continue;
+            }
+            let workload = world.workload(&pod);
+            let conditions = status.list("/conditions");
+            let ready = conditions.iter().find(|c| c.text("/type") == "Ready");
+            let ill = ready.is_some_and(|c| {
+                c.text("/status") == "False"
+                    && parse_time(c.text("/lastTransitionTime")).unwrap_or(0) + seconds(60) < since
+            });
+            let list = if ill { &mut load.ill_before } else { &mut load.workloads };
+            if !list.iter().any(|w| w.is(&workload)) {
+                list.push(workload);
+            }
+            load.pods.push(pod);
+        }
+        let ill = load.ill_before.clone();
+        load.workloads.retain(|w| !ill.iter().any(|i| i.is(w)));
+        for workload in load.workloads.iter().filter(|w| w.kind != "Pod" && w.kind != "DaemonSet") {
+            for pod in world.pods(workload) {
+                let placed = world.read(&pod, "/spec/nodeName").is_some_and(|n| !n.text("").is_empty());
+                if !placed {
+                    let why = world.about(&pod, "self", "event", "FailedScheduling", since, 1).pop();
+                    load.stranded.push(Stranded { pod, why });
+                }
+            }
+        }
+        load
+    }
+
+    /// Pods that a controller cares for, without those that every node has.
+    pub(crate) fn moved(&self) -> Vec<&ObjectRef> {
+        self.workloads.iter().filter(|w| !matches!(w.kind.as_str(), "DaemonSet" | "Pod")).collect()
+    }
+}
+
+/// All that follows from the node standing still.
+pub(crate) fn explains(world: &World<'_>, node: &Node, load: &Load, since: u64) -> Vec<Explains> {
+    let id = &node.id;
+    let mut out: Vec<Explains> = ["KubeNode*", "Kubelet*", "*InstanceUnreachable"]
+        .map(|name| Explains::alert(name, id, "self"))
+        .into();
+    out.push(Explains::event("*", id, "self"));
+    for event in
+        ["NodeNotReady", "FailedCreatePodSandBox", "NetworkNotReady", "FailedMount", "FailedAttachVolume"]
+    {
+        out.push(Explains::event(event, id, "on-node"));
+    }
+    if load.ill_before.is_empty() {
+        out.extend(STILL.map(|name| Explains::alert(name, id, "on-node")));
+    } else {
+        // A workload that was ill before has another cause, so the others are named one by one.
+        for workload in &load.workloads {
+            out.extend(STILL.map(|name| Explains::alert(name, workload, "owned")));
+            out.push(Explains::alert("KubePdb*", workload, "workload"));
+        }
+    }
+    for stranded in &load.stranded {
+        out.push(Explains::alert("KubePodNotReady", &stranded.pod, "self"));
+        out.push(Explains::event("FailedScheduling", &stranded.pod, "self"));
+    }
+    out.extend(
+        targets(world, node, since).iter().map(|subject| Explains::alert("TargetDown", subject, "self")),
+    );
+    out
+}
+
+/// Jobs of which a part is down that is no greater than the part of the nodes that is. More than that has a cause of
+/// its own, as a component that nobody can scrape on any node.
+fn targets(world: &World<'_>, node: &Node, since: u64) -> Vec<ObjectRef> {
+    let nodes = world.list("Node", "");
+    let still = nodes
+        .iter()
+        .filter(|n| Node::load(world, n).is_some_and(|n| n.id.is(&node.id) || n.ready.status != "True"))
+        .count();
+    let share = 100 * still / nodes.len().max(1);
+    // An alert waits for ten minutes before it fires, so only what began after the node stopped counts.
+    let alerts = world.about(&node.id, "cluster", "alert", "TargetDown", since, 100);
+    let mut out: Vec<ObjectRef> = Vec::new();
+    for alert in alerts.iter().filter(|a| a.state == "firing") {
+        let Some(subject) = &alert.subject else { continue };
+        let percent = alert.message.split('%').next().and_then(|n| {
+            let number = n.rsplit(' ').next().unwrap_or(n);
+            number.split('.').next().and_then(|whole| whole.parse::<usize>().ok())
+        });
+        let host_job = alert.field("job").contains("kubelet") || alert.field("job").contains("node-exporter");
+        // A workload with few pods loses a greater share than the cluster does.
+        let part = percent.map_or(host_job, |p| p <= share + 5 || (!host_job && p < 100));
+        let near = host_job || touches(world, &node.id, subject);
+        if part && near && !out.iter().any(|o| o.is(subject)) {
+            out.push(subject.clone());
+        }
+    }
+    out
+}
+
+/// Whether the subject of a target's alert has a pod on the node.
+fn touches(world: &World<'_>, node: &ObjectRef, subject: &ObjectRef) -> bool {
+    let pods = match subject.kind.as_str() {
+        "Service" => world.related(subject, "selects"),
+        _ => world.pods(subject),
+    };
+    pods.iter().any(|p| world.related(p, "node").iter().any(|n| n.is(node)))
+}

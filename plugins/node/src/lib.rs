@@ -1,0 +1,92 @@
+//! The node rule pack: why a node is not ready, or does not do well though it is.
+//!
+//! Conditions and events are those of the kubelet and of the node controller (`pkg/kubelet`, `pkg/controller/nodelifecycle`
+//! and `pkg/controller/tainteviction` in kubernetes/kubernetes), the same words from 1.18 to 1.34.
+
+mod felt;
+mod line;
+mod memory;
+mod node;
+mod pressure;
+mod ready;
+mod told;
+
+use kwhy_sdk::{Descriptor, ObjectRef, Rule, Signal, Subscription, Verdict, World};
+
+use memory::Held;
+
+/// The pack.
+#[derive(Debug, Default)]
+pub struct NodePack;
+
+kwhy_sdk::export!(NodePack);
+
+/// Timer: look at the node again.
+pub(crate) const LOOK: &str = "node-look";
+
+const NODES: &str = "https://kubernetes.io/docs/reference/node/node-status/";
+const DEBUG: &str = "https://kubernetes.io/docs/tasks/debug/debug-cluster/";
+const PRESSURE: &str = "https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/";
+
+impl Rule for NodePack {
+    fn describe(&self) -> Descriptor {
+        let any = "Kubernetes 1.18 and later";
+        Descriptor::new("node", env!("CARGO_PKG_VERSION"))
+            .code(ready::DOWN, "A node is gone: its kubelet stopped posting status", any, &[NODES, DEBUG, "https://kubernetes.io/docs/concepts/cluster-administration/node-shutdown/"])
+            .code(ready::STOPPED, "The kubelet of a living machine has ended", any, &[DEBUG])
+            .code(ready::RUNTIME, "The container runtime of a node does not answer", any, &["https://kubernetes.io/docs/setup/production-environment/container-runtimes/"])
+            .code(ready::CNI, "A node has no pod network", any, &["https://kubernetes.io/docs/tasks/administer-cluster/migrating-from-dockershim/troubleshooting-cni-plugin-related-errors/"])
+            .code(ready::PLEG, "The kubelet cannot list its containers in time", any, &["https://github.com/kubernetes/kubernetes/issues/45419"])
+            .code(ready::EXPIRED, "A certificate between kubelet and API server has expired", any, &["https://kubernetes.io/docs/reference/access-authn-authz/kubelet-tls-bootstrapping/"])
+            .code(pressure::DISK, "A node is short of disk", any, &[PRESSURE])
+            .code(pressure::MEMORY, "A node is short of memory", any, &[PRESSURE])
+            .code(pressure::PID, "A node is short of process ids", any, &[PRESSURE, "https://kubernetes.io/docs/concepts/policy/pid-limiting/"])
+            .code(told::OOM, "The kernel of a node ran out of memory", any, &[PRESSURE])
+            .code(told::REBOOT, "A node was rebooted", any, &[NODES])
+            .code(told::CLOCK, "The clock of a node is off", any, &["https://runbooks.prometheus-operator.dev/runbooks/node/nodeclockskewdetected/"])
+            .code(told::CGROUP, "Kubelet and runtime use different cgroup drivers", "Kubernetes before 1.34 with a runtime that does not tell its driver", &["https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/configure-cgroup-driver/"])
+            .wants(Subscription::objects(&["Node"]))
+            .wants(Subscription::events(&[
+                "NodeNotReady",
+                "NodeReady",
+                "Rebooted",
+                "SystemOOM",
+                "EvictionThresholdMet",
+                "FreeDiskSpaceFailed",
+                "ImageGCFailed",
+            ]).kinds(&["Node"]))
+            .wants(Subscription::events(&["FailedScheduling", "Evicted", "FailedCreatePodSandBox"]).kinds(&["Pod"]))
+            .wants(Subscription::alerts(&["KubeNode*", "Kubelet*", "NodeClock*"]).kinds(&["Node"]))
+            .wants(Subscription::alerts(&["TargetDown", "KubePodNotReady", "Kube*Mismatch", "Kube*Stuck"]))
+            .wants(line::wanted())
+    }
+
+    fn on_signal(&self, world: &World<'_>, signal: &Signal) -> Result<Verdict, String> {
+        let mut held = Held::load(world);
+        let mut verdict = Verdict::default();
+        let Some(subject) = &signal.subject else { return Ok(verdict) };
+        if subject.kind == "Node" {
+            look(world, &mut held, subject, &mut verdict);
+        } else if signal.name == "Evicted" || signal.name == "FailedCreatePodSandBox" {
+            for node in world.related(subject, "node") {
+                look(world, &mut held, &node, &mut verdict);
+            }
+        } else if !held.is_empty() {
+            // What happens elsewhere matters where a node is already in trouble: its replacements, its targets.
+            for node in held.nodes(&ready::CODES) {
+                verdict.merge(ready::judge(world, &mut held, &node));
+            }
+            for node in held.nodes(&[told::REBOOT]) {
+                verdict.merge(told::judge(world, &mut held, &node));
+            }
+        }
+        held.save(world);
+        Ok(verdict)
+    }
+}
+
+fn look(world: &World<'_>, held: &mut Held, node: &ObjectRef, verdict: &mut Verdict) {
+    verdict.merge(ready::judge(world, held, node));
+    verdict.merge(pressure::judge(world, held, node));
+    verdict.merge(told::judge(world, held, node));
+}

@@ -1,0 +1,141 @@
+//! Which of the bars is the cause. What keeps a pod off a node on purpose (another node's taint, its own selector, a
+//! sibling that must not be near) is not the cause as long as a node that it is meant for lacks something.
+
+use kwhy_sdk::ObjectRef;
+
+use crate::{
+    message::{Bar, Unfit},
+    place::{Place, Wish, is_state},
+};
+
+/// What keeps the pod waiting.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Cause {
+    /// No node is large enough for a request.
+    TooLarge(String),
+    /// The nodes it may go to are taken; with the resource.
+    Full(String),
+    TooManyPods,
+    /// All nodes that it selects are reserved by taints, `key=value`.
+    Tainted(Vec<(String, String)>),
+    /// No node has what its selector or affinity demands.
+    Nowhere,
+    /// Its rules about other pods leave no node.
+    Neighbours,
+    /// Its volume lies elsewhere.
+    VolumeElsewhere,
+    Spread,
+    HostPort,
+    /// A cordoned node would take it.
+    Cordoned(Vec<ObjectRef>),
+    /// A node that is down would be its place: told by the node's own finding.
+    Down(Vec<ObjectRef>),
+    /// So would one that is short of something itself.
+    Pressed(Vec<ObjectRef>),
+    /// A claim is not bound: told by the storage rules.
+    Claim,
+    /// Nothing can be said.
+    Unknown,
+}
+
+/// Judges from the scheduler's words and the nodes as they stand; `places` is empty where no node is known.
+pub(crate) fn of(unfit: &Unfit, wish: &Wish, places: &[Place]) -> Cause {
+    if unfit.has(|b| matches!(b, Bar::Volume)) {
+        return Cause::Claim;
+    }
+    if places.is_empty() {
+        return by_words(unfit, wish, places);
+    }
+    if !places.iter().any(|p| p.selected) && !wish.demands().is_empty() {
+        return Cause::Nowhere;
+    }
+    let meant: Vec<&Place> = places.iter().filter(|p| p.meant()).collect();
+    if meant.is_empty() {
+        let mut taints: Vec<(String, String)> = Vec::new();
+        for taint in places.iter().filter(|p| p.selected).flat_map(|p| &p.taints) {
+            if !taints.contains(taint) {
+                taints.push(taint.clone());
+            }
+        }
+        return if taints.is_empty() { by_words(unfit, wish, places) } else { Cause::Tainted(taints) };
+    }
+    let small: Vec<Option<String>> = meant.iter().map(|p| p.too_small(wish)).collect();
+    if let Some(Some(resource)) = small.first().filter(|_| small.iter().all(Option::is_some)) {
+        return Cause::TooLarge(resource.clone());
+    }
+    let large = || meant.iter().filter(|p| p.too_small(wish).is_none());
+    let ids = |which: &dyn Fn(&Place) -> bool| -> Vec<ObjectRef> {
+        large().filter(|p| which(p)).map(|p| p.id.clone()).collect()
+    };
+    let down = ids(&|p| p.down);
+    if !down.is_empty() {
+        return Cause::Down(down);
+    }
+    let cordoned = ids(&|p| p.cordoned && p.roomy(wish));
+    if !cordoned.is_empty() {
+        return Cause::Cordoned(cordoned);
+    }
+    let pressed = ids(&|p| p.pressed);
+    if !pressed.is_empty() {
+        return Cause::Pressed(pressed);
+    }
+    by_words(unfit, wish, places)
+}
+
+/// By the scheduler's words alone, the most telling first.
+fn by_words(unfit: &Unfit, wish: &Wish, places: &[Place]) -> Cause {
+    let state =
+        |end: &str| unfit.has(|b| matches!(b, Bar::Taint(key) if is_state(key) && key.ends_with(end)));
+    if places.is_empty() && (state("/unreachable") || state("/not-ready")) {
+        return Cause::Down(Vec::new());
+    }
+    if places.is_empty() && state("-pressure") {
+        return Cause::Pressed(Vec::new());
+    }
+    let lacking = unfit.bars.iter().filter_map(|(n, bar)| match bar {
+        Bar::Insufficient(resource) => Some((*n, resource)),
+        _ => None,
+    });
+    // Of several the one that most nodes lack; of equals the first in the scheduler's own order.
+    let lacking = lacking.fold(None::<(usize, &String)>, |best, next| match best {
+        Some(known) if known.0 >= next.0 => Some(known),
+        _ => Some(next),
+    });
+    if let Some((_, resource)) = lacking {
+        return Cause::Full(resource.clone());
+    }
+    let has = |wanted: fn(&Bar) -> bool| unfit.has(wanted);
+    if has(|b| matches!(b, Bar::TooManyPods)) {
+        return Cause::TooManyPods;
+    }
+    if places.is_empty() && (has(|b| matches!(b, Bar::Cordoned)) || state("/unschedulable")) {
+        return Cause::Cordoned(Vec::new());
+    }
+    if has(|b| matches!(b, Bar::HostPort)) {
+        return Cause::HostPort;
+    }
+    if has(|b| matches!(b, Bar::VolumePlace)) {
+        return Cause::VolumeElsewhere;
+    }
+    if has(|b| matches!(b, Bar::Spread)) {
+        return Cause::Spread;
+    }
+    if has(|b| matches!(b, Bar::Affinity | Bar::AntiAffinity)) {
+        return Cause::Neighbours;
+    }
+    let tainted = |b: &Bar| matches!(b, Bar::Taint(key) if !is_state(key));
+    if unfit.has(tainted) && unfit.count(tainted) >= unfit.nodes.max(1) {
+        let keys = unfit.bars.iter().filter_map(|(_, b)| match b {
+            Bar::Taint(key) if !key.is_empty() => Some((key.clone(), String::new())),
+            _ => None,
+        });
+        return Cause::Tainted(keys.collect());
+    }
+    if has(|b| matches!(b, Bar::Selector)) && places.is_empty() {
+        return Cause::Nowhere;
+    }
+    if unfit.has(tainted) && places.is_empty() && wish.demands().is_empty() {
+        return Cause::Tainted(Vec::new());
+    }
+    Cause::Unknown
+}

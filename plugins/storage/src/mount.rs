@@ -1,0 +1,304 @@
+//! Volumes that exist and do not come to their pod: attached elsewhere, no driver on the node, a mount that fails, or
+//! one that takes its time because every file gets another owner.
+//!
+//! Messages: `pkg/controller/volume/attachdetach/reconciler`, `pkg/kubelet/kubelet.go`, `pkg/volume/util/operationexecutor`,
+//! `pkg/volume/csi/csi_client.go`, `pkg/volume/volume_linux.go`, and `CSINode … does not contain driver` of external-attacher.
+
+use kwhy_sdk::{
+    Diagnosis, Evidence, Explains, ObjectRef, Rejection, Remedy, Signal, Step, Verdict, Wake, World, clock,
+    hours, minutes, parse_time,
+};
+
+use crate::{
+    LOOK,
+    claim::{self, behind, started},
+    memory::Held,
+    noise,
+    unbound::WAITING,
+};
+
+pub(crate) const MULTI_ATTACH: &str = "storage.multi-attach";
+pub(crate) const MOUNT: &str = "storage.mount-failed";
+pub(crate) const CSI: &str = "storage.csi-missing";
+pub(crate) const SLOW: &str = "storage.volume-ownership-slow";
+const CODES: [&str; 4] = [MULTI_ATTACH, MOUNT, CSI, SLOW];
+
+/// A volume is let go and taken up within that time when all is well.
+const PATIENCE: u64 = minutes(2);
+
+/// Judges one pod from the facts as they stand now.
+pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verdict {
+    let mut verdict = Verdict::default();
+    let workload = world.workload(pod);
+    if !world.exists(pod) || started(world, pod) || gone(world, pod) {
+        let others =
+            world.pods(&workload).iter().any(|p| !p.is(pod) && !started(world, p) && troubled(world, p));
+        if !others {
+            held.clear(&mut verdict, &CODES, &workload, &format!("pod {} has its volumes", pod.name));
+        }
+        return verdict;
+    }
+    let since = world.ago(hours(1));
+    let mut events = world.about(pod, "self", "event", "FailedAttachVolume", since, 5);
+    events.extend(world.about(pod, "self", "event", "FailedMount", since, 10));
+    events.extend(world.about(pod, "self", "event", "VolumePermissionChangeInProgress", since, 5));
+    events.retain(|e| !told_by_others(&e.message));
+    // Kubelets before 1.34 say it in their journal only.
+    for node in world.related(pod, "node") {
+        let lines = world.about(&node, "self", "kubelet", noise::LINE, since, 50);
+        events.extend(lines.into_iter().filter(|l| l.field("uid") == pod.uid && !noise::small(l)).take(1));
+    }
+    let Some(first) = events.iter().map(begins).min() else { return verdict };
+    let due = first + PATIENCE;
+    if world.now() < due {
+        verdict.wakes.push(Wake { id: LOOK.into(), subject: Some(pod.clone()), at: due });
+        return verdict;
+    }
+    let with = |part: &str| events.iter().find(|e| e.message.contains(part));
+    let found = if let Some(event) = with("Multi-Attach error") {
+        match away(world, pod, event) {
+            Ok(found) => Some(found),
+            Err(rejection) => {
+                verdict.rejections.push(*rejection);
+                None
+            }
+        }
+    } else if let Some(event) =
+        with("not found in the list of registered CSI drivers").or(with("does not contain driver"))
+    {
+        Some(no_driver(world, pod, event))
+    } else if let Some(event) =
+        events.iter().find(|e| e.name == "VolumePermissionChangeInProgress" || e.name == noise::LINE)
+    {
+        Some(slow(world, pod, event))
+    } else {
+        // The summary names no reason; a single attempt's failure does.
+        let telling =
+            events.iter().find(|e| e.name == "FailedMount" && e.message.contains("failed for volume"));
+        telling.or(with("AttachVolume.Attach failed")).map(|event| failed(world, pod, event))
+    };
+    let Some(mut d) = found else { return verdict };
+    d.root = workload.clone();
+    for event in events.iter().take(4) {
+        d.evidence.push(Evidence::signal(event, 60, format!("since {}", clock(begins(event)))));
+    }
+    d.explains.extend(WAITING.map(|name| Explains::alert(name, &workload, "workload")));
+    for event in ["FailedMount", "FailedAttachVolume", "VolumePermissionChangeInProgress"] {
+        d.explains.push(Explains::event(event, &workload, "owned"));
+    }
+    d.supersedes = CODES.iter().filter(|c| **c != d.code).map(|c| (*c).to_owned()).collect();
+    d.path = vec![Step::new(&workload, "", ""), Step::new(pod, "owned", "waits for its volume")];
+    held.forget(&d.supersedes, &workload);
+    held.assert(&mut verdict, d);
+    verdict
+}
+
+/// Whether anything is held true of the workload.
+pub(crate) fn concerns(held: &Held, workload: &ObjectRef) -> bool {
+    CODES.iter().any(|code| held.holds(code, workload))
+}
+
+/// A missing ConfigMap or Secret is no matter of storage, and a kubelet that has not yet heard of one is none at all.
+fn told_by_others(message: &str) -> bool {
+    let missing =
+        message.contains(" not found") && (message.contains("configmap \"") || message.contains("secret \""));
+    missing
+        || message.contains("references non-existent")
+        || message.contains("not registered")
+        || message.contains("failed to sync configmap cache")
+        || message.contains("failed to sync secret cache")
+        || message.contains("failed to fetch token")
+}
+
+fn begins(event: &Signal) -> u64 {
+    event.field("first-at").parse().unwrap_or(event.at)
+}
+
+fn gone(world: &World<'_>, pod: &ObjectRef) -> bool {
+    world.read(pod, "/metadata/deletionTimestamp").is_some_and(|d| parse_time(d.text("")).is_some())
+}
+
+fn troubled(world: &World<'_>, pod: &ObjectRef) -> bool {
+    !world.about(pod, "self", "event", "FailedMount", world.ago(hours(1)), 1).is_empty()
+        || !world.about(pod, "self", "event", "FailedAttachVolume", world.ago(hours(1)), 1).is_empty()
+}
+
+/// `volume "pvc-…"` of a message.
+fn volume(message: &str) -> &str {
+    message.split("olume \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or("")
+}
+
+fn away(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> Result<Diagnosis, Box<Rejection>> {
+    let name = volume(&event.message);
+    let claim = behind(world, pod, name);
+    let shown = claim.as_ref().map_or_else(|| name.to_owned(), ObjectRef::path);
+    let attached: Vec<ObjectRef> = world
+        .list("VolumeAttachment", "")
+        .into_iter()
+        .filter(|a| world.read(a, "/spec/source/persistentVolumeName").is_some_and(|v| v.text("") == name))
+        .filter_map(|a| Some(world.read(&a, "/spec/nodeName")?.text("").to_owned()))
+        .map(|node| ObjectRef::new("Node", "", &node))
+        .collect();
+    let users: Vec<ObjectRef> =
+        claim.iter().flat_map(|c| claim::users(world, c)).filter(|p| !p.is(pod)).collect();
+    let own = world.related(pod, "node");
+    let nodes: Vec<ObjectRef> = users
+        .iter()
+        .flat_map(|p| world.related(p, "node"))
+        .chain(attached)
+        .filter(|n| !own.iter().any(|o| o.is(n)))
+        .collect();
+    for node in &nodes {
+        let conditions = world.read(node, "/status/conditions").unwrap_or_default();
+        if conditions.list("").iter().any(|c| c.text("/type") == "Ready" && c.text("/status") != "True") {
+            let because = format!("the volume is still attached to node {}, which is down", node.name);
+            return Err(Box::new(Rejection::new(MULTI_ATTACH, &world.workload(pod), because)));
+        }
+    }
+    let workload = world.workload(pod);
+    let own_sibling = users.iter().any(|p| world.workload(p).is(&workload));
+    let rolls = workload.kind == "Deployment"
+        && world.read(&workload, "/spec/strategy/type").is_none_or(|t| t.text("") != "Recreate");
+    let at = nodes.first().map_or("another node", |n| n.name.as_str());
+    let who: Vec<&str> = users.iter().map(|p| p.name.as_str()).collect();
+    let mut d = Diagnosis::new(MULTI_ATTACH, workload.clone());
+    d.severity = "critical".into();
+    d.confidence = 93;
+    d.title = format!("Volume of {shown} is attached to {at} and cannot come to pod {}", pod.name);
+    d.explanation = format!(
+        "The volume can be used on one node at a time (ReadWriteOnce){}.{}",
+        if who.is_empty() {
+            format!(" and is not yet let go by {at}")
+        } else {
+            format!(", and {} holds it on {at}", who.join(", "))
+        },
+        if own_sibling && rolls {
+            " The Deployment updates by starting the new pod before the old one ends, so each waits for the other."
+        } else {
+            ""
+        }
+    );
+    d.evidence.extend(
+        users.iter().take(3).map(|p| Evidence::object(p, "uses the same claim", 40, "holds the volume")),
+    );
+    d.remedies = if own_sibling && rolls {
+        vec![
+            Remedy::new("let the old pod go before the new one comes: strategy Recreate")
+                .command(format!("kubectl -n {} patch deployment {} -p '{{\"spec\":{{\"strategy\":{{\"type\":\"Recreate\",\"rollingUpdate\":null}}}}}}'", workload.namespace, workload.name))
+                .caution("with Recreate each update has a pause"),
+        ]
+    } else {
+        vec![
+            Remedy::new("end the pod that holds the volume, or see why it is not detached")
+                .command(format!("kubectl get volumeattachment | grep {name}"))
+                .command(format!("kubectl -n {} get pods -o wide", pod.namespace))
+                .caution("do not remove a VolumeAttachment by hand while its node may still write"),
+        ]
+    };
+    Ok(d)
+}
+
+fn no_driver(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> Diagnosis {
+    let words: Vec<&str> = event.message.split_whitespace().collect();
+    let after = |a: &str, b: &str| {
+        words
+            .windows(3)
+            .find(|w| matches!(w, [x, y, _] if *x == a && *y == b))
+            .and_then(|w| w.get(2).copied())
+    };
+    let driver =
+        after("driver", "name").or(after("contain", "driver")).unwrap_or("").trim_matches(['"', ':', '.']);
+    let node = world.related(pod, "node").into_iter().next();
+    let at = node.as_ref().map_or("its node", |n| n.name.as_str());
+    let plugin = node.as_ref().and_then(|n| plugin(world, n, driver));
+    let mut d = Diagnosis::new(CSI, world.workload(pod));
+    d.severity = "critical".into();
+    d.confidence = 93;
+    d.title = format!("The storage driver {driver} is not on node {at}");
+    d.explanation = format!(
+        "Pod {} needs a volume of {driver}, but the kubelet of {at} knows no driver of that name.{}",
+        pod.name,
+        match &plugin {
+            Some(p) => format!(" Its plugin there, pod {}, has not registered it.", p.path()),
+            None => " No pod of the driver runs on that node.".to_owned(),
+        }
+    );
+    if let Some(plugin) = &plugin {
+        d.evidence.push(Evidence::object(
+            plugin,
+            "the driver's pod on the node",
+            30,
+            "it has to register the driver",
+        ));
+    }
+    d.remedies = vec![match &plugin {
+        Some(p) => Remedy::new("see why the driver's pod on the node does not register it")
+            .command(format!("kubectl -n {} logs {} --all-containers --tail=50", p.namespace, p.name))
+            .command(format!("kubectl get csinode {at} -o yaml")),
+        None => Remedy::new(
+            "install the driver, or let its DaemonSet run on that node (tolerations, node selector)",
+        )
+        .command(format!("kubectl get csinode {at} -o yaml"))
+        .command("kubectl get pods -A -o wide | grep -i csi"),
+    }];
+    d
+}
+
+/// The pod on the node that speaks of the driver in its command lines or host paths.
+fn plugin(world: &World<'_>, node: &ObjectRef, driver: &str) -> Option<ObjectRef> {
+    if driver.is_empty() {
+        return None;
+    }
+    world.related(node, "pod").into_iter().find(|p| {
+        let volumes = world.read(p, "/spec/volumes").unwrap_or_default().list("");
+        volumes.iter().any(|v| v.text("/hostPath/path").contains(driver))
+    })
+}
+
+fn slow(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> Diagnosis {
+    let workload = world.workload(pod);
+    let mut d = Diagnosis::new(SLOW, workload.clone());
+    d.confidence = 92;
+    d.title = format!("Pod {} waits while every file of its volume gets its group", pod.name);
+    d.explanation = format!(
+        "The pod sets fsGroup, so the kubelet goes through all files of the volume before it starts a container: {}",
+        event.message
+    );
+    let kind = workload.kind.to_ascii_lowercase();
+    d.remedies = vec![
+        Remedy::new("let the kubelet look at the volume's top only: fsGroupChangePolicy OnRootMismatch")
+            .command(format!(
+                "kubectl -n {} patch {kind} {} --type merge -p '{{\"spec\":{{\"template\":{{\"spec\":{{\"securityContext\":{{\"fsGroupChangePolicy\":\"OnRootMismatch\"}}}}}}}}}}'",
+                workload.namespace, workload.name
+            ))
+            .caution("this rolls the workload: the change that runs now starts over"),
+    ];
+    d
+}
+
+fn failed(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> Diagnosis {
+    let name = volume(&event.message);
+    let claim = behind(world, pod, name);
+    let shown = claim.as_ref().map_or_else(|| name.to_owned(), ObjectRef::path);
+    let why = event.message.split(" : ").nth(1).unwrap_or(&event.message);
+    let why = why.rsplit("desc = ").next().unwrap_or(why);
+    let short = match why.char_indices().nth(110) {
+        Some((at, _)) => why.get(..at).unwrap_or(why),
+        None => why,
+    };
+    let mut d = Diagnosis::new(MOUNT, world.workload(pod));
+    d.severity = "critical".into();
+    d.confidence = 90;
+    d.title = format!("Volume {shown} cannot be mounted for pod {}", pod.name);
+    d.explanation = format!("The kubelet tries again and again and gets: {short}.");
+    let node = world.related(pod, "node").into_iter().next().map_or(String::new(), |n| n.name);
+    d.remedies = vec![
+        Remedy::new("read the reason on the node and at the storage system: reachable, exported, file system clean, helper installed")
+            .command(format!("kubectl -n {} describe pod {}", pod.namespace, pod.name))
+            .command(format!("ssh {node} sudo journalctl -u kubelet --since '-10 min' --no-pager | grep -i -E 'mount|volume'")),
+    ];
+    if let Some(claim) = claim {
+        d.evidence.push(Evidence::object(&claim, format!("volume {name}"), 10, "its claim"));
+    }
+    d
+}
