@@ -153,7 +153,8 @@ pub(crate) fn examine(world: &World<'_>, of: &ObjectRef) -> Verdict {
             look::diagnosis(world, other)
         });
     };
-    if first + PATIENCE > world.now() {
+    // Of what was never seen only this can be known.
+    if first + PATIENCE > world.now() && world.exists(of) {
         return look::later(world, of, first + PATIENCE);
     }
     let workload = world.workload(of);

@@ -117,10 +117,7 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container, how: &s
         .filter(|e| container_reads(pod, container, &e.of))
         .map(|e| (fits(line.as_ref(), &e, pod, container), e))
         .reduce(|best, next| if next.0 > best.0 { next } else { best });
-    let rollout = change::rollout(world, pod).and_then(|mut r| {
-        r.fields.retain(|f| f.container.is_empty() || f.container == container.name);
-        (!r.fields.is_empty() && r.at <= ill + seconds(30) && !ill_before(world, pod, r.at)).then_some(r)
-    });
+    let rollout = to_blame(world, pod, container).filter(|r| r.at <= ill + seconds(30));
     match (edit, rollout) {
         (Some((fit, edit)), Some(rollout))
             if fit == Fits::Names || (fit == Fits::Config && edit.at <= rollout.at) =>
@@ -145,7 +142,14 @@ fn ill_before(world: &World<'_>, pod: &Pod, at: u64) -> bool {
         all.iter()
             .any(|s| began(s) + minutes(1) < at && (source == "alert" || several(s)) && s.state != "resolved")
     };
-    trouble("event", "BackOff") || trouble("event", "Unhealthy") || trouble("alert", "*")
+    trouble("event", "BackOff") || trouble("event", "Unhealthy") || trouble("alert", "Kube*")
+}
+
+/// The rollout that changed this container while its workload was well.
+pub(crate) fn to_blame(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Rollout> {
+    let mut rollout = change::rollout(world, pod)?;
+    rollout.fields.retain(|f| f.container.is_empty() || f.container == container.name);
+    (!rollout.fields.is_empty() && !ill_before(world, pod, rollout.at)).then_some(rollout)
 }
 
 /// Whether this container, and not only another of the pod, reads the object.

@@ -63,6 +63,11 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container) -> Opti
     if container.init {
         diagnosis.confidence += 5;
     }
+    if line.as_ref().is_some_and(|l| l.name == logs::SPACE) {
+        // Whoever knows the volume says more; this is only what it does to the workload.
+        diagnosis.severity = "info".into();
+        diagnosis.confidence = 40;
+    }
     diagnosis.title = title;
     diagnosis.explanation = match code {
         Some(code) => format!(

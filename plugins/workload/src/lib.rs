@@ -71,6 +71,9 @@ impl Rule for Workload {
                     "ErrImageNeverPull",
                     "Unhealthy",
                     "Killing",
+                    "OOMKilled",
+                    "CreateContainerError",
+                    "RunContainerError",
                 ])
                 .kinds(&["Pod"]),
             )
@@ -167,7 +170,9 @@ fn object(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdict {
 fn event(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdict {
     // A pod that was never seen is judged by what is said of it; one that is gone is not.
     if !world.exists(pod) && world.read(pod, "/metadata").is_none() {
-        let found = image::judge_event(world, signal).or_else(|| missing::judge_event(world, signal));
+        let found = image::judge_event(world, signal)
+            .or_else(|| missing::judge_event(world, signal))
+            .or_else(|| look::by_words(world, signal));
         return Verdict { diagnoses: found.into_iter().collect(), ..Verdict::default() };
     }
     look::look(world, pod)

@@ -13,6 +13,9 @@ pub(crate) const EXEC: &str = "workload-exec";
 /// A line about another service that does not answer.
 pub(crate) const PEER: &str = "workload-peer";
 
+/// A line about a file system that is full, which is the storage's matter.
+pub(crate) const SPACE: &str = "workload-space";
+
 /// What is wanted of container logs. Each literal is a prefilter; the regex decides.
 pub(crate) fn patterns() -> Vec<Pattern> {
     let fatal = r#"(?i)(?:\bfatal\b|\bpanic:|\bcritical error\b|unhandled exception|uncaught|exception in thread "main"|traceback \(most recent call last\))"#;
@@ -76,6 +79,11 @@ pub(crate) fn patterns() -> Vec<Pattern> {
         exec,
     );
     add(
+        SPACE,
+        &["No space left", "no space left", "quota exceeded", "ENOSPC"],
+        "(?i)no space left on device|disk quota exceeded|enospc",
+    );
+    add(
         PEER,
         &[
             "onnection refused",
@@ -123,7 +131,7 @@ fn calm(message: &str) -> bool {
 
 /// The line that tells best why a container ended or does not work, since a time.
 pub(crate) fn telling(world: &World<'_>, pod: &Pod, container: &Container, since: u64) -> Option<Signal> {
-    for id in [CONFIG, FATAL, EXEC, PEER] {
+    for id in [SPACE, CONFIG, FATAL, EXEC, PEER] {
         let found = lines(world, pod, container, id, since).into_iter().find(|l| !calm(&l.message));
         if found.is_some() {
             return found;

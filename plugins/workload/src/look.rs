@@ -1,7 +1,7 @@
 //! One look at one pod: which cause, if any, keeps it from working. The specific causes are asked first; where several
 //! containers suffer, the one that is known best speaks.
 
-use kwhy_sdk::{Diagnosis, ObjectRef, Verdict, Wake, World, seconds};
+use kwhy_sdk::{Diagnosis, Json, ObjectRef, Signal, Verdict, Wake, World, seconds, serde_json::json};
 
 use crate::{
     LOOK, case, command, config_change, generic, image, logs, missing, oom,
@@ -47,6 +47,7 @@ pub(crate) fn look(world: &World<'_>, id: &ObjectRef) -> Verdict {
         return Verdict::default();
     }
     match assess(world, &pod) {
+        Seen::Ill(found) if !displaces(world, &pod, &found) => Verdict::default(),
         Seen::Ill(found) => {
             let mut verdict = told_on(world, &found, &pod.workload);
             verdict
@@ -74,6 +75,14 @@ pub(crate) fn look(world: &World<'_>, id: &ObjectRef) -> Verdict {
         }
         Seen::Nothing => Verdict::default(),
     }
+}
+
+/// Whether what is found now may take the place of what the pod was known to suffer from: when the events that told a
+/// better cause have grown old, the worse one still shows.
+fn displaces(world: &World<'_>, pod: &Pod, found: &Diagnosis) -> bool {
+    let weak = [generic::EXIT, generic::INIT, probe::READINESS];
+    let code = found.code.as_str();
+    !weak.contains(&code) || case::of(world, &pod.id).is_none_or(|c| weak.contains(&c.code.as_str()))
 }
 
 /// Where another workload is found to be down, what is known of that one shall speak for those that need it.
@@ -124,8 +133,9 @@ fn assess(world: &World<'_>, pod: &Pod) -> Seen {
     if node_away(world, pod) {
         return Seen::Nothing;
     }
-    // Evicted, preempted, refused by the kubelet: the node's matter or the scheduler's.
-    if pod.phase() == "Failed" && (pod.of_job() || !pod.json.text("/status/reason").is_empty()) {
+    // Evicted, preempted, refused by the kubelet: the node's matter or the scheduler's. A Job speaks for its pods.
+    let by_job = pod.of_job() && world.exists(&pod.holder);
+    if pod.phase() == "Failed" && (by_job || !pod.json.text("/status/reason").is_empty()) {
         return Seen::Nothing;
     }
     let mut best: Option<Diagnosis> = None;
@@ -162,7 +172,7 @@ fn of_container(world: &World<'_>, pod: &Pod, container: &Container) -> Seen {
         return found.map_or(Seen::Nothing, ill);
     }
     // A Job tries again by itself; only the Job as a whole fails.
-    let patient = pod.of_job() && container.restarts() < 4;
+    let patient = pod.of_job() && world.exists(&pod.holder) && container.restarts() < 4;
     if let Some(found) = oom::judge(world, pod, container)
         .filter(|_| !patient)
         .or_else(|| command::judge(world, pod, container))
@@ -217,4 +227,29 @@ fn peer(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Diagnosis
     let since = logs::since(container, config_change::ill_since(pod));
     let line = logs::newest(world, pod, container, logs::PEER, since)?;
     service::judge(world, pod, &line)
+}
+
+/// What an event alone tells of a pod that was never seen: a kubelet's words, in the place where its status has them.
+pub(crate) fn by_words(world: &World<'_>, event: &Signal) -> Option<Diagnosis> {
+    let text = event.message.as_str();
+    let name = text.split_once("container=").map_or("*", |(_, rest)| rest.split(' ').next().unwrap_or("*"));
+    let status = if event.name == "OOMKilled" || text.contains("OOMKilled") {
+        json!({"restartCount": 2, "lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}})
+    } else if matches!(event.name.as_str(), "CreateContainerError" | "RunContainerError") {
+        json!({"state": {"waiting": {"reason": event.name, "message": text}}})
+    } else {
+        return None;
+    };
+    let mut of = json!({"name": name});
+    if let (Some(into), Some(from)) = (of.as_object_mut(), status.as_object()) {
+        into.extend(from.clone());
+    }
+    let json = json!({"spec": {"containers": [{"name": name}]}, "status": {"phase": "Running", "containerStatuses": [of]}});
+    let pod = Pod::assumed(world, event.subject.clone()?, Json::new(json));
+    let container = pod.container(name)?;
+    let mut found =
+        oom::judge(world, &pod, &container).or_else(|| command::judge(world, &pod, &container))?;
+    found.confidence = found.confidence.min(75);
+    found.evidence.insert(0, crate::counted(event, 50, "what was said of it"));
+    Some(found)
 }

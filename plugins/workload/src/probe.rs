@@ -7,7 +7,7 @@
 use kwhy_sdk::{Diagnosis, Evidence, Remedy, Signal, World, minutes};
 
 use crate::{
-    case, change, config_change,
+    case, config_change,
     pod::{Container, Pod},
     words::{any, kubectl, named, short, spoken},
 };
@@ -123,7 +123,7 @@ pub(crate) fn judge_kills(world: &World<'_>, pod: &Pod, container: &Container) -
         20,
         "how the probe is set",
     ));
-    let rollout = change::rollout(world, pod);
+    let rollout = config_change::to_blame(world, pod, container);
     if let Some(rollout) = &rollout {
         diagnosis.evidence.push(rollout.evidence(25, "the last rollout, before it began"));
         diagnosis.explanation.push_str(&format!(" The last rollout changed {}.", rollout.words()));
