@@ -146,14 +146,13 @@ fn one(world: &World<'_>, memory: &mut Memory, seen: &Seen, firing: &[Firing]) -
     let found = explained.or_else(|| stale::waits(world, memory, seen));
     let held = memory.held(component);
     if let Some(mut diagnosis) = found {
-        if let Some((code, root)) = held.filter(|(c, r)| *c != diagnosis.code || *r != id(&diagnosis.root)) {
-            if root == id(&diagnosis.root) {
-                diagnosis.supersedes.push(code);
-            } else {
-                let because = format!("it is set in {} {} now", diagnosis.root.kind, diagnosis.root.path());
-                verdict.cleared.push(Clearing::new(&code, &object(&root), because));
-            }
+        if let Some((code, root)) = held.filter(|(_, root)| *root != id(&diagnosis.root)) {
+            let because = format!("it is set in {} {} now", diagnosis.root.kind, diagnosis.root.path());
+            verdict.cleared.push(Clearing::new(&code, &object(&root), because));
         }
+        // An edit without a restart is the same trouble on its way to an end.
+        let other = if diagnosis.code == stale::CODE { loopback::CODE } else { stale::CODE };
+        diagnosis.supersedes.push(other.to_owned());
         memory.hold(component, Some((diagnosis.code.clone(), id(&diagnosis.root))));
         verdict.diagnoses.push(diagnosis);
     } else {
