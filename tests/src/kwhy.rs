@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::OsStr,
     fs,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -63,6 +64,24 @@ impl Kwhy {
     pub fn with_cold_cache() -> Self {
         let kwhy = Self::new();
         Self { cache: kwhy.home("cache"), ..kwhy }
+    }
+
+    /// A new home with a cache of its own that holds all built-in packs compiled.
+    ///
+    /// # Panics
+    /// Where it cannot be made.
+    #[must_use]
+    pub fn with_warm_cache() -> Self {
+        // Whatever kwhy did last has filled the shared one.
+        let shared = Self::new();
+        let _filled = shared.diagnose(&crate::coredns_loop());
+        let own = Self::with_cold_cache();
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(own.cache.join("kwhy")).expect("a folder");
+        for entry in shared.cached() {
+            let copy = own.cache.join("kwhy").join(entry.file_name().expect("a name"));
+            fs::copy(entry, copy).expect("a copy with the same permissions");
+        }
+        own
     }
 
     /// A path in its home.

@@ -75,6 +75,9 @@ impl Client {
         let mut stream = self.jetstream.get_stream(stream).await.expect("the stream");
         let state = stream.info().await.expect("its state").state.clone();
         let mut all = Vec::new();
+        if state.messages == 0 {
+            return all;
+        }
         for sequence in state.first_sequence..=state.last_sequence {
             let message = stream.get_raw_message(sequence).await.expect("a message without a hole");
             all.push(Stored {

@@ -65,21 +65,28 @@ fn validated(kwhy: &Kwhy, message: &str) -> kwhy_tests::Ended {
 }
 
 #[tokio::test]
-async fn one_incident_is_one_message_that_slacks_own_models_take() {
+async fn one_cause_is_one_message_that_slacks_own_models_take() {
     let kwhy = Kwhy::new();
     let slack = Slack::listen();
     kwhy.write("kwhy.yaml", format!("cluster: {CLUSTER}\nslack:\n  webhook_url: {}\n", slack.url));
     let server = NatsServer::start(&nats_server());
     let engine = kwhy.engine(&[&"--nats", &server.url]);
     kwhy.feed(&coredns_loop(), &server.url);
-    let message = slack.next();
+    let mut messages = vec![slack.next()];
     let client = Client::connect(&server.url).await;
     let ended = finish(engine, &client, CLUSTER).await;
-    assert_eq!(slack.rest(), Vec::<String>::new(), "revisions and notes are no further messages");
+    messages.extend(slack.rest());
     assert!(!ended.stderr.contains("secret"), "the address of a webhook is one: {}", ended.stderr);
 
-    let seen = validated(&kwhy, &message);
-    assert_eq!(seen.code, Some(0), "{}\n{message}", seen.stderr);
+    for message in &messages {
+        let seen = validated(&kwhy, message);
+        assert_eq!(seen.code, Some(0), "{}\n{message}", seen.stderr);
+    }
+    // Where the engine is slow, a suspicion may be told before the cause is known; what is told is told once.
+    let of_cause = |message: &&String| message.contains("CoreDNS on node kal forwards queries to itself");
+    let told: Vec<&String> = messages.iter().filter(of_cause).collect();
+    let [message] = told.as_slice() else { panic!("one message for one cause, not {told:#?}") };
+    let seen = validated(&kwhy, message);
     for words in [
         "CoreDNS on node kal forwards queries to itself",
         "kube-system",
@@ -90,7 +97,7 @@ async fn one_incident_is_one_message_that_slacks_own_models_take() {
     ] {
         assert!(seen.stdout.contains(words), "`{words}` is missing in\n{}", seen.stdout);
     }
-    let text: Value = serde_json::from_str(&message).expect("JSON");
+    let text: Value = serde_json::from_str(message).expect("JSON");
     assert!(text["text"].as_str().is_some_and(|text| text.contains("CoreDNS on node kal")), "{message}");
 
     // An engine that starts again and reads all of it again does not tell it again.

@@ -16,6 +16,16 @@ impl Part {
         self.pods.iter().any(|p| ready(world, p))
     }
 
+    /// The node that is down and that all of its pods were on.
+    pub(crate) fn lost_with(&self, world: &World<'_>) -> Option<ObjectRef> {
+        let down = |node: &ObjectRef| {
+            let conditions = world.read(node, "/status/conditions").unwrap_or_default();
+            conditions.list("").iter().any(|c| c.text("/type") == "Ready" && c.text("/status") == "Unknown")
+        };
+        let nodes: Vec<ObjectRef> = self.pods.iter().flat_map(|p| world.related(p, "node")).collect();
+        nodes.iter().all(&down).then(|| nodes.into_iter().next()).flatten()
+    }
+
     /// Since when none does, by its pods' own conditions, ms.
     pub(crate) fn down_since(&self, world: &World<'_>) -> u64 {
         let since = |pod: &ObjectRef| {

@@ -21,10 +21,10 @@ const KEY: &str = "beats";
 const KEEP: u64 = hours(24 * 7);
 /// Deliveries closer than this are one: sent by two replicas, or to two receivers.
 const ONE: u64 = seconds(20);
-/// Least silence that counts, and what counts before the interval is known: Alertmanager's default repeat_interval
-/// is four hours.
+/// Least silence that counts, and what counts before the interval is known: kube-prometheus sets Alertmanager's
+/// repeat_interval to twelve hours.
 const LEAST: u64 = minutes(10);
-const UNKNOWN: u64 = hours(4) + minutes(15);
+const UNKNOWN: u64 = hours(12) + minutes(30);
 /// While it is silent, how often the reason is looked for again.
 const AGAIN: u64 = minutes(5);
 
@@ -116,6 +116,8 @@ pub(crate) fn told(world: &World<'_>, part: &Part) -> Verdict {
 
 /// Why the path is broken.
 struct Reason {
+    /// A node that is down is told by its own finding, and is what to mend.
+    severity: &'static str,
     confidence: u8,
     title: String,
     text: String,
@@ -133,7 +135,7 @@ fn silent(world: &World<'_>, beat: &mut Beat, resolved: Option<&Signal>, verdict
         _ => beyond(world, prometheus.as_ref(), &beat.0),
     };
     let mut d = Diagnosis::new(CODE, reason.root);
-    d.severity = "critical".into();
+    d.severity = reason.severity.into();
     d.confidence = reason.confidence;
     d.title = format!("Alerting is silent, the Watchdog is not heard any more: {}", reason.title);
     let every =
@@ -187,6 +189,7 @@ fn broken(world: &World<'_>, part: &Part) -> Reason {
     let storage = part.lines(world, line::STORAGE, since);
     let config = part.lines(world, line::CONFIG, since);
     let mut reason = Reason {
+        severity: "critical",
         confidence: 85,
         title: format!("Prometheus {path} does not run"),
         text: format!("No pod of Prometheus {path} works ({}), so no rule is evaluated.", part.state(world)),
@@ -233,6 +236,18 @@ fn broken(world: &World<'_>, part: &Part) -> Reason {
         return reason;
     }
     reason.path = vec![Step::new(&part.workload, "", part.state(world))];
+    if let Some(node) = part.lost_with(world) {
+        reason.severity = "info";
+        reason.title = format!("Prometheus {path} went down with node {}", node.name);
+        reason.text =
+            format!("Prometheus {path} ran on node {}, which is down; so no rule is evaluated.", node.name);
+        reason.path.insert(0, Step::new(&node, "", "down"));
+        reason.remedies = vec![
+            Remedy::new(format!("bring node {} back, or let Prometheus start elsewhere", node.name))
+                .command(format!("kubectl get node {}", node.name)),
+        ];
+        return reason;
+    }
     let (ns, pod) = (&part.workload.namespace, part.pods.first().map_or("", |p| p.name.as_str()));
     let read = Remedy::new("read Prometheus' last words")
         .command(format!("kubectl -n {ns} logs {pod} -c prometheus --previous --tail=30"))
@@ -316,6 +331,7 @@ fn beyond(world: &World<'_>, prometheus: Option<&Part>, label: &str) -> Reason {
         ObjectRef::new("Prometheus", namespace, if name.is_empty() { "prometheus" } else { name })
     });
     let mut reason = Reason {
+        severity: "critical",
         confidence: 70,
         title: "its sender and its way are to be looked at".to_owned(),
         text: match prometheus {

@@ -11,7 +11,7 @@ mod pressure;
 mod ready;
 mod told;
 
-use kwhy_sdk::{Descriptor, ObjectRef, Rule, Signal, Subscription, Verdict, World};
+use kwhy_sdk::{Descriptor, ObjectRef, Rule, Signal, Subscription, Verdict, Wake, World, seconds};
 
 use memory::Held;
 
@@ -65,7 +65,11 @@ impl Rule for NodePack {
         let mut held = Held::load(world);
         let mut verdict = Verdict::default();
         let Some(subject) = &signal.subject else { return Ok(verdict) };
-        if subject.kind == "Node" {
+        if signal.source == "object" && signal.state == "listed" {
+            // What else was there comes in the same moment, in any order.
+            let at = world.now() + seconds(1);
+            verdict.wakes.push(Wake { id: LOOK.into(), subject: Some(subject.clone()), at });
+        } else if subject.kind == "Node" {
             look(world, &mut held, subject, &mut verdict);
         } else if signal.name == "Evicted" || signal.name == "FailedCreatePodSandBox" {
             for node in world.related(subject, "node") {
@@ -75,6 +79,9 @@ impl Rule for NodePack {
             // What happens elsewhere matters where a node is already in trouble: its replacements, its targets.
             for node in held.nodes(&ready::CODES) {
                 verdict.merge(ready::judge(world, &mut held, &node));
+            }
+            for node in held.nodes(&pressure::CODES) {
+                verdict.merge(pressure::judge(world, &mut held, &node));
             }
             for node in held.nodes(&[told::REBOOT]) {
                 verdict.merge(told::judge(world, &mut held, &node));

@@ -78,6 +78,20 @@ fn pressed(world: &World<'_>, node: &Node, code: &str, kind: &str, what: &str) -
             d.explains.push(Explains::alert(alert, &workload, "workload"));
         }
     }
+    // Pods that would go there wait: the taint is called after the condition.
+    let taint = format!(
+        "node.kubernetes.io/{}-pressure",
+        code.trim_start_matches("node.").trim_end_matches("-pressure")
+    );
+    for event in world.about(id, "cluster", "event", "FailedScheduling", condition.since, 10) {
+        let Some(pod) = event.subject.clone().filter(|_| event.message.contains(&taint)) else { continue };
+        d.evidence.push(Evidence::signal(&event, 20, "a pod that this node would take"));
+        d.explains.push(Explains::event("FailedScheduling", &pod, "self"));
+        for alert in ["KubePodNotReady", "KubeDeployment*", "KubeStatefulSet*", "KubeDaemonSet*", "KubePdb*"]
+        {
+            d.explains.push(Explains::alert(alert, &world.workload(&pod), "workload"));
+        }
+    }
     d.path = vec![Step::new(id, "", format!("{kind} since {}", clock(condition.since)))];
     d.remedies = match code {
         DISK => vec![

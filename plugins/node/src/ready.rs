@@ -11,6 +11,7 @@ use crate::{
     line,
     memory::Held,
     node::Node,
+    told,
 };
 
 pub(crate) const DOWN: &str = "node.down";
@@ -347,6 +348,7 @@ fn put(world: &World<'_>, node: &Node, gone: &Gone, cause: Cause, load: &Load) -
     d.severity = if node.cordoned { "info" } else { "critical" }.into();
     d.confidence = cause.confidence;
     d.supersedes = CODES.iter().filter(|c| **c != cause.code).map(|c| (*c).to_owned()).collect();
+    d.supersedes.push(told::CGROUP.to_owned());
     let moved = load.moved();
     let mut text = cause.what;
     if !load.pods.is_empty() {

@@ -196,6 +196,10 @@ fn clock_skew(world: &World<'_>, node: &Node) -> Option<Diagnosis> {
 
 fn cgroup_driver(world: &World<'_>, node: &Node) -> Option<Diagnosis> {
     let mut lines = said(world, &node.id, "kubelet", line::DRIVER);
+    if node.ready.status == "Unknown" {
+        // A kubelet that ends for it is told as stopped, with this as the reason.
+        lines.clear();
+    }
     lines.extend(said(world, &node.id, "kubelet", line::CGROUPS_PATH));
     let since = world.ago(RECENT);
     let events = world.about(&node.id, "on-node", "event", "FailedCreatePodSandBox", since, 50);

@@ -12,7 +12,7 @@ mod quantity;
 
 use kwhy_sdk::{
     Clearing, Descriptor, ObjectRef, Rejection, Rule, Signal, Subscription, Verdict, Wake, World, hours,
-    minutes, parse_time,
+    minutes, parse_time, seconds,
 };
 
 use cause::Cause;
@@ -25,7 +25,7 @@ pub struct Scheduling;
 
 kwhy_sdk::export!(Scheduling);
 
-/// Timer: look at the workload again.
+/// Timer: look at the workload of the pod again.
 const LOOK: &str = "scheduling-look";
 /// What is held true: workload, code and root.
 const HELD: &str = "held";
@@ -99,7 +99,12 @@ impl Rule for Scheduling {
         let mut held: Held = world.recall(HELD).unwrap_or_default();
         let before = held.clone();
         let mut verdict = Verdict::default();
-        if subject.kind == "Node" {
+        if signal.source == "object" && signal.state == "listed" {
+            // What else was there comes in the same moment, in any order: owners, nodes.
+            if waits(world, subject).is_some() {
+                verdict.wakes.push(look(subject, world.now() + seconds(1)));
+            }
+        } else if subject.kind == "Node" {
             // A node that comes, goes or is opened matters to all that wait.
             let mut waiting: Vec<Id> = held.iter().map(|(workload, _, _)| workload.clone()).collect();
             waiting.dedup();
@@ -108,7 +113,7 @@ impl Rule for Scheduling {
                 verdict.merge(judge(world, &mut held, &workload));
             }
         } else {
-            let workload = if signal.source == "timer" { subject.clone() } else { world.workload(subject) };
+            let workload = world.workload(subject);
             let known = held.iter().any(|(w, _, _)| *w == id(&workload));
             // Most pods have their node: nothing to look at.
             if known || signal.source != "object" || waits(world, subject).is_some() {
@@ -124,6 +129,10 @@ impl Rule for Scheduling {
         }
         Ok(verdict)
     }
+}
+
+fn look(pod: &ObjectRef, at: u64) -> Wake {
+    Wake { id: LOOK.into(), subject: Some(pod.clone()), at }
 }
 
 /// The scheduler's words on a pod that waits for a node, and since when.
@@ -177,7 +186,7 @@ fn judge(world: &World<'_>, held: &mut Held, workload: &ObjectRef) -> Verdict {
     let promised = world.about(&pod, "self", "event", "TriggeredScaleUp", since, 1).pop();
     let due = promised.map_or(since + PATIENCE, |e| e.at + SCALE_UP);
     if world.now() < due {
-        verdict.wakes.push(Wake { id: LOOK.into(), subject: Some(workload.clone()), at: due });
+        verdict.wakes.push(look(&pod, due));
         return verdict;
     }
     let Some(unfit) = message::parse(&message) else { return verdict };

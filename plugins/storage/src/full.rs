@@ -17,7 +17,7 @@ pub(crate) fn pattern() -> Pattern {
     Pattern::new(
         LINE,
         "o space left on device",
-        r#"(?:(?P<path>/[\w@%+=.,/-]*\w)[^/]{0,60})?[Nn]o space left on device"#,
+        r#"(?:(?:^|[\s"'=(])(?P<path>/[\w@%+=.,/-]*\w)[^/]{0,60})?[Nn]o space left on device"#,
     )
 }
 

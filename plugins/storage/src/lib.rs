@@ -7,7 +7,7 @@ mod mount;
 mod noise;
 mod unbound;
 
-use kwhy_sdk::{Descriptor, ObjectRef, Rule, Signal, Subscription, Verdict, World};
+use kwhy_sdk::{Descriptor, ObjectRef, Rule, Signal, Subscription, Verdict, Wake, World, seconds};
 
 use memory::Held;
 
@@ -47,6 +47,15 @@ impl Rule for Storage {
         let Some(subject) = &signal.subject else { return Ok(Verdict::default()) };
         let before = Held::load(world);
         let mut held = Held::load(world);
+        if signal.source == "object" && signal.state == "listed" {
+            // What else was there comes in the same moment, in any order: classes, pods, volumes.
+            let mut verdict = Verdict::default();
+            if subject.kind == "PersistentVolumeClaim" {
+                let at = world.now() + seconds(1);
+                verdict.wakes.push(Wake { id: LOOK.into(), subject: Some(subject.clone()), at });
+            }
+            return Ok(verdict);
+        }
         let verdict = match (signal.source.as_str(), subject.kind.as_str()) {
             ("kubelet", _) => ownership(world, &mut held, subject, signal),
             ("log" | "alert", _) => full::judge(world, &mut held, signal, subject),

@@ -91,13 +91,19 @@ fn judge(world: &World<'_>, node: &ObjectRef, line: &Signal, seen: &[Seen]) -> V
         version.text(""),
         node.name
     );
+    let old = ["v1.16.", "v1.17.", "v1.18."].iter().any(|v| version.text("").starts_with(v));
     d.explanation = format!(
         "The kubelet warns about every {} that it sets the ownership of volumes, always for the same {} pod uids; all of \
-         them still run and no pod was made or ended since {}. Kubelets before 1.18.6 print this at each remount of \
-         ConfigMaps and Secrets of running pods (kubernetes/kubernetes#90293). It harms nothing and has no link to other findings.",
+         them still run and no pod was made or ended since {}.{} It harms nothing and has no link to other findings.",
         span(period),
         often.len(),
-        clock(first)
+        clock(first),
+        if old {
+            " Kubelets before 1.18.6 print this at each remount of ConfigMaps and Secrets of running pods \
+             (kubernetes/kubernetes#90293)."
+        } else {
+            ""
+        }
     );
     d.evidence.push(Evidence::signal(line, 50, "the line that repeats"));
     for pod in running.iter().take(3) {
@@ -105,8 +111,9 @@ fn judge(world: &World<'_>, node: &ObjectRef, line: &Signal, seen: &[Seen]) -> V
         d.evidence.push(Evidence::object(pod, text, -60, "speaks against churn: the same pod as before"));
     }
     d.path = vec![Step::new(node, "", "repeats a harmless warning")];
-    d.remedies =
-        vec![Remedy::new("nothing has to be done; kubelets from 1.18.6 on do not print it for running pods")];
+    d.remedies = vec![Remedy::new(
+        "nothing has to be done; kubelets from 1.18.6 and 1.19 on do not print it for running pods",
+    )];
     verdict.diagnoses.push(d);
     verdict
 }

@@ -302,7 +302,14 @@ fn compare(pointer: &str, old: Option<&Value>, new: Option<&Value>, out: &mut Ve
     if let (Some(Value::Object(a)), Some(Value::Object(b))) = (old, new) {
         let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
         for name in names {
-            compare(&format!("{pointer}/{name}"), a.get(name), b.get(name), out);
+            let step = name.replace('~', "~0").replace('/', "~1");
+            compare(&format!("{pointer}/{step}"), a.get(name), b.get(name), out);
+        }
+        return;
+    }
+    if let (Some(Value::Array(a)), Some(Value::Array(b))) = (old, new) {
+        for i in 0..a.len().max(b.len()) {
+            compare(&format!("{pointer}/{i}"), a.get(i), b.get(i), out);
         }
         return;
     }
