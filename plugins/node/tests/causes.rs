@@ -17,8 +17,18 @@ fn n1() -> ObjectRef {
 }
 
 /// A node with one condition of that kind, the others as they are when all is well.
-fn node(name: &str, kind: &str, status: &str, since: &str, reason: &str, message: &str, spec: Value) -> Value {
-    let mut all = vec![json!({"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": format!("2024-05-07T{since}Z"), "lastHeartbeatTime": format!("2024-05-07T{since}Z")})];
+fn node(
+    name: &str,
+    kind: &str,
+    status: &str,
+    since: &str,
+    reason: &str,
+    message: &str,
+    spec: Value,
+) -> Value {
+    let mut all = vec![
+        json!({"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": format!("2024-05-07T{since}Z"), "lastHeartbeatTime": format!("2024-05-07T{since}Z")}),
+    ];
     if kind != "Ready" {
         all.push(json!({"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "kubelet is posting ready status", "lastTransitionTime": "2024-01-01T00:00:00Z"}));
     }
@@ -75,7 +85,11 @@ fn kubelet(clock: &str, message: &str) -> Input {
 
 fn run(inputs: &[Input], until: &str) -> Bench<NodePack> {
     let mut bench = Bench::new();
-    bench.feed_all([Input::listed(at("08:30:00"), well("n1")), Input::listed(at("08:30:00"), well("n2"))].iter()).unwrap();
+    bench
+        .feed_all(
+            [Input::listed(at("08:30:00"), well("n1")), Input::listed(at("08:30:00"), well("n2"))].iter(),
+        )
+        .unwrap();
     bench.feed_all(inputs).unwrap();
     bench.until(at(until)).unwrap();
     bench
@@ -85,7 +99,12 @@ fn only(bench: &Bench<NodePack>) -> Diagnosis {
     let all = bench.diagnoses();
     assert_eq!(all.len(), 1, "{all:#?}");
     assert_eq!(all[0].root.kind, "Node");
-    assert!(!all[0].remedies.is_empty() && all[0].remedies[0].command.contains("n1") || all[0].remedies[0].command.contains("10.0.0.1"), "{:?}", all[0].remedies);
+    assert!(
+        !all[0].remedies.is_empty() && all[0].remedies[0].command.contains("n1")
+            || all[0].remedies[0].command.contains("10.0.0.1"),
+        "{:?}",
+        all[0].remedies
+    );
     all[0].clone()
 }
 
@@ -93,15 +112,28 @@ fn only(bench: &Bench<NodePack>) -> Diagnosis {
 fn a_node_whose_kubelet_fell_silent_is_down_after_two_minutes_and_not_before() {
     let mut all = workload("False", "09:00:00");
     all.push(Input::changed(at("09:00:00"), lost("09:00:00", json!({}))));
-    all.push(Input::event(at("09:00:00"), &n1(), "NodeNotReady", "Normal", "Node n1 status is now: NodeNotReady", 1));
+    all.push(Input::event(
+        at("09:00:00"),
+        &n1(),
+        "NodeNotReady",
+        "Normal",
+        "Node n1 status is now: NodeNotReady",
+        1,
+    ));
     assert!(run(&all, "09:01:59").diagnoses().is_empty());
     let found = only(&run(&all, "09:02:00"));
-    assert_eq!((found.code.as_str(), found.severity.as_str(), found.confidence), ("node.down", "critical", 96));
+    assert_eq!(
+        (found.code.as_str(), found.severity.as_str(), found.confidence),
+        ("node.down", "critical", 96)
+    );
     for part in ["Kubelet stopped posting node status", "status is now: NodeNotReady"] {
         assert!(found.evidence.iter().any(|e| e.excerpt.contains(part)), "{part}");
     }
     assert!(found.explains.iter().any(|e| e.name == "KubePodNotReady" && e.reach == "on-node"));
-    all.push(Input::changed(at("09:10:00"), node("n1", "Ready", "True", "09:10:00", "KubeletReady", "kubelet is posting ready status", json!({}))));
+    all.push(Input::changed(
+        at("09:10:00"),
+        node("n1", "Ready", "True", "09:10:00", "KubeletReady", "kubelet is posting ready status", json!({})),
+    ));
     let bench = run(&all, "09:10:01");
     assert!(bench.diagnoses().is_empty());
     assert_eq!(bench.cleared()[0].because, "node n1 is ready since 09:10:00");
@@ -111,7 +143,18 @@ fn a_node_whose_kubelet_fell_silent_is_down_after_two_minutes_and_not_before() {
 fn a_blink_of_a_minute_says_nothing() {
     let all = [
         Input::changed(at("09:00:00"), lost("09:00:00", json!({}))),
-        Input::changed(at("09:01:10"), node("n1", "Ready", "True", "09:01:10", "KubeletReady", "kubelet is posting ready status", json!({}))),
+        Input::changed(
+            at("09:01:10"),
+            node(
+                "n1",
+                "Ready",
+                "True",
+                "09:01:10",
+                "KubeletReady",
+                "kubelet is posting ready status",
+                json!({}),
+            ),
+        ),
     ];
     let bench = run(&all, "09:30:00");
     assert!(bench.diagnoses().is_empty() && bench.cleared().is_empty());
@@ -122,7 +165,11 @@ fn a_replacement_that_finds_no_place_is_explained_and_a_workload_that_was_ill_be
     let mut all = workload("False", "08:40:00");
     all.push(Input::changed(at("09:00:00"), lost("09:00:00", json!({}))));
     let found = only(&run(&all, "09:05:00"));
-    assert!(!found.explains.iter().any(|e| e.reach == "on-node" && e.name == "KubePodNotReady"), "web was ill before: {:#?}", found.explains);
+    assert!(
+        !found.explains.iter().any(|e| e.reach == "on-node" && e.name == "KubePodNotReady"),
+        "web was ill before: {:#?}",
+        found.explains
+    );
 
     let mut all = workload("False", "09:00:00");
     all.push(Input::changed(at("09:00:00"), lost("09:00:00", json!({}))));
@@ -143,9 +190,15 @@ fn half_of_a_target_down_with_half_of_the_nodes_is_the_nodes_doing_and_all_of_it
         let mut all = workload("False", "09:00:00");
         all.push(Input::changed(at("09:00:00"), lost("09:00:00", json!({}))));
         let service = ObjectRef::new("Service", "kube-system", "kubelet");
-        let mut alert = Input::alert(at("09:10:00"), "TargetDown", &service, &[("job", "kubelet"), ("namespace", "kube-system")]);
+        let mut alert = Input::alert(
+            at("09:10:00"),
+            "TargetDown",
+            &service,
+            &[("job", "kubelet"), ("namespace", "kube-system")],
+        );
         if let Input::Signal(signal) = &mut alert {
-            signal.message = format!("{percent}% of the kubelet/kubelet targets in kube-system namespace are down.");
+            signal.message =
+                format!("{percent}% of the kubelet/kubelet targets in kube-system namespace are down.");
         }
         all.push(alert);
         only(&run(&all, "09:11:00")).explains.into_iter().any(|e| e.name == "TargetDown")
@@ -156,23 +209,39 @@ fn half_of_a_target_down_with_half_of_the_nodes_is_the_nodes_doing_and_all_of_it
 
 #[test]
 fn an_event_or_alert_newer_than_the_status_tells_of_the_loss() {
-    let event = Input::event(at("09:00:00"), &n1(), "NodeNotReady", "Normal", "Node n1 status is now: NodeNotReady", 1);
+    let event = Input::event(
+        at("09:00:00"),
+        &n1(),
+        "NodeNotReady",
+        "Normal",
+        "Node n1 status is now: NodeNotReady",
+        1,
+    );
     let found = only(&run(&[event.clone()], "09:03:00"));
     assert_eq!((found.code.as_str(), found.confidence), ("node.down", 85));
-    let back = Input::changed(at("09:01:00"), node("n1", "Ready", "True", "09:00:30", "KubeletReady", "kubelet is posting ready status", json!({})));
+    let back = Input::changed(
+        at("09:01:00"),
+        node("n1", "Ready", "True", "09:00:30", "KubeletReady", "kubelet is posting ready status", json!({})),
+    );
     assert!(run(&[event, back], "09:30:00").diagnoses().is_empty());
 }
 
 #[test]
 fn a_cordoned_node_that_goes_down_is_worked_on() {
-    let found = only(&run(&[Input::changed(at("09:00:00"), lost("09:00:00", json!({"unschedulable": true})))], "09:05:00"));
+    let found = only(&run(
+        &[Input::changed(at("09:00:00"), lost("09:00:00", json!({"unschedulable": true})))],
+        "09:05:00",
+    ));
     assert_eq!(found.severity, "info");
 }
 
 #[test]
 fn a_kubelet_that_systemd_says_has_ended_is_stopped_and_says_why() {
     let all = [
-        kubelet("08:59:00", r#"E0507 08:59:00.1 77 run.go:74] "command failed" err="failed to run Kubelet: running with swap on is not supported, please disable swap or set --fail-swap-on flag to false""#),
+        kubelet(
+            "08:59:00",
+            r#"E0507 08:59:00.1 77 run.go:74] "command failed" err="failed to run Kubelet: running with swap on is not supported, please disable swap or set --fail-swap-on flag to false""#,
+        ),
         kubelet("08:59:01", "kubelet.service: Main process exited, code=exited, status=1/FAILURE"),
         Input::changed(at("09:00:00"), lost("09:00:00", json!({}))),
     ];
@@ -181,7 +250,10 @@ fn a_kubelet_that_systemd_says_has_ended_is_stopped_and_says_why() {
     assert!(found.title.contains("running with swap on is not supported"), "{}", found.title);
     assert!(found.supersedes.iter().any(|c| c == "node.down"));
     // A restart long before, by an update, is no reason.
-    let all = [kubelet("07:00:00", "kubelet.service: Main process exited, code=killed, status=15/TERM"), Input::changed(at("09:00:00"), lost("09:00:00", json!({})))];
+    let all = [
+        kubelet("07:00:00", "kubelet.service: Main process exited, code=killed, status=15/TERM"),
+        Input::changed(at("09:00:00"), lost("09:00:00", json!({}))),
+    ];
     assert_eq!(only(&run(&all, "09:03:00")).code, "node.down");
 }
 
@@ -198,17 +270,38 @@ fn an_expired_client_certificate_is_told_from_a_gone_machine_and_from_a_registry
 
 #[test]
 fn the_kubelets_own_word_tells_runtime_network_and_pleg_apart() {
-    let code = |message: &str| only(&run(&[Input::changed(at("09:00:00"), unready(message))], "09:03:00")).code;
-    assert_eq!(code("[container runtime is down, PLEG is not healthy: pleg was last seen active 3m10s ago; threshold is 3m0s]"), "node.container-runtime-down");
-    assert_eq!(code("PLEG is not healthy: pleg was last seen active 3m10.5s ago; threshold is 3m0s"), "node.pleg-unhealthy");
-    assert_eq!(code("container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized"), "node.cni-not-ready");
-    assert_eq!(code("runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:docker: network plugin is not ready: cni config uninitialized"), "node.cni-not-ready");
+    let code =
+        |message: &str| only(&run(&[Input::changed(at("09:00:00"), unready(message))], "09:03:00")).code;
+    assert_eq!(
+        code(
+            "[container runtime is down, PLEG is not healthy: pleg was last seen active 3m10s ago; threshold is 3m0s]"
+        ),
+        "node.container-runtime-down"
+    );
+    assert_eq!(
+        code("PLEG is not healthy: pleg was last seen active 3m10.5s ago; threshold is 3m0s"),
+        "node.pleg-unhealthy"
+    );
+    assert_eq!(
+        code(
+            "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized"
+        ),
+        "node.cni-not-ready"
+    );
+    assert_eq!(
+        code(
+            "runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:docker: network plugin is not ready: cni config uninitialized"
+        ),
+        "node.cni-not-ready"
+    );
     assert_eq!(code("node is shutting down"), "node.down");
 }
 
 #[test]
 fn a_new_node_may_take_its_time_to_get_a_network() {
-    let mut json = unready("container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized");
+    let mut json = unready(
+        "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized",
+    );
     json["metadata"]["creationTimestamp"] = json!("2024-05-07T09:00:00Z");
     let all = [Input::changed(at("09:00:00"), json)];
     assert!(run(&all, "09:04:59").diagnoses().is_empty());
@@ -219,19 +312,42 @@ fn a_new_node_may_take_its_time_to_get_a_network() {
 fn pressure_is_the_kubelets_word_and_names_what_was_thrown_out() {
     for (kind, reason, message, code) in [
         ("DiskPressure", "KubeletHasDiskPressure", "kubelet has disk pressure", "node.disk-pressure"),
-        ("MemoryPressure", "KubeletHasInsufficientMemory", "kubelet has insufficient memory available", "node.memory-pressure"),
-        ("PIDPressure", "KubeletHasInsufficientPID", "kubelet has insufficient PID available", "node.pid-pressure"),
+        (
+            "MemoryPressure",
+            "KubeletHasInsufficientMemory",
+            "kubelet has insufficient memory available",
+            "node.memory-pressure",
+        ),
+        (
+            "PIDPressure",
+            "KubeletHasInsufficientPID",
+            "kubelet has insufficient PID available",
+            "node.pid-pressure",
+        ),
     ] {
         let mut all = workload("True", "08:00:00");
-        all.push(Input::changed(at("09:00:00"), node("n1", kind, "True", "09:00:00", reason, message, json!({}))));
+        all.push(Input::changed(
+            at("09:00:00"),
+            node("n1", kind, "True", "09:00:00", reason, message, json!({})),
+        ));
         let found = only(&run(&all, "09:00:01"));
         assert_eq!((found.code.as_str(), found.severity.as_str()), (code, "warning"));
         let pod = ObjectRef::new("Pod", "shop", "web-1-a");
-        all.push(Input::event(at("09:01:00"), &pod, "Evicted", "Warning", "The node was low on resource: ephemeral-storage. Threshold quantity: 1Gi, available: 800Mi.", 1));
+        all.push(Input::event(
+            at("09:01:00"),
+            &pod,
+            "Evicted",
+            "Warning",
+            "The node was low on resource: ephemeral-storage. Threshold quantity: 1Gi, available: 800Mi.",
+            1,
+        ));
         let found = only(&run(&all, "09:01:01"));
         assert_eq!(found.severity, "critical");
         assert!(found.explains.iter().any(|e| e.anchor.as_ref().is_some_and(|a| a.kind == "Deployment")));
-        all.push(Input::changed(at("09:20:00"), node("n1", kind, "False", "09:20:00", "KubeletHasNo", "", json!({}))));
+        all.push(Input::changed(
+            at("09:20:00"),
+            node("n1", kind, "False", "09:20:00", "KubeletHasNo", "", json!({})),
+        ));
         assert!(run(&all, "09:20:01").diagnoses().is_empty());
     }
     assert!(run(&[Input::changed(at("09:00:00"), well("n1"))], "09:10:00").diagnoses().is_empty());
@@ -239,19 +355,42 @@ fn pressure_is_the_kubelets_word_and_names_what_was_thrown_out() {
 
 #[test]
 fn a_kill_outside_of_all_limits_is_the_nodes_and_a_containers_own_is_not() {
-    let event = Input::event(at("09:00:00"), &n1(), "SystemOOM", "Warning", "System OOM encountered, victim process: java, pid: 4711", 1);
+    let event = Input::event(
+        at("09:00:00"),
+        &n1(),
+        "SystemOOM",
+        "Warning",
+        "System OOM encountered, victim process: java, pid: 4711",
+        1,
+    );
     let found = only(&run(&[event], "09:00:01"));
     assert_eq!(found.code, "node.kernel-oom");
     assert!(found.title.contains("java"), "{}", found.title);
     let pod = ObjectRef::new("Pod", "shop", "web-1-a");
     let mut all = workload("True", "08:00:00");
-    all.push(Input::event(at("09:00:00"), &pod, "OOMKilling", "Warning", "Memory cgroup out of memory: Killed process 4711 (java)", 1));
+    all.push(Input::event(
+        at("09:00:00"),
+        &pod,
+        "OOMKilling",
+        "Warning",
+        "Memory cgroup out of memory: Killed process 4711 (java)",
+        1,
+    ));
     assert!(run(&all, "09:10:00").diagnoses().is_empty());
 }
 
 #[test]
 fn a_reboot_is_a_note_unless_somebody_feels_it_or_it_comes_again() {
-    let reboot = |clock: &str, boot: &str| Input::event(at(clock), &n1(), "Rebooted", "Warning", &format!("Node n1 has been rebooted, boot id: {boot}"), 1);
+    let reboot = |clock: &str, boot: &str| {
+        Input::event(
+            at(clock),
+            &n1(),
+            "Rebooted",
+            "Warning",
+            &format!("Node n1 has been rebooted, boot id: {boot}"),
+            1,
+        )
+    };
     let found = only(&run(&[reboot("09:00:00", "a")], "09:00:01"));
     assert_eq!((found.code.as_str(), found.severity.as_str()), ("node.reboot", "info"));
     let found = only(&run(&[reboot("09:00:00", "a"), reboot("09:20:00", "b")], "09:20:01"));
@@ -268,22 +407,39 @@ fn a_clock_that_is_behind_is_told_by_a_certificate_that_is_not_yet_valid() {
     let found = only(&run(&[kubelet("09:00:00", line)], "09:00:01"));
     assert_eq!((found.code.as_str(), found.confidence), ("node.clock-skew", 90));
     let after = line.replace("is before", "is after");
-    assert!(run(&[kubelet("09:00:00", &after)], "09:10:00").diagnoses().is_empty(), "a node that is ready with an expired certificate says nothing of its clock");
-    let alert = Input::alert(at("09:00:00"), "NodeClockSkewDetected", &n1(), &[("instance", "10.0.0.1:9100")]);
+    assert!(
+        run(&[kubelet("09:00:00", &after)], "09:10:00").diagnoses().is_empty(),
+        "a node that is ready with an expired certificate says nothing of its clock"
+    );
+    let alert =
+        Input::alert(at("09:00:00"), "NodeClockSkewDetected", &n1(), &[("instance", "10.0.0.1:9100")]);
     assert_eq!(only(&run(&[alert], "09:00:01")).confidence, 70);
 }
 
 #[test]
 fn two_cgroup_drivers_are_told_by_the_path_that_runc_refuses() {
     let pod = ObjectRef::new("Pod", "shop", "web-1-a");
-    let message = |why: &str| format!("Failed to create pod sandbox: rpc error: code = Unknown desc = failed to create containerd task: OCI runtime create failed: {why}");
+    let message = |why: &str| {
+        format!(
+            "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to create containerd task: OCI runtime create failed: {why}"
+        )
+    };
     let mut all = workload("False", "08:59:00");
     all.push(Input::event(at("09:00:00"), &pod, "FailedCreatePodSandBox", "Warning", &message(r#"expected cgroupsPath to be of format "slice:prefix:name" for systemd cgroups, got "/kubepods/burstable/poda668c416/64727a3e" instead: unknown"#), 3));
     assert_eq!(only(&run(&all, "09:00:01")).code, "node.cgroup-driver-mismatch");
     let mut all = workload("False", "08:59:00");
-    all.push(Input::event(at("09:00:00"), &pod, "FailedCreatePodSandBox", "Warning", &message("runc did not terminate successfully: exit status 2: unknown"), 3));
+    all.push(Input::event(
+        at("09:00:00"),
+        &pod,
+        "FailedCreatePodSandBox",
+        "Warning",
+        &message("runc did not terminate successfully: exit status 2: unknown"),
+        3,
+    ));
     assert!(run(&all, "09:10:00").diagnoses().is_empty());
     let old = r#"F0507 09:00:00.1 77 server.go:274] failed to run Kubelet: misconfiguration: kubelet cgroup driver: "cgroupfs" is different from docker cgroup driver: "systemd""#;
     let bench = run(&[kubelet("09:00:00", old)], "09:00:01");
-    assert!(bench.standing("node.cgroup-driver-mismatch").is_some_and(|d| d.explanation.contains("cgroupfs")));
+    assert!(
+        bench.standing("node.cgroup-driver-mismatch").is_some_and(|d| d.explanation.contains("cgroupfs"))
+    );
 }

@@ -24,7 +24,11 @@ fn sized(name: &str, labels: Value, spec: Value, cpu: &str, memory: &str, pods: 
 }
 
 fn control_plane() -> Value {
-    node("cp", json!({}), json!({"taints": [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}]}))
+    node(
+        "cp",
+        json!({}),
+        json!({"taints": [{"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}]}),
+    )
 }
 
 /// A pod of Deployment web.
@@ -54,7 +58,14 @@ fn waiting(nodes: &[Value], spec: Value, message: &str) -> Vec<Input> {
     all.push(Input::listed(at("08:00:00"), deployment("8Gi", 1)));
     all.push(Input::listed(at("08:00:00"), json!({"kind": "ReplicaSet", "metadata": {"namespace": "shop", "name": "web-1", "ownerReferences": [{"kind": "Deployment", "name": "web", "controller": true}]}})));
     all.push(Input::changed(at("09:00:00"), pod("web-1-a", spec, pending(message))));
-    all.push(Input::event(at("09:00:00"), &ObjectRef::new("Pod", "shop", "web-1-a"), "FailedScheduling", "Warning", message, 1));
+    all.push(Input::event(
+        at("09:00:00"),
+        &ObjectRef::new("Pod", "shop", "web-1-a"),
+        "FailedScheduling",
+        "Warning",
+        message,
+        1,
+    ));
     all
 }
 
@@ -67,7 +78,12 @@ fn run(inputs: &[Input], until: &str) -> Bench<Scheduling> {
 
 fn only(bench: &Bench<Scheduling>) -> Diagnosis {
     let all = bench.diagnoses();
-    assert_eq!(all.len(), 1, "{all:#?}\n{:#?}", bench.rejected("scheduling.selector-or-affinity-unsatisfiable"));
+    assert_eq!(
+        all.len(),
+        1,
+        "{all:#?}\n{:#?}",
+        bench.rejected("scheduling.selector-or-affinity-unsatisfiable")
+    );
     assert!(all[0].evidence.iter().any(|e| e.note == "the scheduler's own words"));
     all[0].clone()
 }
@@ -81,41 +97,78 @@ fn a_request_beyond_any_node_is_told_with_the_change_that_raised_it() {
     all.insert(5, Input::changed(at("08:59:58"), deployment("96Gi", 1)));
     assert!(run(&all, "09:01:59").diagnoses().is_empty(), "two minutes are no wait");
     let found = only(&run(&all, "09:02:00"));
-    assert_eq!((found.code.as_str(), found.root.kind.as_str(), found.root.name.as_str()), ("scheduling.insufficient-memory", "Deployment", "web"));
+    assert_eq!(
+        (found.code.as_str(), found.root.kind.as_str(), found.root.name.as_str()),
+        ("scheduling.insufficient-memory", "Deployment", "web")
+    );
     assert_eq!((found.confidence, found.severity.as_str()), (97, "critical"));
     assert!(found.title.contains("96Gi") && found.title.contains("16Gi"), "{}", found.title);
     assert!(found.evidence.iter().any(|e| e.excerpt.contains("8Gi → 96Gi")), "{:#?}", found.evidence);
-    assert_eq!(found.remedies[0].command, "kubectl -n shop set resources deployment web --requests=memory=8Gi --limits=memory=8Gi");
+    assert_eq!(
+        found.remedies[0].command,
+        "kubectl -n shop set resources deployment web --requests=memory=8Gi --limits=memory=8Gi"
+    );
     // The pod is given a node: over.
-    all.push(Input::changed(at("09:30:00"), pod("web-1-a", json!({"nodeName": "w1"}), json!({"phase": "Running"}))));
+    all.push(Input::changed(
+        at("09:30:00"),
+        pod("web-1-a", json!({"nodeName": "w1"}), json!({"phase": "Running"})),
+    ));
     assert!(run(&all, "09:30:01").diagnoses().is_empty());
 }
 
 #[test]
 fn nodes_that_are_taken_are_told_from_nodes_that_are_small() {
-    let mut all = vec![Input::listed(at("08:00:00"), json!({"kind": "Pod", "metadata": {"namespace": "shop", "name": "big"}, "spec": {"nodeName": "w1", "containers": [{"resources": {"requests": {"cpu": "3500m"}}}]}, "status": {"phase": "Running"}}))];
+    let mut all = vec![Input::listed(
+        at("08:00:00"),
+        json!({"kind": "Pod", "metadata": {"namespace": "shop", "name": "big"}, "spec": {"nodeName": "w1", "containers": [{"resources": {"requests": {"cpu": "3500m"}}}]}, "status": {"phase": "Running"}}),
+    )];
     all.extend(waiting(&[node("w1", json!({}), json!({}))], asks("1", "1Gi"), "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."));
     let found = only(&run(&all, "09:05:00"));
     assert_eq!((found.code.as_str(), found.confidence), ("scheduling.insufficient-cpu", 88));
     assert!(found.evidence.iter().any(|e| e.excerpt == "cpu free: 500m"), "{:#?}", found.evidence);
     let gpu = json!({"containers": [{"name": "x", "resources": {"requests": {"nvidia.com/gpu": "1"}}}]});
-    let found = only(&run(&waiting(&[node("w1", json!({}), json!({}))], gpu, "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."), "09:05:00"));
+    let found = only(&run(
+        &waiting(
+            &[node("w1", json!({}), json!({}))],
+            gpu,
+            "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.",
+        ),
+        "09:05:00",
+    ));
     assert_eq!(found.code, "scheduling.insufficient-resource");
     assert!(found.title.contains("which no node offers"), "{}", found.title);
 }
 
 #[test]
 fn a_wait_that_a_node_ends_within_two_minutes_says_nothing() {
-    let mut all = waiting(&[node("w1", json!({}), json!({}))], asks("1", "1Gi"), "0/1 nodes are available: 1 Insufficient cpu.");
-    all.push(Input::changed(at("09:01:30"), pod("web-1-a", json!({"nodeName": "w1"}), json!({"phase": "Running"}))));
+    let mut all = waiting(
+        &[node("w1", json!({}), json!({}))],
+        asks("1", "1Gi"),
+        "0/1 nodes are available: 1 Insufficient cpu.",
+    );
+    all.push(Input::changed(
+        at("09:01:30"),
+        pod("web-1-a", json!({"nodeName": "w1"}), json!({"phase": "Running"})),
+    ));
     let bench = run(&all, "10:00:00");
     assert!(bench.diagnoses().is_empty() && bench.cleared().is_empty());
 }
 
 #[test]
 fn an_autoscaler_that_has_promised_a_node_gets_ten_minutes() {
-    let mut all = waiting(&[node("w1", json!({}), json!({}))], asks("5", "1Gi"), "0/1 nodes are available: 1 Insufficient cpu.");
-    all.push(Input::event(at("09:00:30"), &ObjectRef::new("Pod", "shop", "web-1-a"), "TriggeredScaleUp", "Normal", "pod triggered scale-up: [{asg 1->2 (max: 3)}]", 1));
+    let mut all = waiting(
+        &[node("w1", json!({}), json!({}))],
+        asks("5", "1Gi"),
+        "0/1 nodes are available: 1 Insufficient cpu.",
+    );
+    all.push(Input::event(
+        at("09:00:30"),
+        &ObjectRef::new("Pod", "shop", "web-1-a"),
+        "TriggeredScaleUp",
+        "Normal",
+        "pod triggered scale-up: [{asg 1->2 (max: 3)}]",
+        1,
+    ));
     assert!(run(&all, "09:10:29").diagnoses().is_empty());
     assert_eq!(run(&all, "09:10:30").diagnoses().len(), 1);
 }
@@ -123,15 +176,25 @@ fn an_autoscaler_that_has_promised_a_node_gets_ten_minutes() {
 #[test]
 fn a_taint_is_named_though_the_scheduler_of_1_35_does_not() {
     let gpu = json!({"taints": [{"key": "dedicated", "value": "gpu", "effect": "NoSchedule"}]});
-    for message in ["0/1 nodes are available: 1 node(s) had untolerated taint(s).", "0/1 nodes are available: 1 node(s) had taint {dedicated: gpu}, that the pod didn't tolerate."] {
-        let found = only(&run(&waiting(&[node("w1", json!({}), gpu.clone())], asks("1", "1Gi"), message), "09:05:00"));
+    for message in [
+        "0/1 nodes are available: 1 node(s) had untolerated taint(s).",
+        "0/1 nodes are available: 1 node(s) had taint {dedicated: gpu}, that the pod didn't tolerate.",
+    ] {
+        let found = only(&run(
+            &waiting(&[node("w1", json!({}), gpu.clone())], asks("1", "1Gi"), message),
+            "09:05:00",
+        ));
         assert_eq!(found.code, "scheduling.taint-untolerated");
         assert!(found.title.contains("dedicated=gpu"), "{}", found.title);
     }
     // A toleration for it, and the bar is another.
     let mut spec = asks("5", "1Gi");
-    spec["tolerations"] = json!([{"key": "dedicated", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"}]);
-    let found = only(&run(&waiting(&[node("w1", json!({}), gpu)], spec, "0/1 nodes are available: 1 Insufficient cpu."), "09:05:00"));
+    spec["tolerations"] =
+        json!([{"key": "dedicated", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"}]);
+    let found = only(&run(
+        &waiting(&[node("w1", json!({}), gpu)], spec, "0/1 nodes are available: 1 Insufficient cpu."),
+        "09:05:00",
+    ));
     assert_eq!(found.code, "scheduling.insufficient-cpu");
 }
 
@@ -145,14 +208,24 @@ fn a_selector_that_no_node_meets_is_told_in_every_wording() {
         let mut spec = asks("1", "1Gi");
         spec["nodeSelector"] = json!({"disk": "ssd"});
         let found = only(&run(&waiting(&nodes, spec, message), "09:05:00"));
-        assert_eq!((found.code.as_str(), found.confidence), ("scheduling.selector-or-affinity-unsatisfiable", 95));
+        assert_eq!(
+            (found.code.as_str(), found.confidence),
+            ("scheduling.selector-or-affinity-unsatisfiable", 95)
+        );
         assert!(found.title.contains("disk=ssd"));
     }
     // Where a node meets it and lacks room, the room is what lacks.
     let nodes = [node("w1", json!({"disk": "ssd"}), json!({})), node("w2", json!({}), json!({}))];
     let mut spec = asks("5", "1Gi");
     spec["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "disk", "operator": "In", "values": ["ssd", "nvme"]}]}]}}});
-    let found = only(&run(&waiting(&nodes, spec, "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match Pod's node affinity/selector."), "09:05:00"));
+    let found = only(&run(
+        &waiting(
+            &nodes,
+            spec,
+            "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match Pod's node affinity/selector.",
+        ),
+        "09:05:00",
+    ));
     assert_eq!(found.code, "scheduling.insufficient-cpu");
 }
 
@@ -160,21 +233,40 @@ fn a_selector_that_no_node_meets_is_told_in_every_wording() {
 fn siblings_that_must_not_be_near_are_the_cause_only_when_no_node_is_down() {
     let message = "0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules.";
     let nodes = [node("w1", json!({}), json!({})), node("w2", json!({}), json!({}))];
-    assert_eq!(only(&run(&waiting(&nodes, asks("1", "1Gi"), message), "09:05:00")).code, "scheduling.selector-or-affinity-unsatisfiable");
-    let mut lost = node("w2", json!({}), json!({"taints": [{"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}]}));
+    assert_eq!(
+        only(&run(&waiting(&nodes, asks("1", "1Gi"), message), "09:05:00")).code,
+        "scheduling.selector-or-affinity-unsatisfiable"
+    );
+    let mut lost = node(
+        "w2",
+        json!({}),
+        json!({"taints": [{"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}]}),
+    );
     lost["status"]["conditions"] = json!([{"type": "Ready", "status": "Unknown"}]);
     let message = "0/2 nodes are available: 1 node(s) didn't match pod anti-affinity rules, 1 node(s) had untolerated taint {node.kubernetes.io/unreachable: }.";
-    let bench = run(&waiting(&[node("w1", json!({}), json!({})), lost], asks("1", "1Gi"), message), "09:05:00");
+    let bench =
+        run(&waiting(&[node("w1", json!({}), json!({})), lost], asks("1", "1Gi"), message), "09:05:00");
     assert!(bench.diagnoses().is_empty());
-    assert_eq!(bench.rejected("scheduling.selector-or-affinity-unsatisfiable").unwrap().because, "node w2 is down and would be its place");
+    assert_eq!(
+        bench.rejected("scheduling.selector-or-affinity-unsatisfiable").unwrap().because,
+        "node w2 is down and would be its place"
+    );
 }
 
 #[test]
 fn spread_host_port_and_number_of_pods_are_told_by_the_schedulers_words() {
     let nodes = [node("w1", json!({}), json!({}))];
     let code = |message: &str| only(&run(&waiting(&nodes, asks("1", "1Gi"), message), "09:05:00")).code;
-    assert_eq!(code("0/1 nodes are available: 1 node(s) didn't match pod topology spread constraints (missing required label)."), "scheduling.topology-spread");
-    assert_eq!(code("0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports."), "scheduling.host-port-conflict");
+    assert_eq!(
+        code(
+            "0/1 nodes are available: 1 node(s) didn't match pod topology spread constraints (missing required label)."
+        ),
+        "scheduling.topology-spread"
+    );
+    assert_eq!(
+        code("0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports."),
+        "scheduling.host-port-conflict"
+    );
     assert_eq!(code("0/1 nodes are available: 1 Too many pods."), "scheduling.too-many-pods");
 }
 
@@ -182,11 +274,22 @@ fn spread_host_port_and_number_of_pods_are_told_by_the_schedulers_words() {
 fn a_cordoned_node_with_room_is_what_the_pod_waits_for_and_one_without_room_is_not() {
     let closed = json!({"unschedulable": true, "taints": [{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}]});
     let message = "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable.";
-    let nodes = |cpu: &str| [sized("w1", json!({}), json!({}), "1", "16Gi", "110"), sized("w2", json!({}), closed.clone(), cpu, "16Gi", "110")];
+    let nodes = |cpu: &str| {
+        [
+            sized("w1", json!({}), json!({}), "1", "16Gi", "110"),
+            sized("w2", json!({}), closed.clone(), cpu, "16Gi", "110"),
+        ]
+    };
     let found = only(&run(&waiting(&nodes("4"), asks("2", "1Gi"), message), "09:05:00"));
-    assert_eq!((found.code.as_str(), found.root.kind.as_str(), found.root.name.as_str()), ("scheduling.cordoned", "Node", "w2"));
+    assert_eq!(
+        (found.code.as_str(), found.root.kind.as_str(), found.root.name.as_str()),
+        ("scheduling.cordoned", "Node", "w2")
+    );
     assert_eq!(found.remedies[0].command, "kubectl uncordon w2");
-    assert_eq!(only(&run(&waiting(&nodes("1"), asks("2", "1Gi"), message), "09:05:00")).code, "scheduling.insufficient-cpu");
+    assert_eq!(
+        only(&run(&waiting(&nodes("1"), asks("2", "1Gi"), message), "09:05:00")).code,
+        "scheduling.insufficient-cpu"
+    );
 }
 
 #[test]
@@ -202,6 +305,9 @@ fn a_claim_that_is_not_bound_and_a_gated_pod_are_not_about_nodes() {
 
 #[test]
 fn without_the_nodes_the_schedulers_words_are_worth_less() {
-    let found = only(&run(&waiting(&[], asks("1", "1Gi"), "0/3 nodes are available: 3 Insufficient cpu."), "09:05:00"));
+    let found = only(&run(
+        &waiting(&[], asks("1", "1Gi"), "0/3 nodes are available: 3 Insufficient cpu."),
+        "09:05:00",
+    ));
     assert_eq!((found.code.as_str(), found.confidence), ("scheduling.insufficient-cpu", 75));
 }
