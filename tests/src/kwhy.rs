@@ -79,7 +79,8 @@ impl Kwhy {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(own.cache.join("kwhy")).expect("a folder");
         for entry in shared.cached() {
             let copy = own.cache.join("kwhy").join(entry.file_name().expect("a name"));
-            fs::copy(entry, copy).expect("a copy with the same permissions");
+            // One that goes away meanwhile is half written or too old, and of no use here.
+            let _ = fs::copy(entry, copy);
         }
         own
     }
@@ -112,11 +113,12 @@ impl Kwhy {
         to
     }
 
-    /// The files of its cache of compiled rules.
+    /// The entries of its cache of compiled rules.
     #[must_use]
     pub fn cached(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.cache.join("kwhy")).into_iter().flatten().flatten();
         let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "code"));
         files.sort();
         files
     }

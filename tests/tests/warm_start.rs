@@ -57,14 +57,14 @@ fn a_rule_that_is_new_is_compiled_once() {
     let kwhy = Kwhy::with_warm_cache();
     let _warm = diagnosed(&kwhy);
     let built_in = entries(&kwhy);
-    kwhy.write("rules/echo.wasm", fixture("echo"));
+    kwhy.write("rules/parrot.wasm", fixture("parrot"));
     let rules = kwhy.home("rules");
-    let with_echo = || kwhy.run(&[&"diagnose", &coredns_loop(), &"--rules", &rules, &"--output", &"json"]);
-    let first = with_echo();
+    let with_parrot = || kwhy.run(&[&"diagnose", &coredns_loop(), &"--rules", &rules, &"--output", &"json"]);
+    let first = with_parrot();
     let both = entries(&kwhy);
     assert_eq!(both.len(), built_in.len() + 1);
     assert!(built_in.iter().all(|(path, entry)| both[path] == *entry), "the others are left alone");
-    assert_eq!(with_echo(), first);
+    assert_eq!(with_parrot(), first);
     assert_eq!(entries(&kwhy), both);
 }
 
