@@ -189,7 +189,7 @@ pub(crate) fn diagnose(world: &World<'_>, seen: &Seen, firing: &[Firing]) -> Opt
         seen.fares(),
         seen.component.work(),
     );
-    evidence(world, seen, &hidden, listening, &mut diagnosis);
+    evidence(seen, &hidden, listening, &mut diagnosis);
     diagnosis.explains = explains(seen, firing, &diagnosis.root);
     diagnosis.path = path(seen, &hidden, listening);
     diagnosis.remedies = remedy::listen(world, seen, &hidden, listening);
@@ -215,13 +215,7 @@ fn at_first(hidden: &[&Copy]) -> String {
     }
 }
 
-fn evidence(
-    world: &World<'_>,
-    seen: &Seen,
-    hidden: &[&Copy],
-    listening: &Listening,
-    diagnosis: &mut Diagnosis,
-) {
+fn evidence(seen: &Seen, hidden: &[&Copy], listening: &Listening, diagnosis: &mut Diagnosis) {
     let address = &listening.address;
     let (object, excerpt) = match &listening.told {
         Told::Map { map, line } if line.is_empty() => (map.clone(), "(no metricsBindAddress)".to_owned()),
@@ -242,25 +236,17 @@ fn evidence(
     let newest = starts.reduce(|a, b| if b > a { b } else { a }).unwrap_or_default();
     let running =
         if newest.is_empty() { String::new() } else { format!(", running since {newest} or longer") };
+    let restarts = match seen.restarts {
+        0 => "never restarted".to_owned(),
+        1 => "restarted once".to_owned(),
+        n => format!("{n} restarts in all"),
+    };
     diagnosis.evidence.push(Evidence::object(
         &workload,
-        format!("{}{running}, {} restarts in all", seen.fares(), seen.restarts),
+        format!("{}{running}, {restarts}", seen.fares()),
         30,
         format!("{} itself is well, only its metrics are out of reach", seen.component.name()),
     ));
-    if workload.kind == "DaemonSet" {
-        let status = world.read(&workload, "/status").unwrap_or_default();
-        let (ready, wanted) = (status.number("/numberReady"), status.number("/desiredNumberScheduled"));
-        if wanted > 0 {
-            let excerpt = format!("numberReady: {ready}, desiredNumberScheduled: {wanted}");
-            diagnosis.evidence.push(Evidence::object(
-                &workload,
-                excerpt,
-                10,
-                "by the account of its controller",
-            ));
-        }
-    }
 }
 
 /// The alerts that say that nothing was scraped: the component's own wherever they stand, the general ones where they

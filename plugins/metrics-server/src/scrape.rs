@@ -9,7 +9,7 @@ use crate::{
     impact::{Impact, explains},
     line::Kind,
     list,
-    memory::Memory,
+    memory::{Memory, object},
     reading::Reading,
     remedy::{self, Wanted},
     server::Pod,
@@ -46,7 +46,7 @@ pub(crate) fn diagnose(world: &World<'_>, server: &Server<'_>, reading: &Reading
     let mut diagnosis = match reading.kind {
         Kind::Names | Kind::Certificate | Kind::UnknownCa if !agrees && !lasts => return None,
         Kind::Names => names(world, server, pod, reading),
-        Kind::Certificate => certificate(world, server, pod, reading),
+        Kind::Certificate => certificate(world, server, reading),
         Kind::UnknownCa => unknown_ca(world, server, pod, reading),
         _ => down::from_lines(world, server, pod, reading)?,
     };
@@ -62,10 +62,11 @@ pub(crate) fn diagnose(world: &World<'_>, server: &Server<'_>, reading: &Reading
     Some(diagnosis)
 }
 
+/// A terminal shows four lines of an explanation, so this is short.
 fn consequence(server: &Server<'_>) -> &'static str {
     match &server.impact.api {
         Some(api) if api.missing => {
-            "Without metrics it is not ready, the metrics API is not available, and autoscalers and `kubectl top` have no data."
+            "So it is not ready, and the metrics API, autoscalers and `kubectl top` have no data."
         }
         _ => "What it cannot scrape is missing for autoscalers and in `kubectl top`.",
     }
@@ -114,7 +115,7 @@ fn names(world: &World<'_>, server: &Server<'_>, pod: &Pod, reading: &Reading) -
     diagnosis
 }
 
-fn certificate(world: &World<'_>, server: &Server<'_>, pod: &Pod, reading: &Reading) -> Diagnosis {
+fn certificate(world: &World<'_>, server: &Server<'_>, reading: &Reading) -> Diagnosis {
     let hosts: Vec<String> =
         reading.silent.iter().map(|s| s.failure.host.clone()).filter(|h| !h.is_empty()).collect();
     let texts = || reading.silent.iter().map(|s| s.failure.text.as_str());
@@ -129,16 +130,14 @@ fn certificate(world: &World<'_>, server: &Server<'_>, pod: &Pod, reading: &Read
         "The kubelets' serving certificates have no SAN for the addresses that metrics-server asks"
             .to_owned();
     let what = if texts().any(|t| t.contains("any IP SANs")) {
-        "the certificates that kubelets make for themselves name the host only, no IP address"
+        "the certificates that kubelets make for themselves name no IP address"
     } else if texts().any(|t| t.contains("legacy Common Name")) {
         "the certificates name the host in the Common Name only, which counts no more"
     } else {
         "the certificates are made out to other names or addresses"
     };
-    let (_, word) = pod.address_types();
-    let asked = if word.is_empty() { String::new() } else { format!(" (`{word}`)") };
     diagnosis.explanation = format!(
-        "metrics-server asks the kubelets at {}{asked}, but {what}: x509 verification fails for want of a subject alternative name. {}",
+        "metrics-server asks the kubelets at {}, but {what}: x509 verification fails for want of a subject alternative name. {}",
         list(&hosts),
         consequence(server)
     );
@@ -257,6 +256,16 @@ fn path(server: &Server<'_>, pod: &Pod, reading: &Reading) -> Vec<Step> {
         let mut step = Step::new(&pod.id, "owned", pod.fares());
         step.signal = reading.silent.first().map(|s| s.line.id.clone());
         steps.push(step);
+    }
+    // The way on to the autoscalers, which no relation of the graph knows; a step that is repeated is gone back to.
+    if let Some(api) = server.impact.api.as_ref().filter(|a| a.missing) {
+        for autoscaler in server.memory.autoscalers.iter().take(5).map(object) {
+            if steps.iter().all(|s| !s.object.is(&api.service)) {
+                steps.push(Step::new(&api.service, "selected-by", ""));
+            }
+            steps.push(Step::new(&api.id, "used-by", ""));
+            steps.push(Step::new(&autoscaler, "serves", "has no metrics"));
+        }
     }
     steps
 }
