@@ -7,8 +7,8 @@ mod order;
 mod timestamp;
 
 pub use order::{millis, order, timestamp};
-pub use timestamp::Timestamp;
 pub use prost::{DecodeError, Message};
+pub use timestamp::Timestamp;
 
 /// Version 1 of the wire format.
 #[expect(missing_docs, reason = "generated; the .proto files carry the documentation")]

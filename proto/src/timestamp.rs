@@ -33,7 +33,10 @@ impl Serialize for Timestamp {
         use serde::ser::Error;
         // Protobuf can carry what no calendar holds.
         if jiff::Timestamp::new(self.seconds, self.nanos).is_err() {
-            return Err(S::Error::custom(format!("{} s is outside the years that JSON can say", self.seconds)));
+            return Err(S::Error::custom(format!(
+                "{} s is outside the years that JSON can say",
+                self.seconds
+            )));
         }
         serializer.collect_str(self)
     }

@@ -18,7 +18,7 @@ pub(crate) const DEADLINE: &str = "workload.deadline-exceeded";
 pub(crate) const MISSED: &str = "workload.cronjob-missed";
 
 /// A Job that failed longer ago is history, unless an alert says that it still matters.
-const FRESH: u64 = hours(6);
+const FRESH: u64 = hours(1);
 
 struct Failure {
     reason: String,
@@ -78,7 +78,11 @@ pub(crate) fn again(world: &World<'_>, job: &ObjectRef) -> Option<Diagnosis> {
     if job.kind != "Job" {
         return None;
     }
-    let failed = failure(world, job).filter(|f| f.at + FRESH > world.now())?;
+    let failed = failure(world, job)?;
+    let alerted = || !world.about(job, "owners", "alert", "*Job*", world.ago(hours(2)), 1).is_empty();
+    if failed.at + FRESH <= world.now() && !alerted() {
+        return None;
+    }
     if made_good(world, job, failed.at) {
         return None;
     }

@@ -91,6 +91,7 @@ impl Rule for Workload {
                 "*Drain*",
                 "*Evict*",
             ]))
+            .wants(Subscription::alerts(&["*Job*"]).kinds(&["Job"]))
             .wants(Subscription::objects(&[
                 "Pod",
                 "Deployment",
@@ -109,6 +110,7 @@ impl Rule for Workload {
             ("timer", _) => look(world, subject),
             ("object", _) if kind == "Pod" => object(world, subject, signal),
             ("object", _) => controller(world, subject, signal),
+            ("alert", _) => job::examine(world, subject),
             ("event", "FailedCreate" | "ReplicaSetCreateError") if kind != "Pod" => {
                 admission::examine(world, subject)
             }

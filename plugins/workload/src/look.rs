@@ -206,7 +206,7 @@ fn of_container(world: &World<'_>, pod: &Pod, container: &Container) -> Seen {
         let changed = config_change::judge(world, pod, container, "is not ready");
         let found = surest(changed, || peer(world, pod, container))
             .or_else(|| probe::judge_readiness(world, pod, container));
-        return found.map_or(Seen::Nothing, ill);
+        return found.map_or_else(|| Seen::Later(due + probe::PATIENCE), ill);
     }
     Seen::Nothing
 }

@@ -81,14 +81,13 @@ fn diagnose(world: &World<'_>, pod: &Pod, container: &Container, limit: &str) ->
     } else {
         format!("{whose} needs more than its memory limit{of} and is OOMKilled{since}")
     };
+    let left = if node_is_short(world, pod) { "" } else { "; its node reports no shortage of memory" };
     diagnosis.explanation = if limit.is_empty() {
         format!(
             "The kernel kills container {name}. It has no memory limit of its own, so the limit above it (pod, QoS class or node) is the one that is reached."
         )
     } else {
-        format!(
-            "The kernel kills container {name} each time that it reaches its own memory limit{of}; the node has memory left."
-        )
+        format!("The kernel kills container {name} each time that it reaches its own memory limit{of}{left}.")
     };
     if let Some(rollout) = &rollout {
         diagnosis.explanation.push_str(&format!(

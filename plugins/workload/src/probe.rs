@@ -17,7 +17,9 @@ pub(crate) const LIVENESS: &str = "workload.liveness-failing";
 pub(crate) const READINESS: &str = "workload.readiness-failing";
 
 /// How long a pod may be unready before its readiness probe is a finding; slow starts and short troubles end earlier.
-const PATIENCE: u64 = minutes(5);
+pub(crate) const PATIENCE: u64 = minutes(10);
+/// How long before a change or another service is blamed for it.
+const PATIENCE_KNOWN: u64 = minutes(5);
 /// Probe events that are older say nothing of now.
 const FRESH: u64 = minutes(15);
 
@@ -183,13 +185,17 @@ fn grace(probe: &kwhy_sdk::Json) -> u64 {
 
 /// When to look at an unready pod again, if it is too early now.
 pub(crate) fn patience(pod: &Pod) -> u64 {
-    config_change::ill_since(pod) + PATIENCE
+    config_change::ill_since(pod) + PATIENCE_KNOWN
 }
 
 /// A container that runs and is not ready, for long enough.
 pub(crate) fn judge_readiness(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Diagnosis> {
     let running = container.running()?;
-    if container.ready() || pod.ready() || running + PATIENCE > world.now() || patience(pod) > world.now() {
+    if container.ready()
+        || pod.ready()
+        || running + PATIENCE > world.now()
+        || config_change::ill_since(pod) + PATIENCE > world.now()
+    {
         return None;
     }
     let said = failures(world, pod, &["Readiness probe"]);
