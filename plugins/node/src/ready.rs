@@ -97,7 +97,9 @@ fn gone(world: &World<'_>, node: &Node) -> Option<Gone> {
         all.into_iter().next().filter(|a| a.state == "firing" && a.at > back + minutes(15))
     });
     let told: Vec<Signal> = events.into_iter().filter(|e| e.at > back).chain(alerts).collect();
-    let since = told.iter().map(|s| s.at).min()?;
+    // An alert has waited for a quarter of an hour before it fires.
+    let began = |s: &Signal| if s.source == "alert" { s.at.saturating_sub(minutes(15)) } else { s.at };
+    let since = told.iter().map(began).min()?;
     Some(Gone { since, by_status: false, told })
 }
 

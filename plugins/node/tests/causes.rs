@@ -217,7 +217,7 @@ fn an_event_or_alert_newer_than_the_status_tells_of_the_loss() {
         "Node n1 status is now: NodeNotReady",
         1,
     );
-    let found = only(&run(&[event.clone()], "09:03:00"));
+    let found = only(&run(std::slice::from_ref(&event), "09:03:00"));
     assert_eq!((found.code.as_str(), found.confidence), ("node.down", 85));
     let back = Input::changed(
         at("09:01:00"),
