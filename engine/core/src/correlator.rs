@@ -81,6 +81,8 @@ impl State {
     /// Lets log time pass up to `to`, firing what falls due on the way.
     pub(crate) fn advance(&mut self, to: u64, env: &mut Env<'_>) {
         while let Some((at, due)) = self.timers.take(to) {
+            // Where nothing else is due for years, one sweep at their end forgets as much as all of them.
+            let at = if due == Due::Sweep { self.timers.last_slot(at, SWEEP, to) } else { at };
             self.now = self.now.max(at);
             self.fire(due, env);
             self.settle(env);

@@ -55,7 +55,7 @@ pub(crate) fn of_alert(graph: &Graph, cluster: &str, name: &str, alert: &Alert) 
             named.push(Key::new(kind, scope, value));
         }
     }
-    if name.starts_with("KubeAggregatedAPI") && !label("name").is_empty() {
+    if name.contains("AggregatedAPI") && !label("name").is_empty() {
         // The label is `v1beta1.metrics.k8s.io` or, in old rules, beside a namespace that is the API server's.
         named.insert(0, Key::new("APIService", "", label("name")));
     }

@@ -33,6 +33,12 @@ impl Timers {
         self.set.insert((at, due));
     }
 
+    /// The last of the times `at`, `at + step`, `at + 2 * step` … that is neither after `to` nor after the next timer.
+    pub(crate) fn last_slot(&self, at: u64, step: u64, to: u64) -> u64 {
+        let end = self.set.get_min().map_or(to, |(next, _)| to.min(*next)).max(at);
+        at + (end - at) / step * step
+    }
+
     /// Takes the earliest timer due at or before `now`.
     pub(crate) fn take(&mut self, now: u64) -> Option<(u64, Due)> {
         let first = self.set.get_min().filter(|(at, _)| *at <= now)?.clone();

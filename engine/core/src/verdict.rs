@@ -21,6 +21,8 @@ const MAX_FAILURES: usize = 5;
 const FAILURE_WINDOW: u64 = 10 * 60_000;
 /// First and longest quarantine, ms of log time; it doubles each time.
 const QUARANTINE: (u64, u64) = (1000, 5 * 60_000);
+/// A rule that always wants to be called at once is called this often, ms of log time.
+const SOONEST_WAKE: u64 = 1000;
 /// Code of the finding about a rule that fails.
 pub(crate) const RULE_FAILING: &str = "kwhy.rule-failing";
 
@@ -139,7 +141,7 @@ impl State {
         }
         for wake in verdict.wakes {
             let subject = wake.subject.map(|s| (Key::from(&s), s.uid));
-            self.timers.add(wake.at.max(self.now + 1), Due::Wake { rule, id: wake.id, subject });
+            self.timers.add(wake.at.max(self.now + SOONEST_WAKE), Due::Wake { rule, id: wake.id, subject });
         }
     }
 

@@ -212,3 +212,36 @@ fn a_diagnosis_that_nothing_shows_any_more_is_over_a_quarter_of_an_hour_later() 
     assert_eq!(lab.now("a.b").status(), Status::Resolved);
     assert!(lab.now("a.b").resolution.starts_with("not seen again"), "{}", lab.now("a.b").resolution);
 }
+
+#[test]
+fn years_without_a_signal_pass_at_once_even_for_a_late_one() {
+    let mut lab = Lab::new();
+    let years = 3 * 365 * 24 * 60;
+    lab.line(0, "say a.b 90 App*");
+    for minute in 0..100 {
+        lab.line(years + minute, "say c.d 90 App*");
+        // Late by a minute each: the engine goes back to before the years and over them again.
+        lab.apply(
+            years + minute - 1,
+            Signal { id: format!("late/{minute}"), source: "log".into(), ..late() },
+        );
+    }
+    assert_eq!(lab.now("a.b").status(), Status::Resolved);
+}
+
+fn late() -> Signal {
+    let subject = ObjectRef {
+        kind: "Deployment".into(),
+        namespace: "ns".into(),
+        name: "app".into(),
+        uid: String::new(),
+    };
+    let body = Some(Body::Log(LogLine::default()));
+    Signal {
+        subject: Some(subject),
+        state: "W".into(),
+        message: "something".into(),
+        body,
+        ..Default::default()
+    }
+}
