@@ -149,9 +149,7 @@ fn finished(job: &Json) -> bool {
 /// Looks at a controller whose pods may be refused.
 pub(crate) fn examine(world: &World<'_>, of: &ObjectRef) -> Verdict {
     let Some((said, text, event, first)) = refusal(world, of).filter(|_| short_of_pods(world, of)) else {
-        return case::well(world, of, &format!("{} has its pods", spoken(of)), &|other| {
-            look::diagnosis(world, other)
-        });
+        return case::well(world, of, &format!("{} has its pods", spoken(of)));
     };
     // Of what was never seen only this can be known.
     if first + PATIENCE > world.now() && world.exists(of) {
@@ -159,7 +157,7 @@ pub(crate) fn examine(world: &World<'_>, of: &ObjectRef) -> Verdict {
     }
     let workload = world.workload(of);
     let found = diagnose(world, of, &workload, &said, &text, event.as_ref());
-    case::found(world, of, &workload, found, &|other| look::diagnosis(world, other))
+    case::found(world, of, &workload, found)
 }
 
 /// What another controller of the same cause would say.

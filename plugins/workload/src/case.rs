@@ -6,7 +6,10 @@ use kwhy_sdk::{
     serde_json::{Value, json},
 };
 
-use crate::words::{listed, spoken};
+use crate::{
+    look,
+    words::{listed, spoken},
+};
 
 /// A cause may stand over a long weekend.
 const KEEP: u64 = hours(24 * 7);
@@ -87,19 +90,18 @@ pub(crate) fn depends(world: &World<'_>, on: &ObjectRef, who: &ObjectRef) -> boo
     news
 }
 
-/// Says what was found of one object: `found` is the diagnosis that it alone would give, `again` gives that of another
-/// object, so that the same one speaks for all of them until it is well.
+/// Says what was found of one object: `found` is the diagnosis that it alone would give; while an earlier
+/// object still shows the cause, that one speaks for all of them.
 pub(crate) fn found(
     world: &World<'_>,
     sufferer: &ObjectRef,
     workload: &ObjectRef,
     found: Diagnosis,
-    again: &dyn Fn(&ObjectRef) -> Option<Diagnosis>,
 ) -> Verdict {
     let cause = Cause { code: found.code.clone(), root: found.root.clone() };
     let mut verdict = Verdict::default();
     if of(world, sufferer).is_some_and(|before| before != cause) {
-        verdict = well(world, sufferer, "its pods show another cause now", again);
+        verdict = well(world, sufferer, "its pods show another cause now");
     }
     world.remember(&key_of("o", sufferer, ""), &json!({"code": cause.code, "root": id(&cause.root)}), KEEP);
     world.remember(&key_of("w", workload, ""), &json!(id(sufferer)), KEEP);
@@ -107,17 +109,12 @@ pub(crate) fn found(
     if all.len() < MOST && all.iter().all(|(who, _)| !who.is(sufferer)) {
         all.push((sufferer.clone(), workload.clone()));
     }
-    verdict.merge(tell(world, &cause, all, Some((sufferer, found)), again));
+    verdict.merge(tell(world, &cause, all, Some((sufferer, found))));
     verdict
 }
 
 /// Says that an object no longer shows what it was seen to suffer from, if it was.
-pub(crate) fn well(
-    world: &World<'_>,
-    sufferer: &ObjectRef,
-    because: &str,
-    again: &dyn Fn(&ObjectRef) -> Option<Diagnosis>,
-) -> Verdict {
+pub(crate) fn well(world: &World<'_>, sufferer: &ObjectRef, because: &str) -> Verdict {
     let Some(cause) = of(world, sufferer) else { return Verdict::default() };
     world.forget(&key_of("o", sufferer, ""));
     let mut all = sufferers(world, &cause);
@@ -127,7 +124,7 @@ pub(crate) fn well(
         }
     }
     all.retain(|(who, _)| !who.is(sufferer));
-    let mut verdict = tell(world, &cause, all, None, again);
+    let mut verdict = tell(world, &cause, all, None);
     if verdict.diagnoses.is_empty() {
         verdict.cleared.push(Clearing::new(&cause.code, &cause.root, because));
     }
@@ -140,14 +137,13 @@ fn tell(
     cause: &Cause,
     mut all: Vec<(ObjectRef, ObjectRef)>,
     fresh: Option<(&ObjectRef, Diagnosis)>,
-    again: &dyn Fn(&ObjectRef) -> Option<Diagnosis>,
 ) -> Verdict {
     let mut verdict = Verdict::default();
     let mut first = None;
     while let Some((who, _)) = all.first().cloned() {
         first = match &fresh {
             Some((sufferer, diagnosis)) if who.is(sufferer) => Some(diagnosis.clone()),
-            _ => again(&who).filter(|d| d.code == cause.code && d.root.is(&cause.root)),
+            _ => look::diagnosis(world, &who).filter(|d| d.code == cause.code && d.root.is(&cause.root)),
         };
         if first.is_some() {
             break;

@@ -19,7 +19,7 @@ const SECURITY: &str = "https://kubernetes.io/docs/concepts/security/pod-securit
 
 const SERVICE: &str = "https://kubernetes.io/docs/tasks/debug/debug-application/debug-service/";
 
-pub(crate) const CODES: [Code; 33] = [
+pub(crate) const CODES: [Code; 34] = [
     (crate::image::NOT_FOUND, "An image or its tag does not exist", "all", &[IMAGES, DEBUG_PODS]),
     (crate::image::AUTH, "A registry refuses the pull", "all", &[PRIVATE, IMAGES]),
     (
@@ -187,5 +187,6 @@ pub(crate) const CODES: [Code; 33] = [
         "all",
         &["https://kubernetes.io/docs/concepts/services-networking/network-policies/"],
     ),
+    (crate::service::MISSING, "A Service that others need was deleted", "all", &[SERVICE]),
     (crate::service::DOWN, "A workload that others need has no ready pod", "all", &[SERVICE]),
 ];

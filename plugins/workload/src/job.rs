@@ -8,7 +8,7 @@ use kwhy_sdk::{
 };
 
 use crate::{
-    case, look, oom,
+    case, oom,
     pod::Pod,
     words::{kubectl, named, short, spoken},
 };
@@ -53,24 +53,19 @@ fn made_good(world: &World<'_>, job: &ObjectRef, at: u64) -> bool {
 /// Looks at a Job that has changed.
 pub(crate) fn examine(world: &World<'_>, job: &ObjectRef) -> Verdict {
     let Some(found) = again(world, job) else {
-        let mut verdict =
-            case::well(world, job, &format!("{} does not fail any more", spoken(job)), &|other| {
-                look::diagnosis(world, other)
-            });
+        let mut verdict = case::well(world, job, &format!("{} does not fail any more", spoken(job)));
         // A success makes good for failures of its elder siblings.
         let cron = world.workload(job);
         for sibling in
             world.related(&cron, "owned").into_iter().filter(|s| cron.kind == "CronJob" && !s.is(job))
         {
             if case::of(world, &sibling).is_some() && again(world, &sibling).is_none() {
-                verdict.merge(case::well(world, &sibling, &format!("{} succeeded", job.name), &|other| {
-                    look::diagnosis(world, other)
-                }));
+                verdict.merge(case::well(world, &sibling, &format!("{} succeeded", job.name)));
             }
         }
         return verdict;
     };
-    case::found(world, job, &world.workload(job), found, &|other| look::diagnosis(world, other))
+    case::found(world, job, &world.workload(job), found)
 }
 
 /// The diagnosis of a Job that has failed.

@@ -37,11 +37,11 @@ fn worth(pod: &Pod) -> bool {
 /// Looks at a pod and says what has changed about it.
 pub(crate) fn look(world: &World<'_>, id: &ObjectRef) -> Verdict {
     let Some(pod) = Pod::load(world, id) else {
-        return case::well(world, id, &format!("pod {} is gone", id.name), &|other| diagnosis(world, other));
+        return case::well(world, id, &format!("pod {} is gone", id.name));
     };
     if pod.going() || pod.phase() == "Succeeded" {
         let because = format!("pod {} {}", id.name, if pod.going() { "is going" } else { "has completed" });
-        return case::well(world, id, &because, &|other| diagnosis(world, other));
+        return case::well(world, id, &because);
     }
     if !pod.held() && !worth(&pod) {
         return Verdict::default();
@@ -50,8 +50,7 @@ pub(crate) fn look(world: &World<'_>, id: &ObjectRef) -> Verdict {
         Seen::Ill(found) if !displaces(world, &pod, &found) => Verdict::default(),
         Seen::Ill(found) => {
             let mut verdict = told_on(world, &found, &pod.workload);
-            verdict
-                .merge(case::found(world, &pod.id, &pod.workload, *found, &|other| diagnosis(world, other)));
+            verdict.merge(case::found(world, &pod.id, &pod.workload, *found));
             if let Some(at) = settled(&pod) {
                 verdict.merge(later(world, id, at));
             }
@@ -61,12 +60,7 @@ pub(crate) fn look(world: &World<'_>, id: &ObjectRef) -> Verdict {
         Seen::Nothing if pod.held() => {
             let at = settled(&pod).unwrap_or(0);
             if pod.ready() && at <= world.now() {
-                case::well(
-                    world,
-                    id,
-                    &format!("pod {} is ready and its containers run on", id.name),
-                    &|other| diagnosis(world, other),
-                )
+                case::well(world, id, &format!("pod {} is ready and its containers run on", id.name))
             } else if at > world.now() {
                 later(world, id, at)
             } else {

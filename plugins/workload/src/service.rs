@@ -16,6 +16,7 @@ pub(crate) const SELECTOR: &str = "workload.selector-mismatch";
 pub(crate) const PORT: &str = "workload.port-mismatch";
 pub(crate) const POLICY: &str = "workload.network-policy-denies";
 pub(crate) const DOWN: &str = "workload.dependency-down";
+pub(crate) const MISSING: &str = "workload.missing-service";
 
 /// The workload behind a Service.
 pub(crate) struct Backend {
@@ -64,6 +65,13 @@ fn service_of(world: &World<'_>, host: &str, namespace: &str) -> Option<ObjectRe
 /// Reads which Service a line complains about.
 fn peer(world: &World<'_>, line: &Signal, namespace: &str) -> Option<Peer> {
     let text = &line.message;
+    if text.contains("lookup ") && !text.contains("no such host") {
+        // The name server itself does not answer: `lookup web on 10.96.0.10:53: read udp …: i/o timeout`.
+        let server = between(text, " on ", ": ")?;
+        let (address, port) = server.rsplit_once(':')?;
+        let service = service_of(world, address, namespace)?;
+        return Some(Peer { service, port: port.to_owned(), silent: true });
+    }
     let silent = crate::words::any(text, &["i/o timeout", "timed out", "ETIMEDOUT", "deadline exceeded"]);
     let mut hosts: Vec<&str> = Vec::new();
     hosts.extend(between(text, "lookup ", " on "));
@@ -91,27 +99,65 @@ fn peer(world: &World<'_>, line: &Signal, namespace: &str) -> Option<Peer> {
 
 /// Why a pod that complains of another service cannot reach it.
 pub(crate) fn judge(world: &World<'_>, pod: &Pod, line: &Signal) -> Option<Diagnosis> {
-    let peer = peer(world, line, &pod.id.namespace)?;
+    let Some(peer) = peer(world, line, &pod.id.namespace) else {
+        return gone(world, line, &pod.id.namespace).map(|found| needed(world, found, pod, line));
+    };
     let service = &peer.service;
     let spec = world.read(service, "/spec")?;
     let selector = spec.map("/selector");
     if selector.is_empty() {
         return None;
     }
-    let mut found = match backend(world, service) {
+    let found = match backend(world, service) {
         None => no_pods(world, service, &selector)?,
         Some(behind) if behind.workload.is(&pod.workload) => return None,
         Some(behind) if !behind.ready => down(world, service, &behind.workload),
         Some(behind) => wrong_port(world, service, &spec, &peer, &behind.workload)
             .or_else(|| policy(world, pod, service, &behind.workload, &peer))?,
     };
-    found.evidence.push(
-        Evidence::signal(line, 35, format!("{} cannot reach it", spoken(&pod.workload)))
-            .citing(short(&line.message, 400)),
-    );
+    Some(needed(world, found, pod, line))
+}
+
+/// Who needs what was found, and how it says so.
+fn needed(world: &World<'_>, mut found: Diagnosis, pod: &Pod, line: &Signal) -> Diagnosis {
+    let who = spoken(&pod.workload);
+    found
+        .evidence
+        .push(Evidence::signal(line, 35, format!("{who} cannot reach it")).citing(short(&line.message, 400)));
     found.explains.extend(case::explains(world, &pod.workload));
-    found.explanation.push_str(&format!(" {} needs it and fails.", spoken(&pod.workload)));
-    Some(found)
+    found.explanation.push_str(&format!(" {who} needs it and fails."));
+    found
+}
+
+/// A name that DNS does not know because its Service was deleted.
+fn gone(world: &World<'_>, line: &Signal, namespace: &str) -> Option<Diagnosis> {
+    let text = &line.message;
+    let host = between(text, "lookup ", " on ")
+        .or_else(|| between(text, "lookup ", ": no such host"))
+        .or_else(|| {
+            let (_, rest) = text.split_once("ENOTFOUND ")?;
+            rest.split([' ', ':', '"']).next()
+        })?;
+    let mut parts = host.split('.');
+    let (name, of) = (parts.next()?, parts.next().unwrap_or(namespace));
+    let service = ObjectRef::new("Service", of, name);
+    let deleted =
+        world.changes(&service, "self", world.ago(hours(2)), 3).into_iter().find(|c| c.name == "DELETED");
+    let deleted = deleted.filter(|_| !world.exists(&service))?;
+    let mut diagnosis = start(MISSING, &service, 90);
+    diagnosis.title = format!("{} was deleted, and others still ask for it", spoken(&service));
+    diagnosis.explanation = format!(
+        "It was deleted at {} UTC; since then its name does not resolve.",
+        kwhy_sdk::clock(deleted.at)
+    );
+    diagnosis
+        .evidence
+        .push(Evidence::signal(&deleted, 45, "its deletion").citing(format!("{} deleted", spoken(&service))));
+    diagnosis.remedies.push(
+        Remedy::new("bring the Service back from where it is kept")
+            .command(format!("{} apply -f <its manifest>", kubectl(of))),
+    );
+    Some(diagnosis)
 }
 
 fn start(code: &str, root: &ObjectRef, confidence: u8) -> Diagnosis {

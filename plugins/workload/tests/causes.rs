@@ -474,8 +474,8 @@ fn a_pod_that_is_not_ready_for_long_says_what_its_probe_meets() {
         "Readiness probe failed: HTTP probe failed with statuscode: 404",
         20,
     ));
-    silent(&run(&all, "09:34:00"));
-    let found = only(&run(&all, "09:37:00"), "workload.readiness-failing", "Deployment", "web");
+    silent(&run(&all, "09:39:00"));
+    let found = only(&run(&all, "09:46:00"), "workload.readiness-failing", "Deployment", "web");
     says(&found, &["404", "not at the path"]);
     assert!(found.confidence <= 50);
 }
@@ -792,6 +792,34 @@ fn silence_after_a_new_network_policy_is_laid_to_it() {
     all.push(Input::changed(at("09:25:00"), json!({"kind": "NetworkPolicy", "metadata": {"namespace": "shop", "name": "deny"}, "spec": {"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Ingress"]}})));
     all.extend(silence);
     only(&run(&all, "09:40:00"), "workload.network-policy-denies", "NetworkPolicy", "deny");
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_a_deleted_service_or_nothing_that_is_known_here() {
+    let text = "dial tcp: lookup web.shop.svc.cluster.local on 10.96.0.10:53: no such host";
+    let mut all = shop();
+    all.extend(complaints(text));
+    silent(&run(&all, "09:40:00"));
+    let mut all = shop();
+    let service = json!({"kind": "Service", "metadata": {"namespace": "shop", "name": "web", "uid": "s"}, "spec": {"selector": {"app": "web"}}});
+    all.push(listed(service.clone()));
+    all.push(Input::deleted(at("09:29:00"), service));
+    all.extend(complaints(text));
+    let found = only(&run(&all, "09:40:00"), "workload.missing-service", "Service", "web");
+    says(&found, &["deleted at 09:29:00"]);
+}
+
+#[test]
+fn a_name_server_that_is_down_is_told_as_what_others_need() {
+    let mut all = shop();
+    all.push(listed(json!({"kind": "Service", "metadata": {"namespace": "kube-system", "name": "kube-dns"}, "spec": {"clusterIP": "10.96.0.10", "selector": {"k8s-app": "kube-dns"}, "ports": [{"port": 53}]}})));
+    all.push(listed(json!({"kind": "Deployment", "metadata": {"namespace": "kube-system", "name": "coredns"}, "spec": {"replicas": 1}})));
+    all.push(listed(json!({"kind": "Pod", "metadata": {"namespace": "kube-system", "name": "coredns-x", "labels": {"k8s-app": "kube-dns"}, "ownerReferences": owner("Deployment", "coredns")}, "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}})));
+    all.extend(complaints(
+        "dial tcp: lookup web.shop.svc on 10.96.0.10:53: read udp 10.0.0.3:4711->10.96.0.10:53: i/o timeout",
+    ));
+    let found = only(&run(&all, "09:40:00"), "workload.dependency-down", "Deployment", "coredns");
+    assert_eq!(found.severity, "info");
 }
 
 #[test]
