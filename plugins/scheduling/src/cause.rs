@@ -1,7 +1,7 @@
 //! Which of the bars is the cause. What keeps a pod off a node on purpose (another node's taint, its own selector, a
 //! sibling that must not be near) is not the cause as long as a node that it is meant for lacks something.
 
-use kwhy_sdk::ObjectRef;
+use kwhy_sdk::{ObjectRef, seconds};
 
 use crate::{
     message::{Bar, Unfit},
@@ -38,8 +38,9 @@ pub(crate) enum Cause {
     Unknown,
 }
 
-/// Judges from the scheduler's words and the nodes as they stand; `places` is empty where no node is known.
-pub(crate) fn of(unfit: &Unfit, wish: &Wish, places: &[Place]) -> Cause {
+/// Judges from the scheduler's words and the nodes as they stand; `places` is empty where no node is known. The pod has
+/// waited since `since` (ms).
+pub(crate) fn of(unfit: &Unfit, wish: &Wish, places: &[Place], since: u64) -> Cause {
     if unfit.has(|b| matches!(b, Bar::Volume)) {
         return Cause::Claim;
     }
@@ -67,7 +68,8 @@ pub(crate) fn of(unfit: &Unfit, wish: &Wish, places: &[Place]) -> Cause {
     let ids = |which: &dyn Fn(&Place) -> bool| -> Vec<ObjectRef> {
         large().filter(|p| which(p)).map(|p| p.id.clone()).collect()
     };
-    let down = ids(&|p| p.down);
+    // A node that went down later is not what the pod waits for.
+    let down = ids(&|p| p.down.is_some_and(|at| at <= since + seconds(60)));
     if !down.is_empty() {
         return Cause::Down(down);
     }

@@ -231,8 +231,14 @@ impl Case<'_> {
 
     fn full(&self, resource: &str) -> Diagnosis {
         let asks = quantity::show(resource, self.wish.request(resource).unwrap_or(0.0));
-        let free: Vec<(f64, &Place)> =
+        let mut free: Vec<(f64, &Place)> =
             self.meant().into_iter().filter_map(|p| Some((p.free(resource)?, p))).collect();
+        // Where the objects seen leave room, not all pods were seen: the scheduler knows better.
+        let wanted = self.wish.request(resource).unwrap_or(f64::MAX);
+        let known = !free.iter().any(|(value, _)| *value >= wanted);
+        if !known {
+            free.clear();
+        }
         let most = free.iter().fold(0.0_f64, |most, (value, _)| most.max(*value));
         let change = self.change(&["requests/", "limits/", "/spec/replicas"]);
         let mut text = format!(
@@ -247,7 +253,7 @@ impl Case<'_> {
             text.push_str(&format!(" Changed before, at {}: {what}.", clock(signal.at)));
         }
         let title = format!("No node has {asks} of {resource} left for {}", self.workload.path());
-        let mut d = self.about(code::of(resource), 88, title, text);
+        let mut d = self.about(code::of(resource), if known { 88 } else { 78 }, title, text);
         d.path.push(Step::new(&self.workload, "", format!("requests {asks} of {resource}")));
         if let Some((signal, what, _)) = &change {
             d.evidence

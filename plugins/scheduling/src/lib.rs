@@ -196,7 +196,7 @@ fn judge(world: &World<'_>, held: &mut Held, workload: &ObjectRef) -> Verdict {
     for place in places.iter_mut().filter(|p| p.meant() && p.too_small(&wish).is_none()) {
         place.count(world, &mut budget);
     }
-    let cause = cause::of(&unfit, &wish, &places);
+    let cause = cause::of(&unfit, &wish, &places, since);
     let pods = waiting.into_iter().map(|(_, pod, _)| pod).collect();
     let case = Case { world, workload: workload.clone(), pods, message, event, since, wish, places };
     match case.diagnosis(&cause) {

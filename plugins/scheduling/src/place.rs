@@ -1,7 +1,7 @@
 //! Each node as a place for one pod: what bars it, judged from the objects as the scheduler does it for selectors, node
 //! affinity, taints and requests.
 
-use kwhy_sdk::{Json, ObjectRef, World};
+use kwhy_sdk::{Json, ObjectRef, World, parse_time};
 
 use crate::quantity;
 
@@ -160,8 +160,8 @@ pub(crate) struct Place {
     pub(crate) selected: bool,
     /// Taints that the pod does not tolerate, and that say for whom the node is, `key=value`.
     pub(crate) taints: Vec<(String, String)>,
-    /// Not ready, or tainted so.
-    pub(crate) down: bool,
+    /// Since when it is not ready or tainted so, ms; none where it is well.
+    pub(crate) down: Option<u64>,
     pub(crate) cordoned: bool,
     /// Short of something by its own word.
     pub(crate) pressed: bool,
@@ -183,12 +183,16 @@ impl Place {
             .map(|t| (t.text("/key").to_owned(), t.text("/value").to_owned()))
             .collect();
         let tainted = |end: &str| taints.iter().any(|(k, _)| is_state(k) && k.ends_with(end));
-        let unready = conditions.iter().any(|c| c.text("/type") == "Ready" && c.text("/status") != "True");
+        let unready = conditions.iter().find(|c| c.text("/type") == "Ready" && c.text("/status") != "True");
+        let down = match unready {
+            Some(condition) => Some(parse_time(condition.text("/lastTransitionTime")).unwrap_or(0)),
+            None => (tainted("/unreachable") || tainted("/not-ready")).then_some(0),
+        };
         let cordoned = spec.is_true("/unschedulable") || tainted("/unschedulable");
         Self {
             id: id.clone(),
             selected: wish.selects(&id.name, &labels),
-            down: unready || tainted("/unreachable") || tainted("/not-ready"),
+            down,
             cordoned,
             pressed: tainted("-pressure"),
             taints: taints.into_iter().filter(|(k, _)| !is_state(k)).collect(),

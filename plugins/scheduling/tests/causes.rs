@@ -254,6 +254,20 @@ fn siblings_that_must_not_be_near_are_the_cause_only_when_no_node_is_down() {
 }
 
 #[test]
+fn a_node_that_goes_down_while_a_pod_waits_already_is_not_what_it_waits_for() {
+    let mut later = node("w2", json!({}), json!({}));
+    later["status"]["conditions"] =
+        json!([{"type": "Ready", "status": "Unknown", "lastTransitionTime": "2024-10-15T09:30:00Z"}]);
+    let mut all = waiting(
+        &[node("w1", json!({}), json!({})), node("w2", json!({}), json!({}))],
+        asks("1", "1Gi"),
+        "0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules.",
+    );
+    all.push(Input::changed(at("09:30:00"), later));
+    assert_eq!(only(&run(&all, "09:31:00")).code, "scheduling.selector-or-affinity-unsatisfiable");
+}
+
+#[test]
 fn spread_host_port_and_number_of_pods_are_told_by_the_schedulers_words() {
     let nodes = [node("w1", json!({}), json!({}))];
     let code = |message: &str| only(&run(&waiting(&nodes, asks("1", "1Gi"), message), "09:05:00")).code;
