@@ -1,6 +1,12 @@
 //! Flapping, coming back, carrying on and folding under: the life of findings, driven by a rule that does as a log
 //! line tells it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may panic"
+)]
 
 use kwhy_core::{
     Engine, Settings,
