@@ -119,3 +119,15 @@ fn what_cannot_be_written_is_a_failure() {
     assert_eq!((ended.status.code(), said.lines().count()), (Some(2), 1), "{said}");
     assert!(said.starts_with("kwhy: ") && said.contains("No space left on device"), "{said}");
 }
+
+#[test]
+fn the_readme_shows_what_a_person_sees() {
+    let readme = fs::read_to_string(here("../README.md")).expect("the README");
+    let shown = readme
+        .split("$ kwhy diagnose tests/captures/a1-coredns-loop\n")
+        .nth(1)
+        .expect("the command in the README");
+    let shown = shown.split("```").next().unwrap_or_default();
+    let golden = fs::read_to_string(here("golden/a1-coredns-loop.txt")).expect("a golden file");
+    assert_eq!(masked(shown), golden, "the README shows another report than the golden one");
+}

@@ -44,7 +44,8 @@ pub fn line(text: &str) -> String {
             }
             _ if hidden(c) => {}
             _ if c.width() == Some(0) => {
-                if marks < MARKS && !out.is_empty() {
+                // A space is no base: it may go from the end, and the mark would stand alone.
+                if marks < MARKS && out.ends_with(|c: char| !c.is_whitespace()) {
                     out.push(c);
                     marks += 1;
                 }
@@ -104,6 +105,7 @@ mod tests {
         assert_eq!(line("e\u{301}"), "e\u{301}");
         assert_eq!(line(&format!("e{}", "\u{301}".repeat(1000))).chars().count(), 1 + MARKS);
         assert_eq!(line("\u{301}a"), "a");
+        assert_eq!(line("\u{2000}\u{110c2}"), "", "a mark on a space that is trimmed");
     }
 
     proptest! {
