@@ -1,136 +1,121 @@
 //! What a signal is about. An alert's labels name the exporter as often as the culprit: candidates from the labels are
 //! checked against the graph, and what only names the target that was scraped counts last.
+//!
+//! Three makes of exporter are told apart: kube-state-metrics and the kubelet tell of other objects, the node exporter
+//! of the host that it runs on, everything else of itself.
+
+mod labels;
+mod target;
 
 use kwhy_proto::v1::{Alert, ObjectRef, Signal, signal::Body};
 
-use crate::{graph::Graph, key::Key, object::text, relation};
+use crate::{graph::Graph, key::Key};
 
-/// Labels that name an object of a kind, the most telling first. kube-state-metrics puts them beside its own pod,
-/// instance and service.
-const KINDS: [(&str, &str); 16] = [
-    ("deployment", "Deployment"),
-    ("statefulset", "StatefulSet"),
-    ("daemonset", "DaemonSet"),
-    ("job_name", "Job"),
-    ("cronjob", "CronJob"),
-    ("horizontalpodautoscaler", "HorizontalPodAutoscaler"),
-    ("hpa", "HorizontalPodAutoscaler"),
-    ("poddisruptionbudget", "PodDisruptionBudget"),
-    ("persistentvolumeclaim", "PersistentVolumeClaim"),
-    ("persistentvolume", "PersistentVolume"),
-    ("replicaset", "ReplicaSet"),
-    ("resourcequota", "ResourceQuota"),
-    ("ingress", "Ingress"),
-    ("configmap", "ConfigMap"),
-    ("secret", "Secret"),
-    ("storageclass", "StorageClass"),
-];
+use labels::Labels;
 
 /// The subject of any signal, as a key of the graph where it names one.
 pub(crate) fn of_signal(graph: &Graph, cluster: &str, signal: &Signal) -> Option<ObjectRef> {
     match &signal.body {
-        Some(Body::Alert(alert)) => Some(of_alert(graph, cluster, &signal.name, alert)),
+        Some(Body::Alert(alert)) => Some(graph.to_ref(&of_alert(graph, cluster, alert))),
         _ => signal.subject.clone(),
     }
 }
 
 /// The object an alert is about; the cluster itself where its labels name nothing.
-pub(crate) fn of_alert(graph: &Graph, cluster: &str, name: &str, alert: &Alert) -> ObjectRef {
-    let label = |name: &str| alert.labels.get(name).map_or("", String::as_str);
-    // Without honorLabels Prometheus keeps the exporter's labels and renames the subject's own.
-    let own = |name: &str| match label(&format!("exported_{name}")) {
-        "" => label(name),
-        exported => exported,
-    };
-    let renamed = !label("exported_namespace").is_empty() || !label("exported_pod").is_empty();
-    let namespace = own("namespace");
-    let known = |key: &Key| graph.get(key).map(|o| o.to_ref());
-    let first = |candidates: &[Key]| candidates.iter().find_map(known);
-
-    let mut named: Vec<Key> = Vec::new();
-    for (label_name, kind) in KINDS {
-        let value = own(label_name);
-        if !value.is_empty() {
-            let scope = if crate::object::cluster_scoped(kind) { "" } else { namespace };
-            named.push(Key::new(kind, scope, value));
-        }
-    }
-    if name.contains("AggregatedAPI") && !label("name").is_empty() {
-        // The label is `v1beta1.metrics.k8s.io` or, in old rules, beside a namespace that is the API server's.
-        named.insert(0, Key::new("APIService", "", label("name")));
-    }
-    if let Some(found) = first(&named) {
-        return found;
-    }
-    let pod = Key::new("Pod", namespace, own("pod"));
-    let node = Key::new("Node", "", own("node"));
-    let scraped = !renamed && is_scrape_target(graph, &pod, label("service"), label("namespace"));
-    let order = if scraped { [&node, &pod] } else { [&pod, &node] };
-    for candidate in order.into_iter().filter(|k| !k.name.is_empty()) {
-        if let Some(found) = known(candidate) {
-            return found;
-        }
-    }
-    if let Some(found) = named.first().or(Some(&pod).filter(|k| !k.name.is_empty())) {
-        return found.to_ref();
-    }
-    if !node.name.is_empty() {
-        return node.to_ref();
-    }
-    if let Some(found) = by_instance(graph, label("instance")) {
-        return found;
-    }
-    let scope = label("namespace");
-    let job = label("job").rsplit('/').next().unwrap_or("");
-    let mut around = Vec::new();
-    for name in [label("service"), label("endpoint"), job] {
-        if !name.is_empty() {
-            around.extend(
-                ["Service", "DaemonSet", "Deployment", "StatefulSet"].map(|k| Key::new(k, scope, name)),
-            );
-        }
-    }
-    if let Some(found) = first(&around) {
-        return found;
-    }
-    // A job often carries only the component's name: `kube-proxy` without a namespace.
-    if !job.is_empty() {
-        for kind in ["DaemonSet", "Deployment", "StatefulSet", "Service"] {
-            if let Some(found) = graph.of_kind(kind, scope).find(|o| o.key.name == job) {
-                return found.to_ref();
-            }
-        }
-    }
-    if !label("service").is_empty() && !scope.is_empty() {
-        return Key::new("Service", scope, label("service")).to_ref();
-    }
-    if !namespace.is_empty() {
-        return Key::new("Namespace", "", namespace).to_ref();
-    }
-    Key::new("Cluster", "", cluster).to_ref()
+fn of_alert(graph: &Graph, cluster: &str, alert: &Alert) -> Key {
+    let labels = &Labels(&alert.labels);
+    named(graph, labels)
+        .or_else(|| by_place(graph, labels))
+        .or_else(|| {
+            let namespace = labels.namespace();
+            (!namespace.is_empty()).then(|| Key::new("Namespace", "", namespace))
+        })
+        .unwrap_or_else(|| Key::new("Cluster", "", cluster))
 }
 
-/// Whether the pod is the one that Prometheus scraped: the Service of the alert selects it. What such an alert tells
-/// came from the pod and is seldom about it.
-fn is_scrape_target(graph: &Graph, pod: &Key, service: &str, namespace: &str) -> bool {
-    let Some(object) = graph.get(pod) else { return false };
-    let service = graph.get(&Key::new("Service", namespace, service));
-    service.and_then(|s| relation::selector(s)).is_some_and(|labels| relation::selects(labels, object))
+/// What labels name: an object of a kind, a pod, a node.
+fn named(graph: &Graph, labels: &Labels<'_>) -> Option<Key> {
+    let objects = labels.objects();
+    if let Some(found) = objects.iter().find_map(|key| known(graph, key)) {
+        return Some(found);
+    }
+    let target = target::pod(graph, labels);
+    let pod = Some(labels.pod()).filter(|name| !name.is_empty());
+    // A label that repeats the name of what was scraped says nothing of the subject.
+    let pod = pod.filter(|name| target.as_ref().is_none_or(|t| t.name != *name));
+    let pod = pod.filter(|_| !labels.told_by(NODE_EXPORTER));
+    let pod = pod.map(|name| Key::new("Pod", labels.namespace(), name));
+    if let Some(found) = pod.as_ref().and_then(|key| known(graph, key)) {
+        return Some(found);
+    }
+    // What the graph does not hold is named all the same: not every kind is collected.
+    if let Some(found) = objects.into_iter().next().or(pod) {
+        return Some(found);
+    }
+    if let Some(node) = node(graph, labels, target.as_ref()) {
+        return Some(node);
+    }
+    scraped(graph, labels, target?)
 }
 
-/// The pod or node behind `address:port`. Pods of the host network share their node's address, so the node is meant.
-fn by_instance(graph: &Graph, instance: &str) -> Option<ObjectRef> {
-    let address = instance.rsplit_once(':').map_or(instance, |(host, _)| host).trim_matches(['[', ']']);
-    if address.is_empty() {
+/// The node that is meant. A target may carry the name of the node it runs on, which then is not what it tells of.
+fn node(graph: &Graph, labels: &Labels<'_>, target: Option<&Key>) -> Option<Key> {
+    let named = Some(labels.node()).filter(|name| !name.is_empty());
+    let object = target.and_then(|key| graph.get(key));
+    let runs_on = object.map_or("", |o| o.str("/spec/nodeName"));
+    let on_host = labels.told_by(NODE_EXPORTER) || object.is_some_and(|o| target::measures_its_host(o));
+    if on_host {
+        let at = || target::node_at(graph, labels.get("instance")).map(|o| o.key.name.clone());
+        let name = Some(runs_on.to_owned()).filter(|n| !n.is_empty()).or_else(at);
+        return name.or_else(|| named.map(str::to_owned)).map(|name| Key::new("Node", "", &name));
+    }
+    let own = named.is_some_and(|name| target.is_some() && object.is_none_or(|_| runs_on == name));
+    // kube-state-metrics tells of its own node as of any other, unless it tells of a namespace.
+    let of_namespace = |t: &Key| !["", &t.namespace].contains(&labels.namespace());
+    let meant = |t: &Key| labels.told_by(STATE_METRICS) && !of_namespace(t);
+    named.filter(|_| !own || target.is_some_and(meant)).map(|name| Key::new("Node", "", name))
+}
+
+/// What an alert is about that names only what was scraped: this, unless it told of a namespace that is not its own.
+fn scraped(graph: &Graph, labels: &Labels<'_>, target: Key) -> Option<Key> {
+    let namespace = labels.namespace();
+    let told = labels.told_by(STATE_METRICS) && labels.pod().is_empty() && labels.service().is_empty();
+    if !namespace.is_empty() && (target.namespace != namespace || told) {
+        return known(graph, &Key::new("Service", namespace, labels.service()))
+            .or_else(|| Some(Key::new("Namespace", "", namespace)));
+    }
+    Some(target)
+}
+
+/// What stands where was scraped: behind an address, a Service or a job.
+fn by_place(graph: &Graph, labels: &Labels<'_>) -> Option<Key> {
+    let (job, namespace) = (labels.job(), labels.namespace());
+    if let Some(node) = target::node_at(graph, labels.get("instance")) {
+        let component = target::on_host(graph, &node.key.name, job);
+        return component.or_else(|| Some(node.key.clone()));
+    }
+    let service = Key::new("Service", namespace, labels.service());
+    known(graph, &service)
+        .or_else(|| target::behind_job(graph, namespace, job))
+        .or_else(|| Some(service).filter(|key| !key.name.is_empty() && !namespace.is_empty()))
+}
+
+/// The object where the graph holds it. Where labels leave the namespace out, the only one of that name.
+fn known(graph: &Graph, key: &Key) -> Option<Key> {
+    if graph.get(key).is_some() {
+        return Some(key.clone());
+    }
+    if !key.namespace.is_empty() || crate::object::cluster_scoped(&key.kind) || key.name.is_empty() {
         return None;
     }
-    let has = |o: &&std::sync::Arc<crate::object::Object>| {
-        o.list("/status/addresses").iter().any(|a| text(a.get("address")) == address) || o.key.name == address
-    };
-    let node = graph.of_kind("Node", "").find(has);
-    let pod = || graph.of_kind("Pod", "").find(|o| o.str("/status/podIP") == address && o.deleted.is_none());
-    node.or_else(pod).map(|o| o.to_ref())
+    let mut all = graph.of_kind(&key.kind, "").filter(|o| o.key.name == key.name && o.deleted.is_none());
+    let only = all.next()?;
+    all.next().is_none().then(|| only.key.clone())
 }
+
+/// How exporters of these makes are called by every chart and manifest.
+const STATE_METRICS: &str = "state-metrics";
+const NODE_EXPORTER: &str = "node-exporter";
 
 #[cfg(test)]
 mod tests {
@@ -160,10 +145,9 @@ mod tests {
         graph
     }
 
-    fn subject(name: &str, labels: &[(&str, &str)]) -> String {
+    fn subject(labels: &[(&str, &str)]) -> String {
         let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let found = of_alert(&graph(), "lab", name, &Alert { labels, ..Alert::default() });
-        Key::from(&found).to_string()
+        of_alert(&graph(), "lab", &Alert { labels, ..Alert::default() }).to_string()
     }
 
     #[test]
@@ -172,14 +156,14 @@ mod tests {
             [("namespace", "shop"), ("pod", "ksm-1"), ("service", "ksm"), ("job", "kube-state-metrics")];
         let mut labels = exporter.to_vec();
         labels.push(("deployment", "web"));
-        assert_eq!(subject("KubeDeploymentReplicasMismatch", &labels), "Deployment shop/web");
+        assert_eq!(subject(&labels), "Deployment shop/web");
     }
 
     #[test]
     fn the_pod_of_a_crash_alert_is_its_subject_although_kube_state_metrics_tells_it() {
         let labels =
             [("namespace", "shop"), ("pod", "web-1"), ("service", "ksm"), ("job", "kube-state-metrics")];
-        assert_eq!(subject("KubePodCrashLooping", &labels), "Pod shop/web-1");
+        assert_eq!(subject(&labels), "Pod shop/web-1");
     }
 
     #[test]
@@ -191,31 +175,27 @@ mod tests {
             ("exported_pod", "web-1"),
             ("service", "ksm"),
         ];
-        assert_eq!(subject("KubePodCrashLooping", &labels), "Pod shop/web-1");
+        assert_eq!(subject(&labels), "Pod shop/web-1");
     }
 
     #[test]
     fn a_node_is_meant_where_the_pod_is_only_who_was_scraped() {
         let labels = [("namespace", "mon"), ("pod", "ksm-1"), ("service", "ksm"), ("node", "n1")];
-        assert_eq!(subject("KubeNodeNotReady", &labels), "Node n1");
+        assert_eq!(subject(&labels), "Node n1");
         let labels = [("namespace", "shop"), ("pod", "web-1"), ("service", "kubelet"), ("node", "n1")];
-        assert_eq!(
-            subject("CPUThrottlingHigh", &labels),
-            "Pod shop/web-1",
-            "the kubelet tells of a pod on its node"
-        );
+        assert_eq!(subject(&labels), "Pod shop/web-1", "the kubelet tells of a pod on its node");
     }
 
     #[test]
     fn an_address_a_job_or_a_namespace_is_better_than_nothing() {
-        assert_eq!(subject("X", &[("instance", "10.0.0.9:8080")]), "Pod shop/web-1");
-        assert_eq!(subject("X", &[("instance", "192.168.0.5:10250"), ("job", "kubelet")]), "Node n1");
-        assert_eq!(subject("KubeProxyDown", &[("job", "kube-proxy")]), "DaemonSet kube-system/kube-proxy");
+        assert_eq!(subject(&[("instance", "10.0.0.9:8080")]), "Pod shop/web-1");
+        assert_eq!(subject(&[("instance", "192.168.0.5:10250"), ("job", "kubelet")]), "Node n1");
+        assert_eq!(subject(&[("job", "kube-proxy")]), "DaemonSet kube-system/kube-proxy");
         assert_eq!(
-            subject("KubeAggregatedAPIDown", &[("name", "v1beta1.metrics.k8s.io"), ("namespace", "default")]),
+            subject(&[("name", "v1beta1.metrics.k8s.io"), ("namespace", "default")]),
             "APIService v1beta1.metrics.k8s.io"
         );
-        assert_eq!(subject("X", &[("namespace", "shop")]), "Namespace shop");
-        assert_eq!(subject("X", &[("severity", "info")]), "Cluster lab");
+        assert_eq!(subject(&[("namespace", "shop")]), "Namespace shop");
+        assert_eq!(subject(&[("severity", "info")]), "Cluster lab");
     }
 }
