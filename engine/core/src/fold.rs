@@ -74,12 +74,10 @@ impl State {
     /// Folds one symptom under its best cause.
     fn fold(&mut self, key: &str, env: &Env<'_>) {
         let Some(symptom) = self.symptoms.get(key) else { return };
-        let best = self
-            .incidents
-            .iter()
-            .filter_map(|(k, i)| Some((rank(i, symptom)?, Reverse(k))))
-            .max()
-            .map(|(_, Reverse(k))| k.clone());
+        let able: Vec<_> =
+            self.incidents.iter().filter_map(|(k, i)| Some((rank(i, symptom)?, Reverse(k)))).collect();
+        let best = able.iter().max().map(|(_, Reverse(k))| (*k).clone());
+        let able: Vec<IncidentKey> = able.into_iter().map(|(_, Reverse(k))| k.clone()).collect();
         let waits = symptom.is_alert() && symptom.overdue;
         let cause = best.or_else(|| {
             let root = stable(&self.graph, &symptom.key());
@@ -96,6 +94,8 @@ impl State {
             }
         }
         if before != cause {
+            // Who explains it less well may lose the last that it stood for.
+            self.touched.incidents.extend(able);
             if let Some(before) = before {
                 self.unfold(key, &before, cause.as_ref());
             }

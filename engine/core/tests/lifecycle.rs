@@ -209,6 +209,16 @@ fn the_surer_cause_gets_the_alert_and_the_other_is_folded_under_it_and_says_less
 }
 
 #[test]
+fn the_lesser_cause_is_folded_under_the_surer_one_when_the_alert_comes_last() {
+    let mut lab = Lab::new();
+    lab.line(0, "say weak.guess 40 App*");
+    lab.line(1, "say strong.cause 90 App*");
+    lab.alert(2, "AppDown", true, 2);
+    let (weak, strong) = (lab.now("weak.guess"), lab.now("strong.cause"));
+    assert_eq!((weak.folded_under.as_str(), weak.severity()), (strong.id.as_str(), Severity::Info));
+}
+
+#[test]
 fn a_diagnosis_that_nothing_shows_any_more_is_over_a_quarter_of_an_hour_later() {
     let mut lab = Lab::new();
     lab.line(0, "say a.b 90 App*");
