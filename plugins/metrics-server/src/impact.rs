@@ -85,7 +85,9 @@ impl Impact {
     pub(crate) fn look(world: &World<'_>, memory: &Memory, pods: &[Pod]) -> Self {
         let recent = world.ago(RECENT);
         let unsteady = |p: &Pod| {
-            p.ready_since().is_none() || p.ended().is_some_and(|at| at >= recent) || !p.waiting().is_empty()
+            p.ready_since().is_none()
+                || p.last_ended().is_some_and(|at| at >= recent)
+                || !p.waiting_reason().is_empty()
         };
         let probe = |p: &Pod| world.about(&p.id, "self", "event", "Unhealthy", recent, 1).into_iter().next();
         let scaled = memory.autoscalers.iter().find_map(|a| {
@@ -111,7 +113,7 @@ impl Impact {
     pub(crate) fn evidence(&self, pods: &[Pod]) -> Vec<Evidence> {
         let mut all = Vec::new();
         if let Some(pod) = pods.iter().find(|p| p.ready_since().is_none()).or(pods.first()) {
-            let waiting = pod.waiting();
+            let waiting = pod.waiting_reason();
             let excerpt =
                 if waiting.is_empty() { pod.fares() } else { format!("{}, {waiting}", pod.fares()) };
             let weight = if self.unsteady { 25 } else { 0 };

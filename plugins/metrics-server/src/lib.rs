@@ -235,7 +235,7 @@ fn judge(world: &World<'_>, memory: &Memory, watched: &mut Watched) -> Verdict {
         watched.held = Some((diagnosis.code.clone(), id(&diagnosis.root)));
         verdict.diagnoses.push(diagnosis);
     }
-    let ready = pods.iter().filter_map(Pod::ready_since).max().unwrap_or(0);
+    let ready = pods.iter().filter_map(|p| p.ready_since()).max().unwrap_or(0);
     let due = ready.max(newest) + SETTLED;
     if watched.held.is_some() && due > world.now() {
         verdict.wakes.push(look_at(&workload, due));
@@ -263,7 +263,7 @@ fn recovered(
     if workload.kind == "APIService" {
         return Some(format!("{} is available again", workload.name));
     }
-    let ready: Vec<u64> = pods.iter().filter_map(Pod::ready_since).collect();
+    let ready: Vec<u64> = pods.iter().filter_map(|p| p.ready_since()).collect();
     let since = ready.iter().copied().max()?;
     let quiet = since.max(newest) + SETTLED <= world.now();
     let all = ready.len() == pods.len();

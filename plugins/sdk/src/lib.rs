@@ -38,6 +38,7 @@
 mod build;
 mod container;
 mod json;
+mod program;
 mod rule;
 mod time;
 mod world;
@@ -84,6 +85,7 @@ pub use bindings::{
 };
 pub use container::{command_line, flag, image_name};
 pub use json::Json;
+pub use program::Program;
 pub use rule::{Rule, examine};
 pub use serde_json;
 pub use time::{clock, hours, minutes, parse_time, seconds, span};
