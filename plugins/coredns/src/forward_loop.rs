@@ -6,14 +6,13 @@
 use std::net::IpAddr;
 
 use kwhy_sdk::{
-    Clearing, Diagnosis, Evidence, Explains, ObjectRef, Signal, Step, Verdict, World, clock, hours, minutes,
-    seconds,
+    Clearing, Diagnosis, Evidence, ObjectRef, Signal, Step, Verdict, World, clock, hours, minutes, seconds,
 };
 
 use crate::{
     CONFIG, LOOP, VERSION,
     corefile::{self, Forward, Server},
-    each_once, look_at,
+    each_once, felt, look_at,
     memory::{Watched, id, object},
     remedy::{self, Broken},
     server::{Config, Pod, Resolver, Target, stays_inside, targets},
@@ -264,7 +263,7 @@ fn diagnose(
     diagnosis.title = title(first, workload, &nodes);
     diagnosis.explanation = explanation(first, workload, &nodes, sibling);
     diagnosis.evidence = evidence(world, looping, first, sibling, resolver.as_ref());
-    diagnosis.explains = explains(workload);
+    diagnosis.explains = felt::all(world, workload, pods);
     diagnosis.path = path(first, map.as_ref(), node.as_ref(), looping);
     diagnosis.remedies = remedies(world, workload, pods, looping, first, &nodes, sibling);
     diagnosis
@@ -473,27 +472,6 @@ fn evidence(
         strongest.insert(place, e);
     }
     strongest
-}
-
-fn explains(workload: &ObjectRef) -> Vec<Explains> {
-    // kubernetes-mixin, coredns-mixin, nodelocaldns-mixin, and the names of awesome-prometheus-alerts.
-    let alerts = [
-        "KubeDeployment*",
-        "KubeDaemonSet*",
-        "KubePod*",
-        "KubePdb*",
-        "KubeContainer*",
-        "Kubernetes*CrashLooping",
-        "Kubernetes*Mismatch",
-        "KubernetesPodNotHealthy",
-        "KubernetesDaemonsetRolloutStuck",
-        "CoreDNS*",
-        "KubeDNS*",
-        "NodeLocalDNS*",
-        "TargetDown",
-    ];
-    let alerts = alerts.iter().map(|name| Explains::alert(name, workload, "workload"));
-    alerts.chain(["BackOff", "Unhealthy"].iter().map(|r| Explains::event(r, workload, "workload"))).collect()
 }
 
 fn path(

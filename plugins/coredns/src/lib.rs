@@ -4,7 +4,10 @@
 //! `plugin/reload/reload.go` and `coremain/run.go` in coredns/coredns. CoreDNS is told by what a pod runs, never by
 //! its name.
 
+mod all_down;
+mod config_invalid;
 mod corefile;
+mod felt;
 mod forward_loop;
 mod memory;
 mod remedy;
@@ -27,6 +30,12 @@ pub(crate) const LOOP: &str = "coredns-loop";
 pub(crate) const TIMEOUT: &str = "coredns-timeout";
 pub(crate) const VERSION: &str = "coredns-version";
 pub(crate) const CONFIG: &str = "coredns-config";
+/// A configuration that is refused, at a start or at a reload.
+pub(crate) const REFUSED: &str = "coredns-refused";
+/// CoreDNS gets nothing from the API server.
+pub(crate) const API: &str = "coredns-api";
+/// Any program gets no answer from the name server.
+pub(crate) const UNANSWERED: &str = "coredns-unanswered";
 /// Timers.
 const LOOK: &str = "coredns-look";
 /// How soon a pod that is not yet known is looked for again.
@@ -74,7 +83,29 @@ impl Rule for Coredns {
                 "all of CoreDNS",
                 &["https://coredns.io/plugins/forward/", "https://coredns.io/plugins/errors/"],
             )
+            .code(
+                config_invalid::CODE,
+                "CoreDNS refuses its configuration",
+                "all of CoreDNS; reloads since 1.1.2",
+                &[
+                    "https://coredns.io/manual/configuration/",
+                    "https://coredns.io/plugins/reload/",
+                    "https://kubernetes.io/docs/tasks/administer-cluster/dns-custom-nameservers/",
+                ],
+            )
+            .code(
+                all_down::CODE,
+                "No pod of the cluster's DNS is ready",
+                "all of CoreDNS",
+                &[
+                    "https://kubernetes.io/docs/tasks/administer-cluster/dns-debugging-resolution/",
+                    "https://coredns.io/plugins/ready/",
+                ],
+            )
             .wants(Subscription::logs(vec![loops, timeouts, version, config]))
+            .wants(Subscription::logs(patterns()))
+            .wants(Subscription::alerts(&["CoreDNSDown", "KubeDNSDown"]))
+            .wants(Subscription::objects(&["Deployment", "DaemonSet"]).workloads(&["*dns*"]))
             .wants(Subscription::events(&["BackOff", "DNSConfigForming"]).kinds(&["Pod"]))
             .wants(Subscription::objects(&["Pod", "ConfigMap"]))
     }
@@ -82,7 +113,9 @@ impl Rule for Coredns {
     fn on_signal(&self, world: &World<'_>, signal: &Signal) -> Result<Verdict, String> {
         let Some(subject) = &signal.subject else { return Ok(Verdict::default()) };
         match (signal.source.as_str(), signal.name.as_str()) {
-            ("log", LOOP) => Ok(told_of_loop(world, subject, signal)),
+            ("log", LOOP | REFUSED | API) => Ok(told_of_trouble(world, subject, signal)),
+            ("log", UNANSWERED) => Ok(told_by_dependant(world, subject)),
+            ("alert", _) => Ok(look_at_servers(world, Memory::load(world).unwrap_or_default())),
             ("log", TIMEOUT) => Ok(told_of_timeout(world, subject, signal)),
             ("timer", LOOK) if subject.kind == "Pod" && !world.exists(subject) => {
                 Ok(look_again(world, subject))
@@ -92,7 +125,44 @@ impl Rule for Coredns {
     }
 }
 
-fn told_of_loop(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdict {
+/// Lines that tell of a CoreDNS that does not come up, and of programs that get no answer from it.
+fn patterns() -> Vec<Pattern> {
+    // `Restart failed:` is said by the instance, `reload failed:` by the plugin, both of the same refusal.
+    let head = concat!(
+        r"^(?:\d{4}/\d\d/\d\d \d\d:\d\d:\d\d )?",
+        r"(?:\[ERROR\] (?:plugin/reload: Corefile changed but )?(?P<reload>Restart|reload) failed: )?(?:starting with listener file descriptors: )?",
+    );
+    // A plugin names itself before its complaint.
+    let parse = r"(?:plugin/(?P<plugin>[a-z0-9_-]+): )?(?:(?P<file>\S+):(?P<line>\d+) - )?Error during parsing: (?P<why>.+)$";
+    let setup = r"plugin/(?P<plugin>[a-z0-9_-]+): (?P<why>.+)$";
+    // What a resolver library says of a server that is silent or fails; a name that does not exist is not among it.
+    let silent = r"lookup (?P<name>\S+?)(?: on (?P<server>\S+))?: .*(?:i/o timeout|connection refused|server misbehaving)";
+    vec![
+        Pattern::new(REFUSED, "Error during parsing: ", &format!("{head}{parse}")),
+        Pattern::new(REFUSED, "plugin/", &format!("{head}{setup}")),
+        Pattern::new(
+            REFUSED,
+            "it is already defined",
+            &format!(r"{head}(?P<why>cannot serve \S+ - it is already defined.*)$"),
+        ),
+        Pattern::new(REFUSED, "loading Caddyfile via flag: ", r"loading Caddyfile via flag: (?P<why>.+)$"),
+        Pattern::new(
+            API,
+            "plugin/",
+            r"(?:plugin/kubernetes: .*(?:Failed to (?:list|watch)|unsynced Kubernetes API|waiting for Kubernetes API)|plugin/ready: (?:Still waiting on|Plugins not ready): \W*kubernetes)",
+        ),
+        Pattern::new(UNANSWERED, "lookup ", silent),
+        Pattern::new(UNANSWERED, "EAI_AGAIN", ""),
+        Pattern::new(UNANSWERED, "emporary failure in name resolution", ""),
+        Pattern::new(UNANSWERED, "could not be resolved (110: ", ""),
+        Pattern::new(UNANSWERED, "no servers could be reached", ""),
+    ]
+}
+
+fn told_of_trouble(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdict {
+    if signal.name == REFUSED && !config_invalid::is_refusal(signal) {
+        return Verdict::default();
+    }
     let mut memory = Memory::load(world).unwrap_or_default();
     if !world.exists(pod) {
         // The log may be faster than the list of pods; a pod that is gone for good is given up in time.
@@ -128,14 +198,50 @@ fn told_of_timeout(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdi
     examine(world, memory, |w| w.workload == id(&workload))
 }
 
+/// A program somewhere gets no answer: who else suffers where it is known that CoreDNS is silent, else a reason to look.
+fn told_by_dependant(world: &World<'_>, pod: &ObjectRef) -> Verdict {
+    let memory = Memory::load(world).unwrap_or_default();
+    if !memory.watched.iter().any(Watched::silent) {
+        return look_at_servers(world, memory);
+    }
+    let sufferer = id(&world.workload(pod));
+    examine(world, memory, |w| w.silent() && !w.felt.contains(&sufferer))
+}
+
+/// Looks at all that run CoreDNS and are not ready.
+fn look_at_servers(world: &World<'_>, mut memory: Memory) -> Verdict {
+    let mut found: Vec<ObjectRef> = Vec::new();
+    for kind in ["Deployment", "DaemonSet"] {
+        let all = world.list(kind, "").into_iter().filter(|o| o.name.contains("dns"));
+        found.extend(all.filter(|o| silent(world, o)));
+    }
+    for workload in &found {
+        memory.watch(workload, world.now());
+    }
+    examine(world, memory, |w| found.iter().any(|o| id(o) == w.workload))
+}
+
+/// Whether a workload is the cluster's DNS and none of its pods is ready.
+fn silent(world: &World<'_>, workload: &ObjectRef) -> bool {
+    let pods: Vec<Pod> = world.pods(workload).iter().filter_map(|p| Pod::load(world, p)).collect();
+    pods.iter().all(|p| p.ready_since().is_none()) && all_down::service(world, workload, &pods).is_some()
+}
+
 /// Objects, events, timers and lines that only matter where something has already been seen. What is `said_of_node` on
 /// one pod matters to all CoreDNS pods of its node.
 fn look_at_watched(world: &World<'_>, subject: &ObjectRef, said_of_node: bool) -> Verdict {
+    let workload = world.workload(subject);
+    let may_be =
+        matches!(workload.kind.as_str(), "Deployment" | "DaemonSet") && workload.name.contains("dns");
+    if may_be && silent(world, &workload) {
+        let mut memory = Memory::load(world).unwrap_or_default();
+        memory.watch(&workload, world.now());
+        memory.save(world);
+    }
     let Some(mut memory) = Memory::load(world) else { return Verdict::default() };
     if subject.kind == "ConfigMap" {
         return examine(world, memory, |w| w.map == Some(id(subject)));
     }
-    let workload = world.workload(subject);
     let waited = memory.pending.iter().position(|(p, _)| *p == id(subject));
     if let Some(at) = waited.filter(|_| world.exists(subject)) {
         let (_, seen) = memory.pending.remove(at);
@@ -170,6 +276,13 @@ fn examine(world: &World<'_>, mut memory: Memory, which: impl Fn(&Watched) -> bo
         let workload = object(&watched.workload);
         let pods: Vec<Pod> = world.pods(&workload).iter().filter_map(|p| Pod::load(world, p)).collect();
         verdict.merge(forward_loop::judge(world, watched, &workload, &pods));
+        verdict.merge(config_invalid::judge(world, watched, &workload, &pods));
+        verdict.merge(all_down::judge(world, watched, &workload, &pods));
+        watched.felt = if watched.silent() {
+            felt::dependants(world, &workload).iter().map(|(w, _)| id(w)).collect()
+        } else {
+            Vec::new()
+        };
         verdict.merge(upstream_timeout::judge(world, watched, &workload, &pods));
     }
     memory.save(world);

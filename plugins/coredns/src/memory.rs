@@ -49,10 +49,30 @@ pub(crate) struct Watched {
     pub(crate) loops: Vec<Id>,
     /// Root of the upstream-timeout that is held true.
     pub(crate) timeouts: Option<Id>,
+    /// Root of the config-invalid that is held true.
+    pub(crate) invalid: Option<Id>,
+    /// Root of the all-replicas-down that is held true.
+    pub(crate) down: Option<Id>,
+    /// Since when it is known to have no pods at all.
+    pub(crate) down_since: Option<u64>,
+    /// Who was known to suffer at the last look.
+    pub(crate) felt: Vec<Id>,
     /// Since when no pod shows the loop any more though nothing says that it is over.
     pub(crate) undecided: Option<u64>,
     /// Log time of the last look at timeouts.
     pub(crate) looked: u64,
+}
+
+impl Watched {
+    /// Whether anything is held true of it.
+    fn holds(&self) -> bool {
+        self.timeouts.is_some() || self.silent()
+    }
+
+    /// Whether something is held true of it that keeps it from answering.
+    pub(crate) fn silent(&self) -> bool {
+        !self.loops.is_empty() || self.invalid.is_some() || self.down.is_some()
+    }
 }
 
 /// All that is remembered.
@@ -73,6 +93,10 @@ impl Memory {
             seen: time(&w, "/seen"),
             loops: w.list("/loops").iter().map(id_of).collect(),
             timeouts: some_id(&w.at("/timeouts")),
+            invalid: some_id(&w.at("/invalid")),
+            down: some_id(&w.at("/down")),
+            down_since: w.has("/down_since").then(|| time(&w, "/down_since")),
+            felt: w.list("/felt").iter().map(id_of).collect(),
             undecided: w.has("/undecided").then(|| time(&w, "/undecided")),
             looked: time(&w, "/looked"),
         });
@@ -82,7 +106,7 @@ impl Memory {
 
     pub(crate) fn save(mut self, world: &World<'_>) {
         let now = world.now();
-        self.watched.retain(|w| !w.loops.is_empty() || w.timeouts.is_some() || w.seen + QUIET > now);
+        self.watched.retain(|w| w.holds() || w.seen + QUIET > now);
         self.pending.retain(|(_, at)| at + PENDING > now);
         if self.watched.is_empty() && self.pending.is_empty() {
             world.forget(KEY);
@@ -96,7 +120,8 @@ impl Memory {
         let watched = self.watched.iter().map(|w| {
             json!({
                 "workload": w.workload, "map": w.map, "seen": w.seen, "loops": w.loops,
-                "timeouts": w.timeouts, "undecided": w.undecided, "looked": w.looked,
+                "timeouts": w.timeouts, "invalid": w.invalid, "down": w.down, "down_since": w.down_since,
+                "felt": w.felt, "undecided": w.undecided, "looked": w.looked,
             })
         });
         let pending = self.pending.iter().map(|(pod, at)| json!({"pod": pod, "at": at}));

@@ -1,17 +1,24 @@
 //! A pod that runs CoreDNS: how it is told from others, how it fares, where its Corefile and its resolv.conf come from.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::Deref,
+};
 
-use kwhy_sdk::{Json, ObjectRef, World, parse_time};
+use kwhy_sdk::{Json, ObjectRef, Program, World, flag};
 
 use crate::corefile::{self, Forward, Server};
 
 /// A CoreDNS pod as it stands now.
 #[derive(Debug, Clone)]
-pub(crate) struct Pod {
-    pub(crate) id: ObjectRef,
-    json: Json,
-    container: Json,
+pub(crate) struct Pod(Program);
+
+impl Deref for Pod {
+    type Target = Program;
+
+    fn deref(&self) -> &Program {
+        &self.0
+    }
 }
 
 /// The ConfigMap entry that a pod reads its Corefile from.
@@ -47,109 +54,25 @@ pub(crate) enum Target {
 impl Pod {
     /// The pod if it stands and runs CoreDNS.
     pub(crate) fn load(world: &World<'_>, id: &ObjectRef) -> Option<Self> {
-        if !world.exists(id) {
-            return None;
-        }
-        let json = world.read(id, "")?;
-        let container = coredns_container(&json)?;
-        let uid = json.text("/metadata/uid").to_owned();
-        Some(Self {
-            id: ObjectRef { uid, ..ObjectRef::new("Pod", &id.namespace, &id.name) },
-            json,
-            container,
-        })
-    }
-
-    pub(crate) fn container_name(&self) -> &str {
-        self.container.text("/name")
-    }
-
-    pub(crate) fn image(&self) -> &str {
-        self.container.text("/image")
-    }
-
-    pub(crate) fn node(&self) -> &str {
-        self.json.text("/spec/nodeName")
-    }
-
-    pub(crate) fn terminating(&self) -> bool {
-        self.json.has("/metadata/deletionTimestamp")
-    }
-
-    /// When the pod was made, ms.
-    pub(crate) fn made(&self) -> Option<u64> {
-        parse_time(self.json.text("/metadata/creationTimestamp"))
+        Program::load(world, id, coredns_container).map(Self)
     }
 
     fn host_network(&self) -> bool {
-        self.json.is_true("/spec/hostNetwork")
+        self.pod.is_true("/spec/hostNetwork")
     }
 
     pub(crate) fn dns_policy(&self) -> &str {
-        match self.json.text("/spec/dnsPolicy") {
+        match self.pod.text("/spec/dnsPolicy") {
             "" => "ClusterFirst",
             given => given,
-        }
-    }
-
-    /// Since when the pod is ready, ms; none while it is not.
-    pub(crate) fn ready_since(&self) -> Option<u64> {
-        self.ready_at().map(|at| parse_time(&at).unwrap_or(0))
-    }
-
-    /// The same as the API server wrote it.
-    pub(crate) fn ready_at(&self) -> Option<String> {
-        let conditions = self.json.list("/status/conditions");
-        let ready = conditions.iter().find(|c| c.text("/type") == "Ready" && c.text("/status") == "True")?;
-        Some(ready.text("/lastTransitionTime").to_owned())
-    }
-
-    fn status(&self) -> Json {
-        let all = self.json.list("/status/containerStatuses");
-        all.into_iter().find(|s| s.text("/name") == self.container_name()).unwrap_or_default()
-    }
-
-    pub(crate) fn restarts(&self) -> i64 {
-        self.status().number("/restartCount")
-    }
-
-    /// Since when the container's present run lasts, ms.
-    pub(crate) fn running_since(&self) -> Option<u64> {
-        parse_time(self.status().text("/state/running/startedAt"))
-    }
-
-    /// Whether the pod's own state says that its CoreDNS keeps ending.
-    pub(crate) fn keeps_ending(&self) -> bool {
-        let status = self.status();
-        let ended = |state: &str| status.number(&format!("/{state}/terminated/exitCode")) != 0;
-        self.ready_since().is_none()
-            && (status.text("/state/waiting/reason") == "CrashLoopBackOff"
-                || ended("state")
-                || ended("lastState"))
-    }
-
-    /// What the kubelet says of the container that is not running; empty while it runs.
-    pub(crate) fn waiting(&self) -> String {
-        let status = self.status();
-        let (reason, message) = (status.text("/state/waiting/reason"), status.text("/state/waiting/message"));
-        if message.is_empty() { reason.to_owned() } else { format!("{reason}: {message}") }
-    }
-
-    /// `not ready, restarted 52 times`.
-    pub(crate) fn fares(&self) -> String {
-        let ready = if self.ready_since().is_some() { "ready" } else { "not ready" };
-        match self.restarts() {
-            0 => ready.to_owned(),
-            1 => format!("{ready}, restarted once"),
-            n => format!("{ready}, restarted {n} times"),
         }
     }
 
     /// The pod's own addresses; of a pod in the host's network they are the node's.
     pub(crate) fn addresses(&self) -> Vec<IpAddr> {
         let mut all: Vec<String> =
-            self.json.list("/status/podIPs").iter().map(|p| p.text("/ip").to_owned()).collect();
-        all.push(self.json.text("/status/podIP").to_owned());
+            self.pod.list("/status/podIPs").iter().map(|p| p.text("/ip").to_owned()).collect();
+        all.push(self.pod.text("/status/podIP").to_owned());
         all.iter().filter_map(|a| a.parse().ok()).collect()
     }
 
@@ -158,7 +81,7 @@ impl Pod {
         let wanted = self.conf_path();
         let mounts = self.container.list("/volumeMounts");
         let mut best: Option<(bool, ObjectRef, String)> = None;
-        for volume in self.json.list("/spec/volumes") {
+        for volume in self.pod.list("/spec/volumes") {
             let projected = volume.list("/projected/sources");
             let sources = projected.iter().map(|s| s.at("/configMap")).chain([volume.at("/configMap")]);
             for source in sources.filter(|s| s.has("/name")) {
@@ -192,21 +115,9 @@ impl Pod {
         Some(Config { map: ObjectRef { uid, ..map }, servers: corefile::parse(text), managed_by })
     }
 
-    fn conf_path(&self) -> String {
-        let args = [self.container.texts("/command"), self.container.texts("/args")].concat();
-        let mut found = "Corefile".to_owned();
-        let mut next = args.iter().skip(1);
-        for arg in &args {
-            let value = next.next();
-            match arg.trim_start_matches('-').split_once('=') {
-                Some(("conf", path)) => path.clone_into(&mut found),
-                None if arg.starts_with('-') && arg.trim_start_matches('-') == "conf" => {
-                    value.unwrap_or(&found.clone()).clone_into(&mut found);
-                }
-                _ => {}
-            }
-        }
-        found
+    /// The file that it reads its configuration from.
+    pub(crate) fn conf_path(&self) -> String {
+        flag(&self.words(), "conf").filter(|path| !path.is_empty()).unwrap_or_else(|| "Corefile".to_owned())
     }
 
     /// Who writes the file at `path` that CoreDNS reads its upstreams from. The rules for /etc/resolv.conf are the
@@ -218,7 +129,7 @@ impl Pod {
             path == at || path.strip_prefix(at).is_some_and(|rest| rest.starts_with('/'))
         });
         if let Some(mount) = over {
-            let volumes = self.json.list("/spec/volumes");
+            let volumes = self.pod.list("/spec/volumes");
             let volume = volumes.iter().find(|v| v.text("/name") == mount.text("/name"));
             return if volume.is_some_and(|v| v.has("/hostPath")) {
                 Resolver::Node
@@ -229,7 +140,7 @@ impl Pod {
         if path != "/etc/resolv.conf" {
             return Resolver::Unknown;
         }
-        let listed = self.json.texts("/spec/dnsConfig/nameservers");
+        let listed = self.pod.texts("/spec/dnsConfig/nameservers");
         let listed: Vec<IpAddr> = listed.iter().filter_map(|s| s.parse().ok()).collect();
         match self.dns_policy() {
             "None" => Resolver::Listed(listed),
@@ -267,7 +178,7 @@ fn entries(world: &World<'_>, map: &ObjectRef, source: &Json) -> Vec<(String, St
 
 /// The container that runs CoreDNS: by its image (node-local-dns embeds CoreDNS), else by a Corefile among its
 /// arguments, else by the labels that every known manifest gives to the cluster DNS.
-fn coredns_container(pod: &Json) -> Option<Json> {
+pub(crate) fn coredns_container(pod: &Json) -> Option<Json> {
     let containers = pod.list("/spec/containers");
     let image = |c: &&Json| {
         let image = c.text("/image").split('@').next().unwrap_or("");
