@@ -275,13 +275,16 @@ impl State {
         let Some(subject) = subject.filter(|_| !is_steering(&signal.name)) else { return };
         let slot = format!("alert/{}", alert.identity);
         let before = self.symptoms.get(&slot).map(|s| (s.since, s.until));
+        let fired = self.symptoms.get(&slot).is_some_and(|s| s.fired);
         if let Some(known) = self.symptoms.get_mut(&slot) {
             known.update(signal, alert, self.now);
         } else {
             self.symptoms.insert(slot.clone(), Symptom::alert(signal, alert, subject.clone(), self.now));
-            self.timers.add(self.now + env.settings.grace, Due::Grace(slot.clone()));
         }
         let Some(symptom) = self.symptoms.get(&slot) else { return };
+        if symptom.fired && !fired {
+            self.timers.add(self.now + env.settings.grace, Due::Grace(slot.clone()));
+        }
         if let Some(at) = symptom.expires {
             self.timers.add(at, Due::Expiry(slot.clone()));
         }

@@ -173,7 +173,8 @@ impl<R: Rules> Engine<R> {
     /// What became of the alerts.
     #[must_use]
     pub fn account(&self) -> Account {
-        let alerts: Vec<&Symptom> = self.state.symptoms.values().filter(|s| s.is_alert()).collect();
+        let counts = |s: &&Symptom| s.is_alert() && (s.fired || s.cause.is_some());
+        let alerts: Vec<&Symptom> = self.state.symptoms.values().filter(counts).collect();
         let explained =
             alerts.iter().filter(|s| s.cause.as_ref().is_some_and(|c| c.code != UNEXPLAINED)).count();
         let (signals, duplicates, late) = self.counts;

@@ -63,6 +63,8 @@ pub(crate) struct Symptom {
     pub(crate) generator: String,
     /// The cause it is folded under.
     pub(crate) cause: Option<IncidentKey>,
+    /// It was heard while it fired. Of what was over before kwhy heard of it nobody waits for an explanation.
+    pub(crate) fired: bool,
     /// It has waited for an explanation as long as it may.
     pub(crate) overdue: bool,
 }
@@ -86,6 +88,7 @@ impl Symptom {
             runbook: note(&["runbook_url"]),
             generator: alert.generator_url.clone(),
             cause: None,
+            fired: false,
             overdue: false,
         };
         symptom.update(signal, alert, now);
@@ -104,6 +107,7 @@ impl Symptom {
             self.expires = None;
             return;
         }
+        self.fired = true;
         // The replicas of an HA pair fire seconds apart: the earliest start counts. After an end it is a new start.
         match self.until {
             Some(until) if starts > until || now > until => {
@@ -131,6 +135,7 @@ impl Symptom {
             runbook: String::new(),
             generator: String::new(),
             cause: None,
+            fired: false,
             overdue: false,
         }
     }

@@ -297,6 +297,27 @@ fn an_alert_nobody_explains_is_listed_after_the_grace_and_not_before() {
 }
 
 #[test]
+fn an_alert_of_which_only_the_end_is_heard_is_listed_when_it_fires_again() {
+    let mut engine = engine();
+    world().into_iter().for_each(|s| drop(engine.apply(s)));
+    engine.apply(alert(START + MINUTE, "SomethingElse", false, START));
+    assert_eq!(engine.apply(tick(START + 10 * MINUTE)), []);
+    assert_eq!(engine.account().alerts, 0);
+    engine.apply(alert(START + 11 * MINUTE, "SomethingElse", true, START + 11 * MINUTE));
+    assert_eq!(engine.apply(tick(START + 12 * MINUTE)).len(), 1);
+    assert_eq!(engine.account().unexplained, 1);
+}
+
+#[test]
+fn an_alert_of_which_only_the_end_is_heard_is_folded_under_its_cause() {
+    let mut signals = world();
+    signals.push(alert(START + MINUTE, "KubeDeploymentReplicasMismatch", false, START));
+    signals.push(line(START + 2 * MINUTE, "FATAL bad config", "F"));
+    let end = last(&run(signals));
+    assert_eq!(end[0].symptoms.len(), 1, "{end:#?}");
+}
+
+#[test]
 fn a_cause_found_after_the_grace_takes_the_alert_over() {
     let mut signals = world();
     signals.push(alert(START + MINUTE, "KubeDeploymentReplicasMismatch", true, START));
