@@ -145,7 +145,18 @@ impl State {
         }
     }
 
-    fn diagnosed(&mut self, rule: Option<usize>, diagnosis: Diagnosis, env: &Env<'_>) {
+    /// With the uid, which a rule knows or not by where it has the object from.
+    fn identified(&self, object: &mut v1::ObjectRef) {
+        if object.uid.is_empty()
+            && let Some(known) = self.graph.get(&Key::from(&*object))
+        {
+            object.uid.clone_from(&known.uid);
+        }
+    }
+
+    fn diagnosed(&mut self, rule: Option<usize>, mut diagnosis: Diagnosis, env: &Env<'_>) {
+        self.identified(&mut diagnosis.root);
+        diagnosis.evidence.iter_mut().filter_map(|e| e.object.as_mut()).for_each(|o| self.identified(o));
         let key = IncidentKey::new(&self.graph, &diagnosis.root, &diagnosis.code);
         // What holds now is no longer ruled out.
         self.rejections.remove(&(key.root.clone(), key.code.clone()));
