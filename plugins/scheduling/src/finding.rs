@@ -1,6 +1,6 @@
 //! A cause in words: title, evidence, what it explains and how to mend it.
 
-use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, World, clock, hours, span};
+use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, World, clock, hours};
 
 use crate::{
     cause::Cause,
@@ -123,12 +123,13 @@ impl Case<'_> {
             d.path.push(Step::new(&self.workload, "", ""));
         }
         d.path.extend(self.pods.iter().take(3).map(|p| Step::new(p, "owned", "no node takes it")));
-        let waits = span(self.world.now().saturating_sub(self.since));
+        // Not how long until now: that would be another text at every call.
+        let since = clock(self.since);
         let who = match self.pods.len() {
             1 => format!("Pod {} waits", self.first().name),
             n => format!("{n} pods wait"),
         };
-        d.explanation.push_str(&format!(" {who} for a node for {waits}."));
+        d.explanation.push_str(&format!(" {who} for a node since {since}."));
         Some(d)
     }
 
