@@ -1,0 +1,182 @@
+//! What must change no finding, over all captures with the built-in packs: the order of arrival within the lateness
+//! window, copies, ticks, another engine on the same sandbox, the routine of a healthy cluster, and an incident
+//! somewhere else.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test ends where its ground gives way"
+)]
+
+mod noise;
+mod play;
+mod random;
+
+use std::collections::BTreeMap;
+
+use kwhy_proto::{
+    millis, timestamp,
+    v1::{Finding, Signal},
+};
+
+use play::{captures, difference, last, packs, revisions};
+use random::Random;
+
+/// Most that a signal may come later than another.
+const SHIFT: u64 = 290_000;
+
+fn time(signal: &Signal) -> u64 {
+    signal.at.as_ref().map_or(0, millis)
+}
+
+/// Plays every capture as it is and changed, and fails with what is different in the end.
+fn unmoved(
+    seed: u64,
+    mut change: impl FnMut(&play::Recorded, &mut Random) -> Vec<Signal>,
+    compared: impl Fn(Finding) -> Finding,
+) {
+    let mut packs = packs();
+    let mut wrong = String::new();
+    // Others may be tried: `KWHY_SEED=7 cargo test …`.
+    let seed = std::env::var("KWHY_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(seed);
+    for (n, capture) in captures().into_iter().enumerate() {
+        let seed = seed + n as u64;
+        let mut end = |signals: Vec<Signal>| -> BTreeMap<String, Finding> {
+            let end = last(revisions(&mut packs, &capture.cluster, signals));
+            end.into_iter().map(|(id, finding)| (id, compared(finding))).collect()
+        };
+        let expected = end(capture.signals.clone());
+        let is = end(change(&capture, &mut Random(seed)));
+        let difference = difference(&is, &expected);
+        if !difference.is_empty() {
+            wrong.push_str(&format!("{} (seed {seed}):\n{difference}", capture.name));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// Signals in the order of their arrival.
+fn arriving(mut signals: Vec<(u64, Signal)>) -> Vec<Signal> {
+    signals.sort_by_key(|(at, _)| *at);
+    signals.into_iter().map(|(_, signal)| signal).collect()
+}
+
+fn in_order(mut signals: Vec<Signal>) -> Vec<Signal> {
+    signals.sort_by(|a, b| kwhy_proto::order(a).cmp(&kwhy_proto::order(b)));
+    signals
+}
+
+/// Each by itself, where a source as a whole would keep its order.
+#[test]
+fn signals_late_within_the_window_lead_to_the_same_findings() {
+    let late = |capture: &play::Recorded, random: &mut Random| {
+        // The end stays the end.
+        let mut late = |s: &Signal| if s.source == "tick" { SHIFT } else { random.below(SHIFT) };
+        arriving(capture.signals.iter().map(|s| (time(s) + late(s), s.clone())).collect())
+    };
+    unmoved(100, late, |finding| finding);
+}
+
+#[test]
+fn copies_at_any_later_time_change_no_revision() {
+    let mut packs = packs();
+    for (seed, capture) in (200..).zip(captures()) {
+        let mut random = Random(seed);
+        let once = revisions(&mut packs, &capture.cluster, capture.signals.clone());
+        let mut twice: Vec<(u64, Signal)> = Vec::new();
+        for (n, signal) in capture.signals.iter().enumerate() {
+            twice.push((n as u64 * 2, signal.clone()));
+            let rest = (capture.signals.len() - n) as u64;
+            twice.push(((n as u64 + random.below(rest)) * 2 + 1, signal.clone()));
+        }
+        let twice = revisions(&mut packs, &capture.cluster, arriving(twice));
+        assert!(twice == once, "{} (seed {seed})", capture.name);
+    }
+}
+
+#[test]
+fn ticks_at_any_time_change_no_revision() {
+    let mut packs = packs();
+    for (seed, capture) in (300..).zip(captures()) {
+        let mut random = Random(seed);
+        let without = revisions(&mut packs, &capture.cluster, capture.signals.clone());
+        let mut signals = capture.signals.clone();
+        for n in 0..300 {
+            let at = Some(timestamp(capture.from + random.below(capture.to - capture.from)));
+            let id = format!("tick/more/{n}");
+            signals.push(Signal { id, source: "tick".into(), at, ..Signal::default() });
+        }
+        let with = revisions(&mut packs, &capture.cluster, in_order(signals));
+        assert!(with == without, "{} (seed {seed})", capture.name);
+    }
+}
+
+/// After a restart the log is read from its start with rules that are new: nothing may be left in a sandbox that
+/// changes what it says, and what was said up to any point must be said again.
+#[test]
+fn an_engine_that_starts_anew_says_again_what_it_had_said() {
+    let mut used = packs();
+    for (seed, capture) in (400..).zip(captures()) {
+        let mut random = Random(seed);
+        let whole = revisions(&mut used, &capture.cluster, capture.signals.clone());
+        let until = random.place(capture.signals.len());
+        let before = revisions(&mut used, &capture.cluster, capture.signals[..until].to_vec());
+        assert!(whole.starts_with(&before), "{} up to {until} (seed {seed})", capture.name);
+        let again = revisions(&mut packs(), &capture.cluster, capture.signals.clone());
+        assert!(again == whole, "{} in a new sandbox", capture.name);
+    }
+}
+
+/// A capture with more in it, up to its end.
+fn with(capture: &play::Recorded, more: Vec<Signal>) -> Vec<Signal> {
+    let mut signals = capture.signals.clone();
+    let end = signals.pop().expect("its end");
+    signals.extend(more);
+    signals.retain(|s| time(s) <= time(&end));
+    let mut signals = in_order(signals);
+    signals.push(end);
+    signals
+}
+
+#[test]
+fn the_routine_of_a_healthy_cluster_changes_no_finding() {
+    let routine =
+        |capture: &play::Recorded, random: &mut Random| with(capture, noise::noise(capture, random, 1000));
+    unmoved(500, routine, |finding| finding);
+}
+
+/// When a rule looks again, another pod of the same may speak for all.
+#[test]
+fn an_object_told_of_again_changes_no_cause() {
+    let again = |capture: &play::Recorded, random: &mut Random| {
+        let span = capture.to - capture.from;
+        let more = (0..500).filter_map(|n| {
+            let at = capture.from + 1 + random.below(span);
+            noise::again(capture, at, n, random, "")
+        });
+        let more = more.collect();
+        with(capture, more)
+    };
+    unmoved(600, again, |finding| Finding {
+        explanation: String::new(),
+        evidence: Vec::new(),
+        path: Vec::new(),
+        opened_at: None,
+        updated_at: None,
+        ..finding
+    });
+}
+
+/// Or the test above would show nothing.
+#[test]
+fn a_finding_that_differs_is_told_apart() {
+    let capture = &captures()[0];
+    let all = last(revisions(&mut packs(), &capture.cluster, capture.signals.clone()));
+    assert_eq!(difference(&all, &all), "");
+    let mut other = all.clone();
+    let (_, first) = other.iter_mut().next().expect("a finding");
+    *first = Finding { title: "something else".into(), ..first.clone() };
+    assert_ne!(difference(&other, &all), "");
+    other.clear();
+    assert_ne!(difference(&other, &all), "");
+}
