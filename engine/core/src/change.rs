@@ -35,13 +35,25 @@ impl Change {
     }
 }
 
+/// Controllers of Kubernetes itself: what they own follows from their own spec. What an operator's custom resource owns
+/// is seen only by its own changes.
+const CONTROLLERS: [&str; 8] = [
+    "CronJob",
+    "DaemonSet",
+    "Deployment",
+    "Job",
+    "Node",
+    "ReplicaSet",
+    "ReplicationController",
+    "StatefulSet",
+];
+
 /// Kinds whose comings, goings and specs follow from what owns them, or that change all the time without meaning.
 fn follows_others(object: &Object) -> bool {
     matches!(
         object.key.kind.as_str(),
-        "Event" | "Endpoints" | "EndpointSlice" | "Lease" | "ControllerRevision"
-    ) || object.owner().is_some()
-        || (object.key.kind == "Pod")
+        "Event" | "Endpoints" | "EndpointSlice" | "Lease" | "ControllerRevision" | "Pod" | "ReplicaSet"
+    ) || object.owner().is_some_and(|owner| CONTROLLERS.contains(&owner.kind.as_str()))
         // Leader election of old writes into annotations of ConfigMaps and Endpoints, which is no change of data.
         || object.at("/metadata/annotations/control-plane.alpha.kubernetes.io~1leader").is_some()
 }
@@ -202,6 +214,20 @@ mod tests {
         assert_eq!(change.diff(), "");
         assert!(change.summary.starts_with("data.token"), "{}", change.summary);
         assert!(!format!("{change:?}").contains("bmV3"));
+    }
+
+    #[test]
+    fn what_a_controller_of_kubernetes_owns_has_no_changes_of_its_own_and_what_an_operator_owns_has() {
+        let spec = |owner: &str, replicas: u32| {
+            json!({
+                "metadata": {"ownerReferences": [{"kind": owner, "name": "o", "controller": true}]},
+                "spec": {"replicas": replicas},
+            })
+        };
+        assert_eq!(changed("Job", spec("CronJob", 1), spec("CronJob", 2)), None);
+        assert_eq!(changed("ReplicaSet", spec("Rollout", 1), spec("Rollout", 2)), None);
+        let change = changed("StatefulSet", spec("Prometheus", 1), spec("Prometheus", 2)).unwrap();
+        assert_eq!(change.summary, "spec.replicas 1 → 2");
     }
 
     #[test]

@@ -322,23 +322,20 @@ impl State {
     fn line(&mut self, signal: &Signal, subject: Option<ObjectRef>, env: &mut Env<'_>) {
         let Some(subject) = subject else { return };
         let key = Key::from(&subject);
-        let hits = env.matcher.lines(&self.graph, &signal.source, Some(&key), &signal.message);
-        if hits.is_empty() {
-            if matches!(signal.state.as_str(), "W" | "E" | "F") {
-                let at = signal.at.as_ref().map_or(self.now, millis);
-                self.templates.count(&key, &signal.message, at, || Template {
-                    first_at: at,
-                    last_at: at,
-                    count: 1,
-                    signal: signal.id.clone(),
-                    origin: signal.origin.clone(),
-                    source: signal.source.clone(),
-                    message: signal.message.clone(),
-                });
-            }
-            return;
+        // Whether some rule reads it or not: what an unexplained finding shows must not depend on the rules there are.
+        if matches!(signal.state.as_str(), "W" | "E" | "F") {
+            let at = signal.at.as_ref().map_or(self.now, millis);
+            self.templates.count(&key, &signal.message, at, || Template {
+                first_at: at,
+                last_at: at,
+                count: 1,
+                signal: signal.id.clone(),
+                origin: signal.origin.clone(),
+                source: signal.source.clone(),
+                message: signal.message.clone(),
+            });
         }
-        for hit in hits {
+        for hit in env.matcher.lines(&self.graph, &signal.source, Some(&key), &signal.message) {
             let mut fields = log_fields(signal);
             fields.extend(hit.captures);
             fields.sort();

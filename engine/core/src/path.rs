@@ -58,7 +58,10 @@ pub(crate) fn tree(graph: &Graph, root: &Key, steps: &[Step], targets: &BTreeSet
         if starts.contains(target) {
             continue;
         }
-        let Some(way) = upward(graph, &starts, target).or_else(|| way(graph, &starts, target)) else {
+        let found = upward(graph, &starts, target)
+            .or_else(|| downward(graph, &starts, target))
+            .or_else(|| way(graph, &starts, target));
+        let Some(way) = found else {
             // Within reach but on no known way: it hangs on the root.
             add(target, 1, "", "", "", &mut tree);
             continue;
@@ -80,6 +83,17 @@ fn upward(graph: &Graph, starts: &[Key], target: &Key) -> Option<Vec<(Key, &'sta
         let chain = owners.into_iter().take(end + 1).map(|owner| (owner, "owner"));
         Some([(start.clone(), "")].into_iter().chain(chain).collect())
     })
+}
+
+/// The chain from an owner among the starts down to `target`: a pod that was deleted still hangs on its owner, and not
+/// on the node that it shared with others.
+fn downward(graph: &Graph, starts: &[Key], target: &Key) -> Option<Vec<(Key, &'static str)>> {
+    let owners = graph.owners(target);
+    let (depth, start) =
+        owners.iter().enumerate().find_map(|(i, owner)| Some((i, starts.iter().find(|s| *s == owner)?)))?;
+    let between = owners.iter().take(depth).rev().chain([target]);
+    let chain = between.map(|key| (key.clone(), "owned"));
+    Some([(start.clone(), "")].into_iter().chain(chain).collect())
 }
 
 /// The shortest way from any of `starts` (the deepest first) to `target`, its start included.
