@@ -55,8 +55,12 @@ impl State {
             _ => Severity::Warning,
         };
         let status = if incident.open() { Status::Open } else { Status::Resolved };
-        let mut symptoms: Vec<v1::Symptom> =
-            incident.symptoms.iter().filter_map(|s| self.symptoms.get(s)).map(|s| s.to_proto()).collect();
+        let mut symptoms: Vec<v1::Symptom> = self
+            .account(incident)
+            .iter()
+            .filter_map(|s| self.symptoms.get(*s))
+            .map(|s| s.to_proto())
+            .collect();
         symptoms.sort_by_cached_key(|s| {
             (
                 s.since.map(|t| (t.seconds, t.nanos)),

@@ -43,8 +43,8 @@ impl State {
             self.fold(&key, env);
         }
         let touched = std::mem::take(&mut self.touched.incidents);
+        let touched = self.subordinate_all(touched);
         for key in &touched {
-            self.subordinate(key);
             self.live(key, env);
         }
         for key in &touched {
@@ -124,24 +124,6 @@ impl State {
         self.touched.incidents.insert(from.clone());
     }
 
-    /// Folds a finding under the one that explains all of its symptoms better.
-    fn subordinate(&mut self, key: &IncidentKey) {
-        let Some(incident) = self.incidents.get(key).filter(|i| i.open()) else { return };
-        let mut above = None;
-        if !incident.symptoms.iter().any(|s| self.symptoms.get(s).is_some_and(Symptom::is_alert)) {
-            above = self
-                .symptoms
-                .values()
-                .filter(|s| s.is_alert() && rank(incident, s).is_some())
-                .find_map(|s| s.cause.as_ref().filter(|c| *c != key && c.code != UNEXPLAINED))
-                .and_then(|k| self.incidents.get(k))
-                .map(|i| i.id.clone());
-        }
-        if let Some(incident) = self.incidents.get_mut(key) {
-            incident.under = above;
-        }
-    }
-
     /// Open findings that explain a symptom of this one too, but less well.
     pub(crate) fn runners_up(&self, key: &IncidentKey, incident: &Incident) -> Vec<&Incident> {
         let own: Vec<&Symptom> = incident.symptoms.iter().filter_map(|s| self.symptoms.get(s)).collect();
@@ -154,7 +136,7 @@ impl State {
 }
 
 /// How well a cause accounts for a symptom, the greater the better; None where it does not.
-fn rank(incident: &Incident, symptom: &Symptom) -> Option<(u8, bool, Reverse<usize>)> {
+pub(crate) fn rank(incident: &Incident, symptom: &Symptom) -> Option<(u8, bool, Reverse<usize>)> {
     if let Some(resolution) = &incident.resolved
         && (symptom.until.is_none() || symptom.since > resolution.at)
     {

@@ -16,6 +16,7 @@ pub mod settings;
 pub mod state;
 pub mod world;
 
+mod cascade;
 mod change;
 mod condition;
 mod correlator;

@@ -23,7 +23,8 @@ impl State {
     pub(crate) fn live(&mut self, key: &IncidentKey, env: &Env<'_>) {
         let Some(incident) = self.incidents.get(key).filter(|i| i.open()) else { return };
         let mut incident = incident.clone();
-        let own: Vec<&Symptom> = incident.symptoms.iter().filter_map(|s| self.symptoms.get(s)).collect();
+        let account = self.account(&incident);
+        let own: Vec<&Symptom> = account.iter().filter_map(|s| self.symptoms.get(*s)).collect();
         let targets: BTreeSet<Key> = own.iter().map(|s| s.key()).collect();
         let root = Key::from(&incident.diagnosis.root);
         incident.onset = own.iter().map(|s| s.since).chain([incident.onset]).min().unwrap_or(self.now);
