@@ -62,7 +62,7 @@ pub(super) fn put(
     evidence(page, finding, clock, if brief { 4 } else { 6 }, 3);
     rejected(page, finding);
     changes(page, finding, clock);
-    also(page, folded);
+    also(page, finding, folded);
     remedies(page, finding);
 }
 
@@ -349,8 +349,10 @@ fn edits(page: &mut Page, name: &str, changes: &[&Change], clock: Clock) {
     }
 }
 
-fn also(page: &mut Page, folded: &[&Finding]) {
-    for (position, finding) in folded.iter().enumerate() {
+/// The effects that are folded under a finding, without those that stand among the rejected causes already.
+fn also(page: &mut Page, under: &Finding, folded: &[&Finding]) {
+    let rejected = |it: &Finding| under.rejected.iter().any(|r| r.code == it.code && r.root == it.root);
+    for (position, finding) in folded.iter().filter(|it| !rejected(it)).enumerate() {
         let line = if position == 0 { label("Also") } else { Line::new().to(CONTENT) };
         let text = format!("{} · {}", describe::title(finding), describe::code(finding));
         page.wrapped(line, Ink::Plain, &text, 2);

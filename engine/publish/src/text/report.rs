@@ -237,6 +237,7 @@ fn number(n: usize, one: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kwhy_proto::v1::{ObjectRef, Rejection};
 
     fn at(file: &str, lines: u64, first: &[u64], reason: &str) -> Unreadable {
         Unreadable { file: file.into(), lines, first: first.into(), reason: reason.into() }
@@ -301,6 +302,17 @@ mod tests {
         let order: Vec<_> = text.split_whitespace().filter(|word| word.starts_with("t-")).collect();
         assert_eq!(order, ["t-c", "t-f", "t-w", "t-i"], "{text}");
         assert!(text.contains("Also  t-f") && text.contains("2 findings, 1 note"), "{text}");
+    }
+
+    #[test]
+    fn a_cause_that_was_ruled_out_is_not_told_twice() {
+        let root = Some(ObjectRef { kind: "Node".into(), name: "n1".into(), ..ObjectRef::default() });
+        let lesser = Finding { code: "p.lesser".into(), root: root.clone(), ..named("f", 1, "c") };
+        let why =
+            Rejection { code: "p.lesser".into(), root, because: "less well".into(), ..Rejection::default() };
+        let best = Finding { rejected: vec![why], ..named("c", 3, "") };
+        let text = of(&[best, lesser], Alerts::default());
+        assert!(text.contains("p.lesser   less well") && !text.contains("Also"), "{text}");
     }
 
     #[test]
