@@ -50,12 +50,20 @@ pub(crate) fn incidents(all: &[Recorded]) -> Vec<&Recorded> {
 /// The signals of `other` moved to the time of `capture`, with names of nodes, namespaces and all that stands in none
 /// changed, and every address and uid.
 pub(crate) fn moved(other: &Recorded, capture: &Recorded) -> Vec<Signal> {
-    let names = names(other);
+    renamed(other, capture, &names(other))
+}
+
+/// The same under the names it has, as no incident elsewhere would be.
+pub(crate) fn amid(other: &Recorded, capture: &Recorded) -> Vec<Signal> {
+    renamed(other, capture, &BTreeSet::new())
+}
+
+fn renamed(other: &Recorded, capture: &Recorded, names: &BTreeSet<String>) -> Vec<Signal> {
     let shift = i128::from(capture.from) - i128::from(other.from);
     let mut signals = Vec::new();
     for signal in other.signals.iter().filter(|s| moves(s, other)) {
         let mut value = serde_json::to_value(signal).expect("JSON");
-        walk(&mut value, &|text| change(text, &names, shift));
+        walk(&mut value, &|text| change(text, names, shift));
         let mut signal: Signal = serde_json::from_value(value).expect("a signal");
         signal.id.push_str(MARK);
         match &mut signal.body {

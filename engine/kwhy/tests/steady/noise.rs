@@ -222,6 +222,20 @@ pub(crate) fn again(
     })
 }
 
+/// What no healthy cluster has: a pod that is killed again and again for its memory.
+pub(crate) fn ill(capture: &Recorded) -> Vec<Signal> {
+    let last = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
+    (0..10)
+        .map(|n| {
+            let mut pod = pod(false);
+            pod["status"]["containerStatuses"][0]["restartCount"] = json!(n + 1);
+            pod["status"]["containerStatuses"][0]["lastState"] = last.clone();
+            let at = capture.from + (capture.to - capture.from) * (n + 1) / 12;
+            object(at, "Pod", &pod_name(1), pod, 200_000 + usize::try_from(n).unwrap_or(0), false)
+        })
+        .collect()
+}
+
 /// A warning and the sign that it was nothing, some seconds later.
 fn healed(at: u64, n: usize, random: &mut Random) -> Vec<Signal> {
     let name = pod_name(random.below(5));

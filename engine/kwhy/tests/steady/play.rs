@@ -9,7 +9,7 @@ use kwhy_core::{
 };
 use kwhy_ingest::capture::{self, Everything};
 use kwhy_proto::v1::{Finding, Signal};
-use kwhy_sandbox::{Sandbox, Source};
+use kwhy_sandbox::{Limits, Sandbox, Source};
 
 mod built_in {
     include!(concat!(env!("OUT_DIR"), "/packs.rs"));
@@ -48,8 +48,17 @@ pub(crate) fn captures() -> Vec<Recorded> {
 
 /// The built-in packs.
 pub(crate) fn packs() -> Sandbox {
+    packs_with(Limits::default())
+}
+
+/// The same in instances that are thrown away after seven calls: whatever a rule keeps in itself is gone then.
+pub(crate) fn short_lived_packs() -> Sandbox {
+    packs_with(Limits { calls_per_instance: 7, ..Limits::default() })
+}
+
+fn packs_with(limits: Limits) -> Sandbox {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("steady-cache");
-    let settings = kwhy_sandbox::Settings { cache: Some(cache), ..Default::default() };
+    let settings = kwhy_sandbox::Settings { cache: Some(cache), limits };
     let mut sandbox = Sandbox::new(settings).expect("a sandbox");
     for (name, bytes) in built_in::PACKS {
         sandbox.load(&Source { name, bytes }, None).expect("a built-in pack");
@@ -76,7 +85,16 @@ pub(crate) fn revisions(
     cluster: &str,
     signals: impl IntoIterator<Item = Signal>,
 ) -> Vec<Finding> {
-    let mut engine = Engine::new(Settings::new(cluster), Lent(packs)).expect("an engine");
+    revisions_with(packs, Settings::new(cluster), signals)
+}
+
+/// The same with settings that are not the usual.
+pub(crate) fn revisions_with(
+    packs: &mut Sandbox,
+    settings: Settings,
+    signals: impl IntoIterator<Item = Signal>,
+) -> Vec<Finding> {
+    let mut engine = Engine::new(settings, Lent(packs)).expect("an engine");
     let all = signals.into_iter().flat_map(|s| engine.apply(s)).collect();
     assert_eq!(engine.take_notices(), [], "no rule fails");
     all
