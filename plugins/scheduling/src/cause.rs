@@ -5,7 +5,7 @@ use kwhy_sdk::{ObjectRef, seconds};
 
 use crate::{
     message::{Bar, Unfit},
-    place::{Place, Wish, is_state},
+    place::{Place, Wish, is_state, is_unfinished},
 };
 
 /// What keeps the pod waiting.
@@ -28,6 +28,8 @@ pub(crate) enum Cause {
     HostPort,
     /// A cordoned node would take it.
     Cordoned(Vec<ObjectRef>),
+    /// A node would take it that somebody has still to make fit for use; with the taint that says so.
+    Unfinished(String, Vec<ObjectRef>),
     /// A node that is down would be its place: told by the node's own finding.
     Down(Vec<ObjectRef>),
     /// So would one that is short of something itself.
@@ -77,6 +79,12 @@ pub(crate) fn of(unfit: &Unfit, wish: &Wish, places: &[Place], since: u64) -> Ca
     if !cordoned.is_empty() {
         return Cause::Cordoned(cordoned);
     }
+    if let Some(key) = large().find_map(|p| p.unfinished.clone()) {
+        let unfinished = ids(&|p| p.unfinished.as_ref() == Some(&key) && p.roomy(wish));
+        if !unfinished.is_empty() {
+            return Cause::Unfinished(key, unfinished);
+        }
+    }
     let pressed = ids(&|p| p.pressed);
     if !pressed.is_empty() {
         return Cause::Pressed(pressed);
@@ -90,6 +98,13 @@ fn by_words(unfit: &Unfit, wish: &Wish, places: &[Place]) -> Cause {
         |end: &str| unfit.has(|b| matches!(b, Bar::Taint(key) if is_state(key) && key.ends_with(end)));
     if places.is_empty() && (state("/unreachable") || state("/not-ready")) {
         return Cause::Down(Vec::new());
+    }
+    let unfinished = unfit.bars.iter().find_map(|(_, bar)| match bar {
+        Bar::Taint(key) if is_unfinished(key) => Some(key.clone()),
+        _ => None,
+    });
+    if let Some(key) = unfinished.filter(|_| places.is_empty()) {
+        return Cause::Unfinished(key, Vec::new());
     }
     if places.is_empty() && state("-pressure") {
         return Cause::Pressed(Vec::new());

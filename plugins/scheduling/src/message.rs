@@ -111,6 +111,12 @@ fn bar(words: &str) -> Bar {
         || has("available volume zone")
     {
         Bar::VolumePlace
+    } else if has("didn't satisfy plugin") {
+        // Before it looks at single nodes, since 1.22: a plugin knows which come into question at all.
+        match ["VolumeBinding", "VolumeZone", "VolumeRestrictions"].into_iter().any(has) {
+            true => Bar::VolumePlace,
+            false => Bar::Selector,
+        }
     } else if has("node affinity")
         || has("node selector")
         || has("requested node name")
@@ -185,6 +191,18 @@ mod tests {
             [(1, Bar::TooManyPods), (1, Bar::Cordoned)]
         );
         assert_eq!(
+            bars(
+                "0/46 nodes are available: 1 Too many pods, 45 node(s) didn't satisfy plugin(s) [NodeAffinity]. preemption: 0/46 nodes are available: 1 No preemption victims found for incoming pod, 45 Preemption is not helpful for scheduling."
+            ),
+            [(1, Bar::TooManyPods), (45, Bar::Selector)]
+        );
+        assert_eq!(
+            bars(
+                "0/4 nodes are available: 1 Insufficient cpu, 3 node(s) didn't satisfy plugin(s) [NodeAffinity VolumeBinding]."
+            ),
+            [(1, Bar::Insufficient("cpu".into())), (3, Bar::VolumePlace)]
+        );
+        assert_eq!(
             bars("0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports."),
             [(1, Bar::HostPort)]
         );
@@ -206,6 +224,12 @@ mod tests {
         );
         assert_eq!(bars("persistentvolumeclaim \"data\" not found"), [(0, Bar::Volume)]);
         assert_eq!(parse("no nodes available to schedule pods").unwrap().nodes, 0);
+        assert_eq!(
+            parse(
+                "Failed to schedule pod, incompatible with nodepool \"default\", daemonset overhead={\"cpu\":\"150m\",\"pods\":\"4\"}, no instance type satisfied resources"
+            ),
+            None
+        );
         assert_eq!(parse("skip schedule deleting pod: shop/web"), None);
     }
 

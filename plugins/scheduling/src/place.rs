@@ -3,49 +3,60 @@
 
 use kwhy_sdk::{Json, ObjectRef, World, parse_time};
 
-use crate::quantity;
+use crate::quantity::{self, Amount};
 
 /// Taints that tell of the node's state and not of whom it is meant for.
-const STATES: [&str; 8] = [
+const STATES: [&str; 6] = [
     "node.kubernetes.io/not-ready",
     "node.kubernetes.io/unreachable",
     "node.kubernetes.io/unschedulable",
     "node.kubernetes.io/memory-pressure",
     "node.kubernetes.io/disk-pressure",
     "node.kubernetes.io/pid-pressure",
-    "node.kubernetes.io/network-unavailable",
+];
+
+/// Taints that a node bears until somebody has made it fit for use.
+const UNFINISHED: [&str; 3] = [
     "node.cloudprovider.kubernetes.io/uninitialized",
+    "node.kubernetes.io/network-unavailable",
+    "karpenter.sh/unregistered",
 ];
 
 /// Whether a taint tells of a node's state.
 pub(crate) fn is_state(key: &str) -> bool {
-    STATES.contains(&key)
+    STATES.contains(&key) || is_unfinished(key)
+}
+
+/// Whether a taint tells that an agent or controller has not done its part yet, as `node.cilium.io/agent-not-ready`.
+pub(crate) fn is_unfinished(key: &str) -> bool {
+    UNFINISHED.contains(&key) || key.ends_with("/agent-not-ready")
 }
 
 /// What the pod asks for.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Wish {
     /// Requests by resource, sorted by name.
-    pub(crate) requests: Vec<(String, f64)>,
+    pub(crate) requests: Vec<(String, Amount)>,
     tolerations: Vec<Json>,
     selector: Vec<(String, String)>,
     terms: Option<Vec<Json>>,
 }
 
 impl Wish {
-    pub(crate) fn of(world: &World<'_>, pod: &ObjectRef) -> Self {
-        let spec = world.read(pod, "/spec").unwrap_or_default();
+    /// As the pod says or, where it was never seen, its workload; none where that was not seen either.
+    pub(crate) fn of(world: &World<'_>, pod: &ObjectRef, workload: &ObjectRef) -> Option<Self> {
+        let spec = world.read(pod, "/spec").or_else(|| world.read(workload, "/spec/template/spec"))?;
         let required =
             "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
-        Self {
+        Some(Self {
             requests: requests(&spec),
             tolerations: spec.list("/tolerations"),
             selector: spec.map("/nodeSelector"),
             terms: spec.has(required).then(|| spec.list(required)),
-        }
+        })
     }
 
-    pub(crate) fn request(&self, resource: &str) -> Option<f64> {
+    pub(crate) fn request(&self, resource: &str) -> Option<Amount> {
         self.requests.iter().find(|(name, _)| name == resource).map(|(_, value)| *value)
     }
 
@@ -112,21 +123,21 @@ fn holds(expression: &Json, labels: &[(String, String)]) -> bool {
 }
 
 /// Requests of a pod as the scheduler counts them: containers and sidecars together, or the largest init container.
-pub(crate) fn requests(spec: &Json) -> Vec<(String, f64)> {
-    let mut sum: Vec<(String, f64)> = Vec::new();
+pub(crate) fn requests(spec: &Json) -> Vec<(String, Amount)> {
+    let mut sum: Vec<(String, Amount)> = Vec::new();
     for container in spec.list("/containers") {
         add(&mut sum, &container.at("/resources/requests"));
     }
-    let mut first: Vec<(String, f64)> = Vec::new();
+    let mut first: Vec<(String, Amount)> = Vec::new();
     for container in spec.list("/initContainers") {
         let asks = container.at("/resources/requests");
         if container.text("/restartPolicy") == "Always" {
             add(&mut sum, &asks);
         } else {
             for (name, value) in asks.map("") {
-                let value = quantity::parse(&value).unwrap_or(0.0);
+                let value = quantity::parse(&value).unwrap_or(0);
                 match first.iter_mut().find(|(n, _)| *n == name) {
-                    Some((_, most)) => *most = most.max(value),
+                    Some((_, most)) => *most = value.max(*most),
                     None => first.push((name, value)),
                 }
             }
@@ -134,7 +145,7 @@ pub(crate) fn requests(spec: &Json) -> Vec<(String, f64)> {
     }
     for (name, value) in first {
         match sum.iter_mut().find(|(n, _)| *n == name) {
-            Some((_, total)) => *total = total.max(value),
+            Some((_, total)) => *total = value.max(*total),
             None => sum.push((name, value)),
         }
     }
@@ -142,9 +153,9 @@ pub(crate) fn requests(spec: &Json) -> Vec<(String, f64)> {
     sum
 }
 
-fn add(sum: &mut Vec<(String, f64)>, asks: &Json) {
+fn add(sum: &mut Vec<(String, Amount)>, asks: &Json) {
     for (name, value) in asks.map("") {
-        let value = quantity::parse(&value).unwrap_or(0.0);
+        let value = quantity::parse(&value).unwrap_or(0);
         match sum.iter_mut().find(|(n, _)| *n == name) {
             Some((_, total)) => *total += value,
             None => sum.push((name, value)),
@@ -163,12 +174,14 @@ pub(crate) struct Place {
     /// Since when it is not ready or tainted so, ms; none where it is well.
     pub(crate) down: Option<u64>,
     pub(crate) cordoned: bool,
+    /// The taint that it bears until it is fit for use.
+    pub(crate) unfinished: Option<String>,
     /// Short of something by its own word.
     pub(crate) pressed: bool,
     /// Allocatable by resource.
     allocatable: Json,
     /// Requests of the pods on it; none where they were not counted.
-    used: Option<Vec<(String, f64)>>,
+    used: Option<Vec<(String, Amount)>>,
 }
 
 impl Place {
@@ -195,6 +208,7 @@ impl Place {
             down,
             cordoned,
             pressed: tainted("-pressure"),
+            unfinished: taints.iter().map(|(k, _)| k).find(|k| is_unfinished(k)).cloned(),
             taints: taints.into_iter().filter(|(k, _)| !is_state(k)).collect(),
             allocatable: world.read(id, "/status/allocatable").unwrap_or_default(),
             used: None,
@@ -206,7 +220,7 @@ impl Place {
         let pods = world.related(&self.id, "pod");
         let Some(left) = budget.checked_sub(pods.len()) else { return };
         *budget = left;
-        let mut used: Vec<(String, f64)> = Vec::new();
+        let mut used: Vec<(String, Amount)> = Vec::new();
         for pod in pods {
             let phase = world.read(&pod, "/status/phase").unwrap_or_default();
             if matches!(phase.text(""), "Succeeded" | "Failed") {
@@ -227,23 +241,23 @@ impl Place {
         self.selected && self.taints.is_empty()
     }
 
-    pub(crate) fn capacity(&self, resource: &str) -> Option<f64> {
+    pub(crate) fn capacity(&self, resource: &str) -> Option<Amount> {
         let pointer = format!("/{}", resource.replace('~', "~0").replace('/', "~1"));
         if self.allocatable.has(&pointer) {
             return quantity::parse(&self.allocatable.at(&pointer).shown());
         }
         // A device that a node does not have is not in its list; without a list nothing is known.
-        self.allocatable.has("/cpu").then_some(0.0)
+        self.allocatable.has("/cpu").then_some(0)
     }
 
-    pub(crate) fn free(&self, resource: &str) -> Option<f64> {
-        let used = self.used.as_ref()?.iter().find(|(n, _)| n == resource).map_or(0.0, |(_, v)| *v);
+    pub(crate) fn free(&self, resource: &str) -> Option<Amount> {
+        let used = self.used.as_ref()?.iter().find(|(n, _)| n == resource).map_or(0, |(_, v)| *v);
         Some(self.capacity(resource)? - used)
     }
 
     /// The first request that is larger than the whole node.
     pub(crate) fn too_small(&self, wish: &Wish) -> Option<String> {
-        let over = |(name, value): &&(String, f64)| self.capacity(name).is_some_and(|c| *value > c);
+        let over = |(name, value): &&(String, Amount)| self.capacity(name).is_some_and(|c| *value > c);
         wish.requests.iter().find(over).map(|(name, _)| name.clone())
     }
 

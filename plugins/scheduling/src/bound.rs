@@ -1,0 +1,195 @@
+//! What the workload itself demands of a node: labels, other pods near or far, an even spread, a host port, its volume.
+
+use kwhy_sdk::{Diagnosis, Evidence, ObjectRef, Remedy, clock, hours};
+
+use crate::{code, finding::Case};
+
+impl Case<'_> {
+    pub(crate) fn nowhere(&self) -> Diagnosis {
+        let demands = self.wish.demands();
+        let change = self.change(&["nodeSelector", "affinity"]);
+        let mut text = format!("The pods of {} demand nodes with {demands}; ", self.named());
+        text.push_str(&match self.places.len() {
+            0 => "no node meets that.".to_owned(),
+            n => format!("none of the {n} nodes meets that."),
+        });
+        if let Some((signal, what, _)) = &change {
+            text.push_str(&format!(" So it is since the change at {}: {what}.", clock(signal.at)));
+        }
+        let mut d = self.about(
+            code::SELECTOR,
+            95,
+            format!("No node has what {} selects: {demands}", self.workload.path()),
+            text,
+        );
+        if let Some((signal, what, _)) = &change {
+            d.evidence
+                .push(Evidence::signal(signal, 60, "changed before the pods began to wait").citing(what));
+        }
+        d.evidence.push(Evidence::object(
+            self.first(),
+            format!("demands {demands}"),
+            50,
+            "its selector and affinity",
+        ));
+        for place in &self.places {
+            let relabelled = self.world.changes(&place.id, "self", self.since.saturating_sub(hours(2)), 5);
+            d.evidence
+                .extend(relabelled.first().map(|c| Evidence::signal(c, 10, "this node was changed before")));
+        }
+        let label = demands.split([';', ' ']).next().unwrap_or("").to_owned();
+        d.remedies.push(
+            Remedy::new(
+                "compare the labels of the nodes with what it selects, and correct the one that is wrong",
+            )
+            .command("kubectl get nodes --show-labels")
+            .command(self.kubectl("edit", "")),
+        );
+        if label.contains('=') {
+            d.remedies.push(
+                Remedy::new("or label the node that is meant")
+                    .command(format!("kubectl label node <node> {label}")),
+            );
+        }
+        d.remedies.extend(self.undo(change.is_some()));
+        d
+    }
+
+    pub(crate) fn neighbours(&self) -> Diagnosis {
+        let replicas = self.world.read(&self.workload, "/spec/replicas").unwrap_or_default().number("");
+        let change = self.change(&["affinity", "/spec/replicas"]);
+        let nodes = self.meant().len();
+        let mut d = self.about(
+            code::SELECTOR,
+            85,
+            format!("The rules of {} about other pods leave no node", self.workload.path()),
+            format!(
+                "Each of the {nodes} nodes that a pod of {} may go to holds a pod that must not be near, or lacks one that must be{}.",
+                self.named(),
+                if replicas > 0 { format!("; {replicas} replicas are wanted") } else { String::new() }
+            ),
+        );
+        if let Some((signal, what, _)) = &change {
+            d.evidence.push(Evidence::signal(signal, 40, "changed before").citing(what));
+        }
+        d.remedies = vec![
+            Remedy::new("run no more replicas than there are nodes for them, or make the rule a preference (preferredDuringScheduling…)")
+                .command(self.kubectl("get", " -o jsonpath='{.spec.template.spec.affinity}'"))
+                .command(self.kubectl("edit", ""))
+                .caution("with a preference two of them can end up on one node and fail with it"),
+        ];
+        d.remedies.extend(self.undo(change.is_some()));
+        d
+    }
+
+    pub(crate) fn volume_elsewhere(&self) -> Diagnosis {
+        let volumes = self.world.read(self.first(), "/spec/volumes").unwrap_or_default();
+        let claims: Vec<ObjectRef> = volumes
+            .list("")
+            .iter()
+            .map(|v| {
+                ObjectRef::new(
+                    "PersistentVolumeClaim",
+                    &self.workload.namespace,
+                    v.text("/persistentVolumeClaim/claimName"),
+                )
+            })
+            .filter(|c| !c.name.is_empty())
+            .collect();
+        let names: Vec<&str> = claims.iter().map(|c| c.name.as_str()).collect();
+        let mut d = self.about(
+            code::SELECTOR,
+            70,
+            format!("The volume of {} lies where its pods cannot go", self.workload.path()),
+            format!(
+                "The volume of {} can be used on some nodes only (local disk or zone), and those do not take the pod.",
+                if names.is_empty() { self.first().name.clone() } else { format!("claim {}", names.join(", ")) }
+            ),
+        );
+        for claim in &claims {
+            let volume = self.world.read(claim, "/spec/volumeName").unwrap_or_default();
+            let pv = ObjectRef::new("PersistentVolume", "", volume.text(""));
+            let affinity = self.world.read(&pv, "/spec/nodeAffinity").unwrap_or_default();
+            if affinity.has("") {
+                d.evidence.push(Evidence::object(&pv, affinity.shown(), 40, "where it can be used"));
+            }
+        }
+        d.remedies = vec![
+            Remedy::new("see where the volume lies and let the pod go there: node back, taint tolerated, room made")
+                .command("kubectl get pv -o custom-columns=NAME:.metadata.name,CLAIM:.spec.claimRef.name,NODES:.spec.nodeAffinity.required.nodeSelectorTerms[*].matchExpressions[*].values"),
+        ];
+        d
+    }
+
+    pub(crate) fn spread(&self) -> Diagnosis {
+        let change = self.change(&["topologySpreadConstraints", "/spec/replicas"]);
+        let mut d = self.about(
+            code::SPREAD,
+            85,
+            format!("The topology spread of {} leaves no node", self.workload.path()),
+            format!("On every node that has room one more pod of {} would make its spread more uneven than maxSkew allows.", self.named()),
+        );
+        if let Some((signal, what, _)) = &change {
+            d.evidence.push(Evidence::signal(signal, 40, "changed before").citing(what));
+        }
+        d.remedies = vec![
+            Remedy::new("give the domain that lacks pods a node that can take them, or let the rule give way (whenUnsatisfiable: ScheduleAnyway)")
+                .command(self.kubectl("get", " -o jsonpath='{.spec.template.spec.topologySpreadConstraints}'"))
+                .command(self.kubectl("edit", "")),
+        ];
+        d
+    }
+
+    pub(crate) fn host_port(&self) -> Diagnosis {
+        let containers = self.world.read(self.first(), "/spec/containers").unwrap_or_default();
+        let ports: Vec<String> = containers
+            .list("")
+            .iter()
+            .flat_map(|c| c.list("/ports"))
+            .map(|p| p.number("/hostPort"))
+            .filter(|p| *p > 0)
+            .map(|p| p.to_string())
+            .collect();
+        let list = if ports.is_empty() {
+            "a host port".to_owned()
+        } else {
+            format!("host port {}", ports.join(", "))
+        };
+        let mut d = self.about(
+            code::HOST_PORT,
+            92,
+            format!("{} wants {list}, which is taken on every node", self.workload.path()),
+            format!("A host port can be used once a node. Every node that may take a pod of {} has one that holds {list} already.", self.named()),
+        );
+        d.evidence.push(Evidence::object(
+            self.first(),
+            format!("hostPort {}", ports.join(", ")),
+            40,
+            "what it wants",
+        ));
+        for holder in self.holders(&ports) {
+            d.evidence.push(Evidence::object(&holder, "holds the port", 40, "on a node that it may go to"));
+        }
+        d.remedies = vec![
+            Remedy::new("use a Service instead of a host port, run no more replicas than nodes, or update with maxSurge 0 so that the old pod goes first")
+                .command(self.kubectl("edit", "")),
+        ];
+        d
+    }
+
+    fn holders(&self, ports: &[String]) -> Vec<ObjectRef> {
+        let mut out = Vec::new();
+        for pod in self.meant().iter().flat_map(|p| self.world.related(&p.id, "pod")) {
+            let containers = self.world.read(&pod, "/spec/containers").unwrap_or_default();
+            let holds = containers
+                .list("")
+                .iter()
+                .flat_map(|c| c.list("/ports"))
+                .any(|p| p.number("/hostPort") > 0 && ports.contains(&p.number("/hostPort").to_string()));
+            if holds && out.len() < 4 {
+                out.push(pod);
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,186 @@
+//! Nodes without room: a request beyond any of them, resources that are taken, and the number of pods.
+
+use kwhy_sdk::{Diagnosis, Evidence, Remedy, Step, clock};
+
+use crate::{
+    code,
+    finding::{Case, escaped},
+    place::Place,
+    quantity::{self, Amount},
+};
+
+impl Case<'_> {
+    pub(crate) fn too_large(&self, resource: &str) -> Diagnosis {
+        let asks = quantity::show(resource, self.wish.request(resource).unwrap_or(0));
+        let meant = self.meant();
+        let largest = meant.iter().filter_map(|p| Some((p.capacity(resource)?, p))).fold(
+            None::<(Amount, &&Place)>,
+            |best, next| match best {
+                Some(known) if known.0 >= next.0 => Some(known),
+                _ => Some(next),
+            },
+        );
+        let most = largest.map_or(0, |(value, _)| value);
+        let where_ = largest.map_or(String::new(), |(_, p)| format!(" ({})", p.id.name));
+        let shown = quantity::show(resource, most);
+        let none = most <= 0;
+        let title = if none {
+            format!("{} asks for {resource}, which no node offers", self.workload.path())
+        } else {
+            format!("{} asks for {asks} of {resource}; the largest node has {shown}", self.workload.path())
+        };
+        let change = self
+            .change(&[&format!("requests/{}", escaped(resource)), &format!("limits/{}", escaped(resource))]);
+        let mut text = format!(
+            "A pod of {} requests {asks} of {resource}. {} No node can ever take it, however empty.",
+            self.named(),
+            if none {
+                format!("None of the {} nodes it may go to offers {resource}.", meant.len())
+            } else {
+                format!("The {} nodes it may go to have at most {shown}{where_}.", meant.len())
+            }
+        );
+        if let Some((signal, what, _)) = &change {
+            text.push_str(&format!(" So it is since the change at {}: {what}.", clock(signal.at)));
+        }
+        let mut d = self.about(code::of(resource), 97, title, text);
+        d.path.push(Step::new(&self.workload, "", format!("requests {asks} of {resource}")));
+        if let Some((signal, what, _)) = &change {
+            d.evidence
+                .push(Evidence::signal(signal, 60, "changed before the pods began to wait").citing(what));
+        }
+        d.evidence.push(Evidence::object(
+            self.first(),
+            format!("requests {resource}: {asks}"),
+            50,
+            "what it asks for",
+        ));
+        for place in meant.iter().take(4) {
+            let offers = quantity::show(resource, place.capacity(resource).unwrap_or(0));
+            d.evidence.push(Evidence::object(
+                &place.id,
+                format!("allocatable {resource}: {offers}"),
+                40,
+                "all that the node has",
+            ));
+        }
+        let old = change.as_ref().map(|(_, _, old)| old.as_str()).filter(|o| quantity::parse(o).is_some());
+        d.remedies.push(self.lower(resource, old, &shown));
+        d.remedies.extend(self.undo(change.is_some()));
+        if !none {
+            d.remedies.push(Remedy::new(format!(
+                "or, if it needs that much, add a larger node (more than {asks} of {resource} free)"
+            )));
+        }
+        d
+    }
+
+    fn lower(&self, resource: &str, old: Option<&str>, most: &str) -> Remedy {
+        let to = old.unwrap_or("<what it needs>");
+        let before = old.map_or(String::new(), |o| format!(" (it was {o})"));
+        let remedy =
+            Remedy::new(format!("lower the {resource} request to what a node has, at most {most}{before}"));
+        if self.workload.kind == "Pod" {
+            return remedy.command(format!(
+                "kubectl -n {} get pod {} -o yaml",
+                self.workload.namespace, self.workload.name
+            ));
+        }
+        let mut rest = format!(" --requests={resource}={to}");
+        if self.has_limit(resource) {
+            rest.push_str(&format!(" --limits={resource}={to}"));
+        }
+        remedy.command(self.kubectl("set resources", &rest)).caution(
+            "sets it for all containers of the workload: choose one with -c NAME; where a tool applies the manifests, change it there too",
+        )
+    }
+
+    fn has_limit(&self, resource: &str) -> bool {
+        let containers = self.world.read(self.first(), "/spec/containers").unwrap_or_default();
+        let pointer = format!("/resources/limits/{}", escaped(resource));
+        containers.list("").iter().any(|c| c.has(&pointer))
+    }
+
+    pub(crate) fn full(&self, resource: &str) -> Diagnosis {
+        // Where the pod was never seen, only the scheduler knows what it asks for.
+        let asks = self.wish.request(resource).map(|amount| quantity::show(resource, amount));
+        let mut free: Vec<(Amount, &Place)> =
+            self.meant().into_iter().filter_map(|p| Some((p.free(resource)?, p))).collect();
+        // Where the objects seen leave room, not all pods were seen: the scheduler knows better.
+        let wanted = self.wish.request(resource).unwrap_or(Amount::MAX);
+        let known = !free.iter().any(|(value, _)| *value >= wanted);
+        if !known {
+            free.clear();
+        }
+        let most = free.iter().fold(0, |most, (value, _)| (*value).max(most));
+        let change = self.change(&["requests/", "limits/", "/spec/replicas"]);
+        let mut text = format!(
+            "The nodes that may take a pod of {} have not enough {resource} left beside what stands there",
+            self.named()
+        );
+        text.push_str(&asks.as_ref().map_or_else(String::new, |asks| format!(": it asks for {asks}")));
+        text.push_str(&match free.is_empty() {
+            true => ".".to_owned(),
+            false => format!(", at most {} is free.", quantity::show(resource, most)),
+        });
+        if let Some((signal, what, _)) = &change {
+            text.push_str(&format!(" Changed before, at {}: {what}.", clock(signal.at)));
+        }
+        let amount =
+            asks.as_ref().map_or_else(|| format!("enough {resource}"), |a| format!("{a} of {resource}"));
+        let title = format!("No node has {amount} left for {}", self.workload.path());
+        let mut d = self.about(code::of(resource), if known { 88 } else { 78 }, title, text);
+        d.path.push(Step::new(&self.workload, "", format!("requests {amount}")));
+        if let Some((signal, what, _)) = &change {
+            d.evidence
+                .push(Evidence::signal(signal, 40, "changed before the pods began to wait").citing(what));
+        }
+        for (value, place) in free.iter().take(4) {
+            let text = format!("{resource} free: {}", quantity::show(resource, (*value).max(0)));
+            d.evidence.push(Evidence::object(&place.id, text, 40, "requests of its pods taken off"));
+        }
+        d.remedies.push(
+            Remedy::new(format!(
+                "see who holds the {resource} and give some back: fewer replicas or smaller requests"
+            ))
+            .command("kubectl describe nodes | grep -A8 'Allocated resources'")
+            .command(self.kubectl("get", " -o yaml")),
+        );
+        let old = change.as_ref().map(|(_, _, old)| old.as_str()).filter(|o| quantity::parse(o).is_some());
+        if self.workload.kind != "Pod" {
+            d.remedies.push(self.lower(
+                resource,
+                old.filter(|_| change.as_ref().is_some_and(|(_, w, _)| w.contains("requests"))),
+                "what is free",
+            ));
+        }
+        d.remedies.push(Remedy::new(format!("or add a node with {amount} free")));
+        d
+    }
+
+    pub(crate) fn too_many_pods(&self) -> Diagnosis {
+        let mut d = self.about(
+            code::TOO_MANY_PODS,
+            92,
+            format!("The nodes that may take {} hold as many pods as they may", self.workload.path()),
+            "The kubelet of each node allows a fixed number of pods (maxPods, 110 by default), and it is reached; CPU and memory do not matter then.".to_owned(),
+        );
+        for place in self.meant().iter().take(4) {
+            let pods = place.capacity("pods").unwrap_or(0);
+            d.evidence.push(Evidence::object(
+                &place.id,
+                format!("allocatable pods: {pods}"),
+                40,
+                "most that it may hold",
+            ));
+        }
+        d.remedies = vec![
+            Remedy::new("remove pods that are not needed, or spread them over more nodes").command(
+                "kubectl get pods -A -o wide --no-headers | awk '{print $8}' | sort | uniq -c | sort -n",
+            ),
+            Remedy::new("or raise maxPods in the kubelet's configuration")
+                .caution("the node's pod address range must have room for them"),
+        ];
+        d
+    }
+}
