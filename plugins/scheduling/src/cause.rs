@@ -68,7 +68,10 @@ pub(crate) fn of(unfit: &Unfit, wish: &Wish, places: &[Place], since: u64) -> Ca
     }
     let large = || meant.iter().filter(|p| p.too_small(wish).is_none());
     let ids = |which: &dyn Fn(&Place) -> bool| -> Vec<ObjectRef> {
-        large().filter(|p| which(p)).map(|p| p.id.clone()).collect()
+        // Those that are for everybody first: what waits for them is told of together.
+        let mut found: Vec<_> = large().filter(|p| which(p)).collect();
+        found.sort_by_key(|p| (!p.open, &p.id.name));
+        found.into_iter().map(|p| p.id.clone()).collect()
     };
     // A node that went down later is not what the pod waits for.
     let down = ids(&|p| p.down.is_some_and(|at| at <= since + seconds(60)));

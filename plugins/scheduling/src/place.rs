@@ -163,6 +163,10 @@ fn add(sum: &mut Vec<(String, Amount)>, asks: &Json) {
     }
 }
 
+fn pointer(resource: &str) -> String {
+    format!("/{}", resource.replace('~', "~0").replace('/', "~1"))
+}
+
 /// A node as a place for the pod.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
@@ -171,6 +175,8 @@ pub(crate) struct Place {
     pub(crate) selected: bool,
     /// Taints that the pod does not tolerate, and that say for whom the node is, `key=value`.
     pub(crate) taints: Vec<(String, String)>,
+    /// No taint says for whom it is, tolerated or not.
+    pub(crate) open: bool,
     /// Since when it is not ready or tainted so, ms; none where it is well.
     pub(crate) down: Option<u64>,
     pub(crate) cordoned: bool,
@@ -180,6 +186,8 @@ pub(crate) struct Place {
     pub(crate) pressed: bool,
     /// Allocatable by resource.
     allocatable: Json,
+    /// Capacity by resource.
+    hardware: Json,
     /// Requests of the pods on it; none where they were not counted.
     used: Option<Vec<(String, Amount)>>,
 }
@@ -189,10 +197,11 @@ impl Place {
         let spec = world.read(id, "/spec").unwrap_or_default();
         let labels = world.read(id, "/metadata/labels").unwrap_or_default().map("");
         let conditions = world.read(id, "/status/conditions").unwrap_or_default().list("");
-        let taints: Vec<(String, String)> = spec
-            .list("/taints")
+        let mut all = spec.list("/taints");
+        all.retain(|t| matches!(t.text("/effect"), "NoSchedule" | "NoExecute"));
+        let taints: Vec<(String, String)> = all
             .iter()
-            .filter(|t| matches!(t.text("/effect"), "NoSchedule" | "NoExecute") && !wish.tolerates(t))
+            .filter(|t| !wish.tolerates(t))
             .map(|t| (t.text("/key").to_owned(), t.text("/value").to_owned()))
             .collect();
         let tainted = |end: &str| taints.iter().any(|(k, _)| is_state(k) && k.ends_with(end));
@@ -205,12 +214,14 @@ impl Place {
         Self {
             id: id.clone(),
             selected: wish.selects(&id.name, &labels),
+            open: all.iter().all(|t| is_state(t.text("/key"))),
             down,
             cordoned,
             pressed: tainted("-pressure"),
             unfinished: taints.iter().map(|(k, _)| k).find(|k| is_unfinished(k)).cloned(),
             taints: taints.into_iter().filter(|(k, _)| !is_state(k)).collect(),
             allocatable: world.read(id, "/status/allocatable").unwrap_or_default(),
+            hardware: world.read(id, "/status/capacity").unwrap_or_default(),
             used: None,
         }
     }
@@ -242,12 +253,17 @@ impl Place {
     }
 
     pub(crate) fn capacity(&self, resource: &str) -> Option<Amount> {
-        let pointer = format!("/{}", resource.replace('~', "~0").replace('/', "~1"));
+        let pointer = pointer(resource);
         if self.allocatable.has(&pointer) {
             return quantity::parse(&self.allocatable.at(&pointer).shown());
         }
         // A device that a node does not have is not in its list; without a list nothing is known.
         self.allocatable.has("/cpu").then_some(0)
+    }
+
+    /// How much of it the node has by its hardware, whether it can be used or not.
+    pub(crate) fn installed(&self, resource: &str) -> Option<Amount> {
+        quantity::parse(&self.hardware.at(&pointer(resource)).shown())
     }
 
     pub(crate) fn free(&self, resource: &str) -> Option<Amount> {

@@ -24,6 +24,9 @@ impl Case<'_> {
         let where_ = largest.map_or(String::new(), |(_, p)| format!(" ({})", p.id.name));
         let shown = quantity::show(resource, most);
         let none = most <= 0;
+        if none && let Some(idle) = meant.iter().find(|p| p.installed(resource).is_some_and(|n| n > 0)) {
+            return self.idle(resource, idle);
+        }
         let title = if none {
             format!("{} asks for {resource}, which no node offers", self.workload.path())
         } else {
@@ -72,6 +75,31 @@ impl Case<'_> {
                 "or, if it needs that much, add a larger node (more than {asks} of {resource} free)"
             )));
         }
+        d
+    }
+
+    /// The node has the devices, but whoever offers them has withdrawn them.
+    fn idle(&self, resource: &str, place: &Place) -> Diagnosis {
+        let node = &place.id.name;
+        let has = quantity::show(resource, place.installed(resource).unwrap_or(0));
+        let mut d = self.about(
+            code::of(resource),
+            92,
+            format!("{} asks for {resource}, which node {node} has but does not offer", self.workload.path()),
+            format!("Node {node} has {has} of {resource} (capacity), and none of it can be used (allocatable 0): its device plugin has withdrawn them or found them unhealthy. No other node that the pod may go to has any."),
+        );
+        d.path = vec![
+            Step::new(&place.id, "", format!("{resource}: {has} installed, 0 allocatable")),
+            Step::new(&self.workload, "", ""),
+        ];
+        let excerpt = format!("capacity {resource}: {has}, allocatable {resource}: 0");
+        d.evidence.push(Evidence::object(&place.id, excerpt, 60, "installed, but not offered"));
+        d.remedies = vec![
+            Remedy::new(format!("see why the device plugin of {resource} does not offer what {node} has: its pod's log, then the driver"))
+                .command(format!("kubectl get pods -A -o wide --field-selector spec.nodeName={node} | grep -i plugin"))
+                .command(format!("ssh {node} sudo dmesg | tail -50")),
+            Remedy::new("when the devices are well, start the plugin's pod anew; it registers them with the kubelet"),
+        ];
         d
     }
 
