@@ -15,7 +15,8 @@ use kwhy_collect::feed::Speed;
         kwhy diagnose DIR                what is wrong in a recorded incident, and what to type\n  \
         kwhy run                         correlate what arrives over NATS (starts a nats-server if none is named)\n  \
         kwhy feed DIR --nats URL         play a recorded incident into NATS\n  \
-        kwhy tail --nats URL             watch findings as they come\n\n\
+        kwhy tail --nats URL             watch findings as they come\n  \
+        kwhy rule list                   every cause that kwhy knows\n\n\
         Exit status: 0 nothing above INFO, 1 findings, 2 wrong usage or configuration, 3 nothing could be read.\n\
         RUST_LOG=kwhy=debug shows what happens inside."
 )]
@@ -86,6 +87,28 @@ pub(crate) enum Command {
         /// End after this many finding revisions
         #[arg(long, value_name = "N")]
         count: Option<u64>,
+    },
+    /// The rules: what they know and where they come from
+    Rule {
+        #[command(subcommand)]
+        command: RuleCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RuleCommand {
+    /// All rules, built in and your own, with the causes that each can name
+    #[command(after_help = "Your own rules are those of `rules:` in kwhy.yaml and of --rules.\n\
+        --output json prints one rule a line: name, version, digest (sha256 of the file), file where it is not built in,\n\
+        and codes: code, title, versions of the software that can show it, references.\n\n\
+        Example: kwhy rule list --output json | jq -r '.codes[] | [.code, .title] | @tsv'")]
+    List {
+        /// text for people, json for programs: one rule a line
+        #[arg(long, value_enum, default_value = "text")]
+        output: Format,
+        /// Folder with further rules (*.wasm); may be given again
+        #[arg(long, value_name = "DIR")]
+        rules: Vec<PathBuf>,
     },
 }
 

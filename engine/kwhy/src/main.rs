@@ -11,6 +11,7 @@ mod live;
 mod notices;
 mod notify;
 mod progress;
+mod rule_list;
 mod rules;
 mod run;
 mod screen;
@@ -29,7 +30,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    args::{Args, Command},
+    args::{Args, Command, RuleCommand},
     config::Config,
     exit::Exit,
 };
@@ -73,6 +74,9 @@ fn dispatch(args: Args) -> Result<Exit> {
             let bus = connect::connect(&config, nats, config.cluster.as_deref().unwrap_or("default")).await?;
             tail::run(&bus, config.cluster.clone(), output.output, count).await
         }),
+        Command::Rule { command: RuleCommand::List { output, rules } } => {
+            rule_list::run(&config, output, &rules)
+        }
     }
 }
 

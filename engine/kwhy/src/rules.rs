@@ -13,6 +13,9 @@ use crate::{cache, config::Config};
 
 include!(concat!(env!("OUT_DIR"), "/packs.rs"));
 
+/// How many of the loaded rules, the first ones, kwhy brings itself.
+pub(crate) const BUILT_IN: usize = PACKS.len();
+
 /// Loads all rules. One of a user's that is refused is reported in a line and left out; the others go on.
 pub(crate) fn load(config: &Config, more: &[PathBuf]) -> Result<Sandbox> {
     let mut sandbox = Sandbox::new(Settings { cache: cache::dir(config), ..Settings::default() })?;

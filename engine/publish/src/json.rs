@@ -5,6 +5,7 @@
 use std::{fmt::Write as _, io};
 
 use kwhy_proto::v1::Finding;
+use serde::Serialize;
 
 use crate::sanitize::hidden;
 
@@ -48,6 +49,16 @@ pub fn write(finding: &Finding, out: &mut impl io::Write) -> Result<(), JsonErro
     let mut line = line(finding)?;
     line.push('\n');
     out.write_all(line.as_bytes()).map_err(JsonError::Write)
+}
+
+/// Writes a record that is no finding, such as a [rule](crate::rules::Rule), and a line end.
+///
+/// # Errors
+/// Where `out` does not take it.
+pub fn record(record: &impl Serialize, out: &mut impl io::Write) -> io::Result<()> {
+    let mut line = escape(&serde_json::to_string(record)?);
+    line.push('\n');
+    out.write_all(line.as_bytes())
 }
 
 /// Spells invisible characters as `\uXXXX`: the same JSON, but U+2028 or U+0085 cannot end the line for a reader that

@@ -4,6 +4,7 @@
 //! in it may come from a log line that an attacker wrote, so no output is made but through [`sanitize`].
 
 pub mod json;
+pub mod rules;
 pub mod sanitize;
 pub mod slack;
 pub mod text;

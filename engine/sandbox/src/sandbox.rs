@@ -110,6 +110,12 @@ impl Sandbox {
         self.loader().load(source, &self.limits).map(|(_, inspection)| inspection)
     }
 
+    /// What the files were called that the rules came from, in the order of [`Rules::descriptors`].
+    #[must_use]
+    pub fn files(&self) -> &[String] {
+        &self.files
+    }
+
     fn loader(&self) -> Loader<'_> {
         Loader { engine: &self.runtime.engine, linker: &self.linker, cache: self.cache.as_ref() }
     }

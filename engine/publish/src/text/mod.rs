@@ -5,10 +5,12 @@
 
 mod page;
 mod report;
+mod rules;
 mod style;
 
 mod finding;
 
 pub use finding::finding;
 pub use report::{Alerts, Report, Unreadable, Watchdog, report};
+pub use rules::rules;
 pub use style::Style;
