@@ -1,16 +1,17 @@
 //! Pods that are not made at all: the API server refuses them, and the controller says so in a FailedCreate event or in
 //! its condition ReplicaFailure.
 //!
-//! Texts of plugin/pkg/admission (resourcequota, limitranger, serviceaccount, podsecurity via pod-security-admission),
-//! of apiserver/pkg/admission/plugin/webhook and of pkg/controller (`Error creating: …`, `create Pod … failed error: …`).
+//! Texts of pkg/controller (`Error creating: …`, `create Pod … failed error: …`); what follows them is read in `refusal`.
 
 use kwhy_sdk::{
     Diagnosis, Evidence, Explains, Json, ObjectRef, Remedy, Signal, Step, Verdict, World, hours, minutes,
 };
 
 use crate::{
-    case, look, missing, security,
-    words::{any, between, kubectl, named, quoted, short, spoken},
+    case, look, missing,
+    refusal::{By, Said, read},
+    security,
+    words::{between, kubectl, named, short, spoken},
 };
 
 pub(crate) const QUOTA: &str = "workload.quota-exceeded";
@@ -20,79 +21,6 @@ pub(crate) const WEBHOOK: &str = "workload.webhook-unreachable";
 
 /// A rollout within a tight quota and a webhook that restarts are refused for a moment.
 const PATIENCE: u64 = minutes(2);
-
-/// What the API server says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Said {
-    Exceeded { quota: String, sums: String },
-    MustSpecify { quota: String, what: String },
-    Limit { what: String },
-    PodSecurity { what: String },
-    Account { name: String },
-    Denied { by: String, what: String },
-    Unreachable { webhook: String, what: String },
-}
-
-fn read(text: &str) -> Option<Said> {
-    let after = |mark: &str| text.split_once(mark).map(|(_, rest)| rest.trim().to_owned());
-    if let Some(rest) = after("exceeded quota: ") {
-        let (quota, sums) = rest.split_once(", requested: ").unwrap_or((rest.as_str(), ""));
-        return Some(Said::Exceeded { quota: quota.to_owned(), sums: format!("requested: {sums}") });
-    }
-    if let Some(rest) = after("failed quota: ") {
-        let (quota, what) = rest.split_once(": ").unwrap_or((rest.as_str(), ""));
-        return Some(Said::MustSpecify { quota: quota.to_owned(), what: what.to_owned() });
-    }
-    if let Some(rest) =
-        after("failed calling webhook ").or_else(|| after("failed calling admission webhook "))
-    {
-        let webhook = quoted(&rest, "").unwrap_or("").to_owned();
-        let what = rest.split_once("\": ").map_or(rest.as_str(), |(_, w)| w).to_owned();
-        return Some(Said::Unreachable { webhook, what });
-    }
-    if text.contains("admission webhook ") && text.contains("denied the request") {
-        let by = quoted(text, "admission webhook ").unwrap_or("").to_owned();
-        let what = after("denied the request: ").or_else(|| after("denied the request")).unwrap_or_default();
-        return Some(Said::Denied { by: format!("webhook {by}"), what });
-    }
-    if let Some(rest) = after("ValidatingAdmissionPolicy '") {
-        let by = rest.split('\'').next().unwrap_or("").to_owned();
-        let what = after("denied request: ").unwrap_or_default();
-        return Some(Said::Denied { by: format!("ValidatingAdmissionPolicy {by}"), what });
-    }
-    if text.contains("violates PodSecurity")
-        || any(
-            text,
-            &[
-                "unable to validate against any pod security policy",
-                "unable to validate against any security context constraint",
-            ],
-        )
-    {
-        let what = after("violates PodSecurity ")
-            .unwrap_or_else(|| text.rsplit("forbidden: ").next().unwrap_or(text).to_owned());
-        return Some(Said::PodSecurity { what });
-    }
-    if any(text, &["looking up service account", "serviceaccount \""]) && text.contains("not found") {
-        return Some(Said::Account { name: missing::service_account(text)?.to_owned() });
-    }
-    if any(
-        text,
-        &[
-            " usage per Container is ",
-            " usage per Pod is ",
-            " limit to request ratio per ",
-            "maximum memory usage",
-            "minimum memory usage",
-            "maximum cpu usage",
-            "minimum cpu usage",
-        ],
-    ) {
-        let what = text.rsplit("forbidden: ").next().unwrap_or(text).to_owned();
-        return Some(Said::Limit { what });
-    }
-    None
-}
 
 /// The last refusal that an object's controller met, by its event or its condition.
 fn refusal(world: &World<'_>, of: &ObjectRef) -> Option<(Said, String, Option<Signal>, u64)> {
@@ -183,35 +111,138 @@ fn diagnose(
     let (code, confidence, title, explanation, remedies): (_, _, String, String, Vec<Remedy>) = match said {
         Said::Exceeded { quota, sums } => {
             root = ObjectRef::new("ResourceQuota", namespace, quota);
-            (QUOTA, 93, format!("The quota {quota} of namespace {namespace} is used up: {whose} gets no more pods"), format!("The API server refuses new pods of {whose}, because they would exceed ResourceQuota {quota} ({sums})."), vec![
-                Remedy::new("see who uses the quota, then raise it or free some of it").command(format!("{k} describe resourcequota {quota}")).command(format!("{k} edit resourcequota {quota}")),
-                Remedy::new("or let the pods ask for less").command(edit),
-            ])
+            (
+                QUOTA,
+                93,
+                format!("The quota {quota} of namespace {namespace} is used up: {whose} gets no more pods"),
+                format!(
+                    "The API server refuses new pods of {whose}, because they would exceed ResourceQuota {quota} ({sums})."
+                ),
+                vec![
+                    Remedy::new("see who uses the quota, then raise it or free some of it")
+                        .command(format!("{k} describe resourcequota {quota}"))
+                        .command(format!("{k} edit resourcequota {quota}")),
+                    Remedy::new("or let the pods ask for less").command(edit),
+                ],
+            )
         }
-        Said::MustSpecify { quota, what } => (QUOTA, 92, format!("{whose} gets no pods: the quota {quota} demands requests or limits that they do not name"), format!("Where a ResourceQuota limits a resource, each container must say how much it wants: {what}."), vec![
-            Remedy::new("give every container requests and limits").command(format!("{k} set resources {} --requests=cpu=100m,memory=128Mi --limits=cpu=500m,memory=256Mi", named(&holder))),
-            Remedy::new("or set defaults for the namespace with a LimitRange").command(format!("{k} get limitrange")),
-        ]),
-        Said::Limit { what } => (LIMITS, 92, format!("{whose} gets no pods: they break a LimitRange of namespace {namespace}"), format!("The API server refuses its pods: {}.", what.trim_end_matches('.')), vec![
-            Remedy::new("bring requests and limits of the containers within the range").command(edit),
-            Remedy::new("or widen the range").command(format!("{k} describe limitrange")).command(format!("{k} edit limitrange")),
-        ]),
-        Said::PodSecurity { what } => (security::CODE, 92, format!("{whose} gets no pods: they break the pod security rules of namespace {namespace}"), format!("The API server refuses its pods; they violate {}.", short(what, 500).trim_end_matches('.')), vec![
-            Remedy::new("set what the rule asks for in the template's securityContext").command(edit),
-            Remedy::new("or, for a workload that truly needs more rights, enforce a lower level in its namespace").command(format!("kubectl label namespace {namespace} pod-security.kubernetes.io/enforce=baseline --overwrite")).caution("it lowers the guard for every pod of the namespace"),
-        ]),
+        Said::MustSpecify { quota, what } => (
+            QUOTA,
+            92,
+            format!(
+                "{whose} gets no pods: the quota {quota} demands requests or limits that they do not name"
+            ),
+            format!(
+                "Where a ResourceQuota limits a resource, each container must say how much it wants: {what}."
+            ),
+            vec![
+                Remedy::new("give every container requests and limits").command(format!(
+                    "{k} set resources {} --requests=cpu=100m,memory=128Mi --limits=cpu=500m,memory=256Mi",
+                    named(&holder)
+                )),
+                Remedy::new("or set defaults for the namespace with a LimitRange")
+                    .command(format!("{k} get limitrange")),
+            ],
+        ),
+        Said::Limit { what } => (
+            LIMITS,
+            92,
+            format!("{whose} gets no pods: they break a LimitRange of namespace {namespace}"),
+            format!("The API server refuses its pods: {}.", what.trim_end_matches('.')),
+            vec![
+                Remedy::new("bring requests and limits of the containers within the range").command(edit),
+                Remedy::new("or widen the range")
+                    .command(format!("{k} describe limitrange"))
+                    .command(edit_range(world, namespace)),
+            ],
+        ),
+        Said::Unfit { what } => {
+            let ranges = world.list("LimitRange", namespace);
+            let names: Vec<String> = ranges.iter().map(spoken).collect();
+            let (by, why) = if names.is_empty() {
+                (DENIED, "A container asks for more than its own limit".to_owned())
+            } else {
+                (
+                    LIMITS,
+                    format!(
+                        "{} fills in a default limit where a container names none, and the container asks for more than that",
+                        names.join(", ")
+                    ),
+                )
+            };
+            (
+                by,
+                88,
+                format!("{whose} gets no pods: a container asks for more than its limit allows"),
+                format!("{why}: {}.", short(what, 400).trim_end_matches('.')),
+                vec![
+                    Remedy::new("name limits in the template that are not below the requests").command(edit),
+                    Remedy::new("or raise the default of the LimitRange")
+                        .command(edit_range(world, namespace)),
+                ],
+            )
+        }
+        Said::PodSecurity { what } => (
+            security::CODE,
+            92,
+            format!("{whose} gets no pods: they break the pod security rules of namespace {namespace}"),
+            format!(
+                "The API server refuses its pods; they violate {}.",
+                short(what, 500).trim_end_matches('.')
+            ),
+            vec![
+                Remedy::new("set what the rule asks for in the template's securityContext").command(edit),
+                security::allow(text, namespace),
+            ],
+        ),
         Said::Account { name } => {
             root = ObjectRef::new("ServiceAccount", namespace, name);
-            (missing::ACCOUNT, 93, format!("ServiceAccount {namespace}/{name} does not exist: {whose} gets no pods"), format!("The API server refuses pods of {whose}, because they name a ServiceAccount that is not there."), vec![
-                Remedy::new("create it, with the roles that it had").command(format!("{k} create serviceaccount {name}")),
-                Remedy::new("or mend serviceAccountName in the template").command(edit),
-            ])
+            (
+                missing::ACCOUNT,
+                93,
+                format!("ServiceAccount {namespace}/{name} does not exist: {whose} gets no pods"),
+                format!(
+                    "The API server refuses pods of {whose}, because they name a ServiceAccount that is not there."
+                ),
+                vec![
+                    Remedy::new("create it, with the roles that it had")
+                        .command(format!("{k} create serviceaccount {name}")),
+                    Remedy::new("or mend serviceAccountName in the template").command(edit),
+                ],
+            )
         }
-        Said::Denied { by, what } => (DENIED, 92, format!("The {by} refuses the pods of {whose}"), format!("An admission rule denies them: {}", short(what, 500)), vec![
-            Remedy::new("change the template so that it meets the rule").command(edit),
-            Remedy::new("or change the rule, if it asks too much").command("kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations,validatingadmissionpolicies"),
-        ]),
-        Said::Unreachable { webhook, what } => return unreachable(world, of, workload, webhook, what, text, event),
+        Said::NoClass { kind, name } => (
+            DENIED,
+            92,
+            format!("{whose} gets no pods: they name the {kind} {name}, which does not exist"),
+            format!("The API server refuses pods of a class that is not there ({kind} {name})."),
+            vec![
+                Remedy::new(format!("create the {kind}, or bring it back from where it is kept"))
+                    .command(format!("kubectl get {}", kind.to_ascii_lowercase()))
+                    .command(format!("kubectl apply -f <manifest of {kind} {name}>")),
+                Remedy::new("or name one that exists in the template").command(edit),
+            ],
+        ),
+        Said::Denied { by, what } => {
+            let (who, confidence) = match by {
+                By::Webhook(name) => (format!("webhook {name}"), 92),
+                By::Policy(name) => (format!("ValidatingAdmissionPolicy {name}"), 92),
+                By::Server => ("API server".to_owned(), 85),
+            };
+            (
+                DENIED,
+                confidence,
+                format!("The {who} refuses the pods of {whose}"),
+                format!("An admission rule denies them: {}", short(what, 500)),
+                vec![
+                    Remedy::new("change the template so that it meets the rule").command(edit),
+                    Remedy::new("or change the rule, if it asks too much").command(rule(world, by)),
+                ],
+            )
+        }
+        Said::Unreachable { webhook, what } => {
+            return unreachable(world, of, workload, webhook, what, text, event);
+        }
     };
     let mut diagnosis = Diagnosis::new(code, root.clone());
     diagnosis.confidence = confidence;
@@ -221,6 +252,27 @@ fn diagnose(
     finish(world, &mut diagnosis, of, workload, text, event);
     recent(world, &root, workload, &mut diagnosis);
     diagnosis
+}
+
+/// Opens the LimitRange of a namespace, or lists them where it is not known which.
+fn edit_range(world: &World<'_>, namespace: &str) -> String {
+    let k = kubectl(namespace);
+    match world.list("LimitRange", namespace).as_slice() {
+        [only] => format!("{k} edit limitrange {}", only.name),
+        _ => format!("{k} get limitrange -o yaml"),
+    }
+}
+
+/// Shows the rule that denies.
+fn rule(world: &World<'_>, by: &By) -> String {
+    match by {
+        By::Policy(name) => format!("kubectl edit validatingadmissionpolicy {name}"),
+        By::Webhook(name) => match of_webhook(world, name, "").0 {
+            Some(config) => format!("kubectl get {} -o yaml", named(&config)),
+            None => "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations".into(),
+        },
+        By::Server => "kubectl get validatingadmissionpolicies,validatingwebhookconfigurations".into(),
+    }
 }
 
 /// Evidence, path and reach, which all refusals share.
@@ -356,70 +408,4 @@ fn unreachable(
         diagnosis.remedies.push(Remedy::new("if it cannot be brought back soon, let requests pass without it for the time being").command(format!("kubectl get {} -o yaml > webhook-backup.yaml", named(config))).command(format!("kubectl delete {}", named(config))).caution("what it guards or fills in is then missing from all objects made meanwhile; some operators put it back by themselves"));
     }
     diagnosis
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_words_of_the_api_server_are_told_apart() {
-        let exceeded = read(
-            r#"Error creating: pods "api-7f9dd8b6c4-x" is forbidden: exceeded quota: compute, requested: limits.cpu=2, used: limits.cpu=8, limited: limits.cpu=10"#,
-        );
-        assert_eq!(
-            exceeded,
-            Some(Said::Exceeded {
-                quota: "compute".into(),
-                sums: "requested: limits.cpu=2, used: limits.cpu=8, limited: limits.cpu=10".into()
-            })
-        );
-        let must = read(
-            r#"Error creating: pods "a" is forbidden: failed quota: ba-test: must specify cpu for: c; memory for: c"#,
-        );
-        assert_eq!(
-            must,
-            Some(Said::MustSpecify {
-                quota: "ba-test".into(),
-                what: "must specify cpu for: c; memory for: c".into()
-            })
-        );
-        for text in [
-            "maximum cpu usage per Container is 700m, but limit is 900m",
-            "minimum memory usage per Container is 100Mi, but request is 80Mi",
-            "cpu max limit to request ratio per Container is 2, but provided ratio is 4.000000",
-        ] {
-            assert!(
-                matches!(read(&format!("Error creating: pods \"a\" is forbidden: {text}")), Some(Said::Limit { what }) if what == text),
-                "{text}"
-            );
-        }
-        let webhook = read(
-            r#"Error creating: Internal error occurred: failed calling webhook "validate.kyverno.svc-fail": failed to call webhook: Post "https://kyverno-svc.kyverno.svc:443/validate/fail?timeout=10s": dial tcp 10.96.1.1:443: connect: connection refused"#,
-        );
-        assert!(
-            matches!(&webhook, Some(Said::Unreachable { webhook, what }) if webhook == "validate.kyverno.svc-fail" && what.ends_with("connection refused")),
-            "{webhook:?}"
-        );
-        let denied = read(
-            r#"create Pod db-0 in StatefulSet db failed error: admission webhook "policy.example" denied the request: no latest tag"#,
-        );
-        assert_eq!(
-            denied,
-            Some(Said::Denied { by: "webhook policy.example".into(), what: "no latest tag".into() })
-        );
-        assert!(matches!(
-            read(
-                r#"Error creating: pods "a" is forbidden: violates PodSecurity "restricted:latest": allowPrivilegeEscalation != false"#
-            ),
-            Some(Said::PodSecurity { .. })
-        ));
-        assert_eq!(
-            read(
-                r#"Error creating: pods "a" is forbidden: error looking up service account shop/robot: serviceaccount "robot" not found"#
-            ),
-            Some(Said::Account { name: "robot".into() })
-        );
-        assert_eq!(read("Error creating: Timeout: request did not complete within requested timeout"), None);
-    }
 }

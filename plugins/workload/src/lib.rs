@@ -22,6 +22,7 @@ mod oom;
 mod pdb;
 mod pod;
 mod probe;
+mod refusal;
 mod security;
 mod service;
 mod words;

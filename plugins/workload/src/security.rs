@@ -12,6 +12,37 @@ use crate::{
 
 pub(crate) const CODE: &str = "workload.pod-security";
 
+/// How a workload that truly needs more rights gets them, by what refuses it: the namespace's level, a
+/// PodSecurityPolicy (until 1.25) or a SecurityContextConstraint.
+pub(crate) fn allow(text: &str, namespace: &str) -> Remedy {
+    if text.contains("security context constraint") {
+        return Remedy::new("or let its ServiceAccount use a constraint that allows it")
+            .command(format!("oc adm policy add-scc-to-user <scc> -z <serviceaccount> -n {namespace}"))
+            .caution("it lowers the guard for every pod of that ServiceAccount");
+    }
+    if text.contains("violates PodSecurity") {
+        return Remedy::new(
+            "or, for a workload that truly needs more rights, enforce a lower level in its namespace",
+        )
+        .command(format!(
+            "kubectl label namespace {namespace} pod-security.kubernetes.io/enforce={} --overwrite",
+            lower(text)
+        ))
+        .caution("it lowers the guard for every pod of the namespace");
+    }
+    Remedy::new("or let its ServiceAccount use a PodSecurityPolicy that allows it")
+        .command("kubectl get podsecuritypolicies")
+        .command(format!(
+            "kubectl -n {namespace} create rolebinding <name> --clusterrole=<role that may use the policy> --serviceaccount={namespace}:<serviceaccount>"
+        ))
+        .caution("it lowers the guard for every pod of that ServiceAccount")
+}
+
+/// The level below the one that is violated.
+fn lower(text: &str) -> &'static str {
+    if text.contains("PodSecurity \"baseline") { "privileged" } else { "baseline" }
+}
+
 pub(crate) fn judge_container(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Diagnosis> {
     let (_, message) = container.waiting();
     if !message.contains("container has runAsNonRoot")
