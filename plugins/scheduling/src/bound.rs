@@ -1,18 +1,26 @@
-//! What the workload itself demands of a node: labels, other pods near or far, an even spread, a host port, its volume.
+//! What the workload itself demands of a node: labels, other pods near or far, a host port, its volume.
 
 use kwhy_sdk::{Diagnosis, Evidence, ObjectRef, Remedy, clock, hours};
 
-use crate::{code, finding::Case};
+use crate::{code, finding::Case, wish::Unmet};
+
+/// Labels that a kubelet sets by what its machine is.
+const IMMUTABLE: [&str; 3] = ["kubernetes.io/arch", "kubernetes.io/os", "kubernetes.io/hostname"];
 
 impl Case<'_> {
     pub(crate) fn nowhere(&self) -> Diagnosis {
         let demands = self.wish.demands();
+        let unmet = self.wish.unmet(&self.places);
         let change = self.change(&["nodeSelector", "affinity"]);
         let mut text = format!("The pods of {} demand nodes with {demands}; ", self.named());
-        text.push_str(&match self.places.len() {
-            0 => "no node meets that.".to_owned(),
-            n => format!("none of the {n} nodes meets that."),
+        text.push_str(&match (self.places.len(), unmet.is_empty()) {
+            (0, _) => "no node meets that.".to_owned(),
+            (n, true) if n > 1 => format!("none of the {n} nodes meets all of that at once."),
+            (n, _) => format!("none of the {n} nodes meets that."),
         });
+        for instead in unmet.iter().filter_map(Unmet::instead) {
+            text.push_str(&format!(" Instead {instead}."));
+        }
         if let Some((signal, what, _)) = &change {
             text.push_str(&format!(" So it is since the change at {}: {what}.", clock(signal.at)));
         }
@@ -37,7 +45,7 @@ impl Case<'_> {
             d.evidence
                 .extend(relabelled.first().map(|c| Evidence::signal(c, 10, "this node was changed before")));
         }
-        let label = demands.split([';', ' ']).next().unwrap_or("").to_owned();
+        d.remedies.extend(unmet.iter().find_map(|u| self.correct(u)));
         d.remedies.push(
             Remedy::new(
                 "compare the labels of the nodes with what it selects, and correct the one that is wrong",
@@ -45,14 +53,43 @@ impl Case<'_> {
             .command("kubectl get nodes --show-labels")
             .command(self.kubectl("edit", "")),
         );
-        if label.contains('=') {
+        if let Some((key, value)) = unmet.iter().find_map(|u| Some((&u.key, u.wanted.first()?)))
+            && !IMMUTABLE.contains(&key.as_str())
+        {
+            let node = self.places.iter().find(|p| p.open).map_or("<node>", |p| p.id.name.as_str());
             d.remedies.push(
                 Remedy::new("or label the node that is meant")
-                    .command(format!("kubectl label node <node> {label}")),
+                    .command(format!("kubectl label node {node} {key}={value}")),
             );
         }
         d.remedies.extend(self.undo(change.is_some()));
         d
+    }
+
+    /// What to do about one condition, where the nodes have something in its place.
+    fn correct(&self, unmet: &Unmet) -> Option<Remedy> {
+        let (key, values) = unmet.instead.as_ref()?;
+        let (has, node) = (values.first()?, unmet.node.as_ref()?);
+        if key == "kubernetes.io/arch" {
+            return Some(Remedy::new(format!(
+                "build its image for {has} too and select {key}={has}, or add a node of architecture {}",
+                unmet.wanted.join(" or ")
+            )));
+        }
+        if *key == unmet.key {
+            let wanted = unmet.wanted.join(", ");
+            return Some(Remedy::new(format!(
+                "select a value that nodes have ({key}={}) or give a node {key}={wanted}; node {node} has {has}",
+                values.join(", ")
+            )));
+        }
+        Some(
+            Remedy::new(format!(
+                "the nodes write {key} where it selects {}: node {node} has {key}={has}; correct the selector",
+                unmet.key
+            ))
+            .command(self.kubectl("edit", "")),
+        )
     }
 
     pub(crate) fn neighbours(&self) -> Diagnosis {
@@ -117,25 +154,6 @@ impl Case<'_> {
         d.remedies = vec![
             Remedy::new("see where the volume lies and let the pod go there: node back, taint tolerated, room made")
                 .command("kubectl get pv -o custom-columns=NAME:.metadata.name,CLAIM:.spec.claimRef.name,NODES:.spec.nodeAffinity.required.nodeSelectorTerms[*].matchExpressions[*].values"),
-        ];
-        d
-    }
-
-    pub(crate) fn spread(&self) -> Diagnosis {
-        let change = self.change(&["topologySpreadConstraints", "/spec/replicas"]);
-        let mut d = self.about(
-            code::SPREAD,
-            85,
-            format!("The topology spread of {} leaves no node", self.workload.path()),
-            format!("On every node that has room one more pod of {} would make its spread more uneven than maxSkew allows.", self.named()),
-        );
-        if let Some((signal, what, _)) = &change {
-            d.evidence.push(Evidence::signal(signal, 40, "changed before").citing(what));
-        }
-        d.remedies = vec![
-            Remedy::new("give the domain that lacks pods a node that can take them, or let the rule give way (whenUnsatisfiable: ScheduleAnyway)")
-                .command(self.kubectl("get", " -o jsonpath='{.spec.template.spec.topologySpreadConstraints}'"))
-                .command(self.kubectl("edit", "")),
         ];
         d
     }

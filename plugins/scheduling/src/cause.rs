@@ -5,7 +5,8 @@ use kwhy_sdk::{ObjectRef, seconds};
 
 use crate::{
     message::{Bar, Unfit},
-    place::{Place, Wish, is_state, is_unfinished},
+    place::{Place, is_state, is_unfinished},
+    wish::Wish,
 };
 
 /// What keeps the pod waiting.

@@ -66,11 +66,12 @@ impl Case<'_> {
 
     pub(crate) fn cordoned(&self, nodes: &[ObjectRef]) -> Diagnosis {
         let list = named(nodes, "a cordoned node");
+        let (is, has) = if nodes.len() > 1 { ("are", "have") } else { ("is", "has") };
         let mut d = self.about(
             code::CORDONED,
             90,
-            format!("{} waits for {list}, which is cordoned", self.workload.path()),
-            format!("{list} has room for the pod and is what it may use, but is closed for new pods (cordoned); no other node takes it."),
+            format!("{} waits for {list}, which {is} cordoned", self.workload.path()),
+            format!("{list} {has} room for the pod and may take it, but {is} closed for new pods (cordoned); no other node takes it."),
         );
         self.at_node(&mut d, nodes, "cordoned");
         for node in nodes.iter().take(4) {
@@ -92,12 +93,16 @@ impl Case<'_> {
     /// Nodes that bear a taint until an agent or controller has done its part.
     pub(crate) fn unfinished(&self, key: &str, nodes: &[ObjectRef]) -> Diagnosis {
         let list = named(nodes, "the nodes");
+        let (has, bears, them) = match nodes.len() {
+            1 => ("has", "bears", "it"),
+            _ => ("have", "bear", "them"),
+        };
         let (who, remedy) = finisher(key);
         let mut d = self.about(
             code::TAINT,
             85,
-            format!("{} waits for {list}, which still bears the taint {key}", self.workload.path()),
-            format!("{list} has room for the pod, but {who} has not taken the taint {key} off it yet; until then only pods that tolerate it are placed there."),
+            format!("{} waits for {list}, which still {bears} the taint {key}", self.workload.path()),
+            format!("{list} {has} room for the pod, but {who} has not taken the taint {key} off {them} yet; until then only pods that tolerate it are placed there."),
         );
         self.at_node(&mut d, nodes, "not fit for use yet");
         for node in nodes.iter().take(4) {
@@ -175,7 +180,7 @@ pub(crate) fn together(all: Vec<(ObjectRef, Diagnosis)>) -> Diagnosis {
     for (_, other) in all {
         d.evidence.extend(other.evidence.into_iter().take(1));
         d.explains.extend(other.explains);
-        d.path.extend(other.path.into_iter().skip(1));
+        d.path.extend(other.path);
     }
     d
 }

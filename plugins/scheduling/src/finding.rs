@@ -2,11 +2,7 @@
 
 use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, World, clock, hours};
 
-use crate::{
-    cause::Cause,
-    code,
-    place::{Place, Wish},
-};
+use crate::{cause::Cause, code, place::Place, wish::Wish};
 
 /// Alerts of a workload whose pods wait.
 const WAITING: [&str; 10] = [
@@ -130,7 +126,11 @@ impl Case<'_> {
         if d.path.is_empty() {
             d.path.push(Step::new(&self.workload, "", ""));
         }
-        d.path.extend(self.pods.iter().take(3).map(|p| Step::new(p, "owned", "no node takes it")));
+        // A step that was there already is where the next one branches off.
+        for pod in self.pods.iter().take(3) {
+            d.path.push(Step::new(&self.workload, "", ""));
+            d.path.push(Step::new(pod, "owned", "no node takes it"));
+        }
         // Not how long until now: that would be another text at every call.
         let since = clock(self.since);
         let who = match self.pods.len() {

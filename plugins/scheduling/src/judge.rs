@@ -6,8 +6,9 @@ use crate::{
     cause::{self, Cause},
     closed, code,
     finding::Case,
-    place::{Place, Wish},
+    place::Place,
     waiting::{self, Waiting},
+    wish::Wish,
 };
 
 /// Timer: look at the workload of the pod again.

@@ -13,7 +13,9 @@ mod message;
 mod place;
 mod quantity;
 mod room;
+mod spread;
 mod waiting;
+mod wish;
 
 use kwhy_sdk::{Descriptor, Rule, Signal, Subscription, Verdict, World, seconds};
 

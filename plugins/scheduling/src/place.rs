@@ -3,7 +3,10 @@
 
 use kwhy_sdk::{Json, ObjectRef, World, parse_time};
 
-use crate::quantity::{self, Amount};
+use crate::{
+    quantity::{self, Amount},
+    wish::{Wish, requests},
+};
 
 /// Taints that tell of the node's state and not of whom it is meant for.
 const STATES: [&str; 6] = [
@@ -32,137 +35,6 @@ pub(crate) fn is_unfinished(key: &str) -> bool {
     UNFINISHED.contains(&key) || key.ends_with("/agent-not-ready")
 }
 
-/// What the pod asks for.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Wish {
-    /// Requests by resource, sorted by name.
-    pub(crate) requests: Vec<(String, Amount)>,
-    tolerations: Vec<Json>,
-    selector: Vec<(String, String)>,
-    terms: Option<Vec<Json>>,
-}
-
-impl Wish {
-    /// As the pod says or, where it was never seen, its workload; none where that was not seen either.
-    pub(crate) fn of(world: &World<'_>, pod: &ObjectRef, workload: &ObjectRef) -> Option<Self> {
-        let spec = world.read(pod, "/spec").or_else(|| world.read(workload, "/spec/template/spec"))?;
-        let required =
-            "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
-        Some(Self {
-            requests: requests(&spec),
-            tolerations: spec.list("/tolerations"),
-            selector: spec.map("/nodeSelector"),
-            terms: spec.has(required).then(|| spec.list(required)),
-        })
-    }
-
-    pub(crate) fn request(&self, resource: &str) -> Option<Amount> {
-        self.requests.iter().find(|(name, _)| name == resource).map(|(_, value)| *value)
-    }
-
-    /// In words what nodes it demands; empty where it takes any.
-    pub(crate) fn demands(&self) -> String {
-        let mut words: Vec<String> = self.selector.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        for term in self.terms.iter().flatten() {
-            let expressions = [term.list("/matchExpressions"), term.list("/matchFields")].concat();
-            let all: Vec<String> = expressions
-                .iter()
-                .map(|e| {
-                    let values = e.texts("/values").join(", ");
-                    let values = if values.is_empty() { values } else { format!(" ({values})") };
-                    format!("{} {}{values}", e.text("/key"), e.text("/operator"))
-                })
-                .collect();
-            words.push(all.join(" and "));
-        }
-        words.join("; ")
-    }
-
-    fn tolerates(&self, taint: &Json) -> bool {
-        let (key, value, effect) = (taint.text("/key"), taint.text("/value"), taint.text("/effect"));
-        self.tolerations.iter().any(|t| {
-            let (own_effect, own_key) = (t.text("/effect"), t.text("/key"));
-            let exists = t.text("/operator") == "Exists";
-            (own_effect.is_empty() || own_effect == effect)
-                && ((own_key.is_empty() && exists)
-                    || (own_key == key && (exists || t.text("/value") == value)))
-        })
-    }
-
-    fn selects(&self, name: &str, labels: &[(String, String)]) -> bool {
-        let has = |k: &str, v: &str| labels.iter().any(|(key, value)| key == k && value == v);
-        self.selector.iter().all(|(k, v)| has(k, v))
-            && self.terms.as_ref().is_none_or(|terms| terms.iter().any(|term| meets(term, name, labels)))
-    }
-}
-
-fn meets(term: &Json, name: &str, labels: &[(String, String)]) -> bool {
-    let (expressions, fields) = (term.list("/matchExpressions"), term.list("/matchFields"));
-    let own = [("metadata.name".to_owned(), name.to_owned())];
-    // An empty term selects nothing.
-    !(expressions.is_empty() && fields.is_empty())
-        && expressions.iter().all(|e| holds(e, labels))
-        && fields.iter().all(|e| holds(e, &own))
-}
-
-fn holds(expression: &Json, labels: &[(String, String)]) -> bool {
-    let key = expression.text("/key");
-    let value = labels.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str());
-    let values = expression.texts("/values");
-    let number = |text: &str| text.parse::<i64>().ok();
-    let limit = values.first().and_then(|v| number(v));
-    match expression.text("/operator") {
-        "In" => value.is_some_and(|v| values.iter().any(|x| x == v)),
-        "NotIn" => !value.is_some_and(|v| values.iter().any(|x| x == v)),
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        "Gt" => value.and_then(number).zip(limit).is_some_and(|(v, l)| v > l),
-        "Lt" => value.and_then(number).zip(limit).is_some_and(|(v, l)| v < l),
-        _ => true,
-    }
-}
-
-/// Requests of a pod as the scheduler counts them: containers and sidecars together, or the largest init container.
-pub(crate) fn requests(spec: &Json) -> Vec<(String, Amount)> {
-    let mut sum: Vec<(String, Amount)> = Vec::new();
-    for container in spec.list("/containers") {
-        add(&mut sum, &container.at("/resources/requests"));
-    }
-    let mut first: Vec<(String, Amount)> = Vec::new();
-    for container in spec.list("/initContainers") {
-        let asks = container.at("/resources/requests");
-        if container.text("/restartPolicy") == "Always" {
-            add(&mut sum, &asks);
-        } else {
-            for (name, value) in asks.map("") {
-                let value = quantity::parse(&value).unwrap_or(0);
-                match first.iter_mut().find(|(n, _)| *n == name) {
-                    Some((_, most)) => *most = value.max(*most),
-                    None => first.push((name, value)),
-                }
-            }
-        }
-    }
-    for (name, value) in first {
-        match sum.iter_mut().find(|(n, _)| *n == name) {
-            Some((_, total)) => *total = value.max(*total),
-            None => sum.push((name, value)),
-        }
-    }
-    add(&mut sum, &spec.at("/overhead"));
-    sum
-}
-
-fn add(sum: &mut Vec<(String, Amount)>, asks: &Json) {
-    for (name, value) in asks.map("") {
-        let value = quantity::parse(&value).unwrap_or(0);
-        match sum.iter_mut().find(|(n, _)| *n == name) {
-            Some((_, total)) => *total += value,
-            None => sum.push((name, value)),
-        }
-    }
-}
-
 fn pointer(resource: &str) -> String {
     format!("/{}", resource.replace('~', "~0").replace('/', "~1"))
 }
@@ -171,6 +43,7 @@ fn pointer(resource: &str) -> String {
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) id: ObjectRef,
+    pub(crate) labels: Vec<(String, String)>,
     /// Its selector and node affinity allow the node.
     pub(crate) selected: bool,
     /// Taints that the pod does not tolerate, and that say for whom the node is, `key=value`.
@@ -214,6 +87,7 @@ impl Place {
         Self {
             id: id.clone(),
             selected: wish.selects(&id.name, &labels),
+            labels,
             open: all.iter().all(|t| is_state(t.text("/key"))),
             down,
             cordoned,
@@ -259,6 +133,29 @@ impl Place {
         }
         // A device that a node does not have is not in its list; without a list nothing is known.
         self.allocatable.has("/cpu").then_some(0)
+    }
+
+    pub(crate) fn label(&self, key: &str) -> Option<&str> {
+        self.labels.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
+    }
+
+    /// Why it takes no pod of the kind, in a few words; none where it would.
+    pub(crate) fn bar(&self, wish: &Wish) -> Option<String> {
+        if self.down.is_some() {
+            Some("is down".to_owned())
+        } else if self.cordoned {
+            Some("is cordoned".to_owned())
+        } else if let Some((key, value)) = self.taints.first() {
+            Some(format!("is tainted {key}{}{value}", if value.is_empty() { "" } else { "=" }))
+        } else if let Some(key) = &self.unfinished {
+            Some(format!("still bears the taint {key}"))
+        } else if !self.selected {
+            Some("is not selected".to_owned())
+        } else if let Some(resource) = self.too_small(wish) {
+            Some(format!("is too small ({resource})"))
+        } else {
+            (!self.roomy(wish)).then(|| "has no room".to_owned())
+        }
     }
 
     /// How much of it the node has by its hardware, whether it can be used or not.

@@ -142,10 +142,17 @@ impl Case<'_> {
         }
         let most = free.iter().fold(0, |most, (value, _)| (*value).max(most));
         let change = self.change(&["requests/", "limits/", "/spec/replicas"]);
-        let mut text = format!(
-            "The nodes that may take a pod of {} have not enough {resource} left beside what stands there",
-            self.named()
-        );
+        let mut text = match self.meant().as_slice() {
+            [only] => format!(
+                "Node {}, the only one that may take the pod of {}, has not enough {resource} left beside what stands there",
+                only.id.name,
+                self.named()
+            ),
+            _ => format!(
+                "The nodes that may take a pod of {} have not enough {resource} left beside what stands there",
+                self.named()
+            ),
+        };
         text.push_str(&asks.as_ref().map_or_else(String::new, |asks| format!(": it asks for {asks}")));
         text.push_str(&match free.is_empty() {
             true => ".".to_owned(),
@@ -171,9 +178,19 @@ impl Case<'_> {
             Remedy::new(format!(
                 "see who holds the {resource} and give some back: fewer replicas or smaller requests"
             ))
-            .command("kubectl describe nodes | grep -A8 'Allocated resources'")
+            .command(match self.meant().as_slice() {
+                [only] => format!("kubectl describe node {}", only.id.name),
+                _ => "kubectl describe nodes | grep -A8 'Allocated resources'".to_owned(),
+            })
             .command(self.kubectl("get", " -o yaml")),
         );
+        if self.workload.kind == "DaemonSet" {
+            d.remedies.push(
+                Remedy::new("or, if every node needs it more than what stands there, give it a priorityClassName of higher priority: the scheduler then makes room on the node")
+                    .command(self.kubectl("edit", ""))
+                    .caution("pods of lower priority are evicted for it"),
+            );
+        }
         let old = change.as_ref().map(|(_, _, old)| old.as_str()).filter(|o| quantity::parse(o).is_some());
         if self.workload.kind != "Pod" {
             d.remedies.push(self.lower(
