@@ -1,4 +1,4 @@
-//! What the workload itself demands of a node: labels, other pods near or far, a host port, its volume.
+//! What the workload itself demands of a node: labels, other pods near or far, its volume.
 
 use kwhy_sdk::{Diagnosis, Evidence, ObjectRef, Remedy, clock, hours};
 
@@ -69,7 +69,7 @@ impl Case<'_> {
     /// What to do about one condition, where the nodes have something in its place.
     fn correct(&self, unmet: &Unmet) -> Option<Remedy> {
         let (key, values) = unmet.instead.as_ref()?;
-        let (has, node) = (values.first()?, unmet.node.as_ref()?);
+        let (node, has) = unmet.node.as_ref()?;
         if key == "kubernetes.io/arch" {
             return Some(Remedy::new(format!(
                 "build its image for {has} too and select {key}={has}, or add a node of architecture {}",
@@ -156,58 +156,5 @@ impl Case<'_> {
                 .command("kubectl get pv -o custom-columns=NAME:.metadata.name,CLAIM:.spec.claimRef.name,NODES:.spec.nodeAffinity.required.nodeSelectorTerms[*].matchExpressions[*].values"),
         ];
         d
-    }
-
-    pub(crate) fn host_port(&self) -> Diagnosis {
-        let containers = self.world.read(self.first(), "/spec/containers").unwrap_or_default();
-        let ports: Vec<String> = containers
-            .list("")
-            .iter()
-            .flat_map(|c| c.list("/ports"))
-            .map(|p| p.number("/hostPort"))
-            .filter(|p| *p > 0)
-            .map(|p| p.to_string())
-            .collect();
-        let list = if ports.is_empty() {
-            "a host port".to_owned()
-        } else {
-            format!("host port {}", ports.join(", "))
-        };
-        let mut d = self.about(
-            code::HOST_PORT,
-            92,
-            format!("{} wants {list}, which is taken on every node", self.workload.path()),
-            format!("A host port can be used once a node. Every node that may take a pod of {} has one that holds {list} already.", self.named()),
-        );
-        d.evidence.push(Evidence::object(
-            self.first(),
-            format!("hostPort {}", ports.join(", ")),
-            40,
-            "what it wants",
-        ));
-        for holder in self.holders(&ports) {
-            d.evidence.push(Evidence::object(&holder, "holds the port", 40, "on a node that it may go to"));
-        }
-        d.remedies = vec![
-            Remedy::new("use a Service instead of a host port, run no more replicas than nodes, or update with maxSurge 0 so that the old pod goes first")
-                .command(self.kubectl("edit", "")),
-        ];
-        d
-    }
-
-    fn holders(&self, ports: &[String]) -> Vec<ObjectRef> {
-        let mut out = Vec::new();
-        for pod in self.meant().iter().flat_map(|p| self.world.related(&p.id, "pod")) {
-            let containers = self.world.read(&pod, "/spec/containers").unwrap_or_default();
-            let holds = containers
-                .list("")
-                .iter()
-                .flat_map(|c| c.list("/ports"))
-                .any(|p| p.number("/hostPort") > 0 && ports.contains(&p.number("/hostPort").to_string()));
-            if holds && out.len() < 4 {
-                out.push(pod);
-            }
-        }
-        out
     }
 }

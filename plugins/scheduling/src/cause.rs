@@ -4,6 +4,7 @@
 use kwhy_sdk::{ObjectRef, seconds};
 
 use crate::{
+    code,
     message::{Bar, Unfit},
     place::{Place, is_state, is_unfinished},
     wish::Wish,
@@ -94,6 +95,19 @@ pub(crate) fn of(unfit: &Unfit, wish: &Wish, places: &[Place], since: u64) -> Ca
         return Cause::Pressed(pressed);
     }
     by_words(unfit, wish, places)
+}
+
+/// The code that the scheduler's words alone would lead to.
+pub(crate) fn code_by_words(unfit: &Unfit, wish: &Wish, places: &[Place]) -> &'static str {
+    match by_words(unfit, wish, places) {
+        Cause::Full(resource) | Cause::TooLarge(resource) => code::of(&resource),
+        Cause::TooManyPods => code::TOO_MANY_PODS,
+        Cause::Tainted(_) | Cause::Unfinished(..) => code::TAINT,
+        Cause::Spread => code::SPREAD,
+        Cause::HostPort => code::HOST_PORT,
+        Cause::Cordoned(_) => code::CORDONED,
+        _ => code::SELECTOR,
+    }
 }
 
 /// By the scheduler's words alone, the most telling first.

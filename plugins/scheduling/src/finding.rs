@@ -118,7 +118,7 @@ impl Case<'_> {
             d.remedies.extend(grow(&refusal.message));
         }
         d.evidence = evidence;
-        d.explains = WAITING.map(|name| Explains::alert(name, &self.workload, "workload")).into();
+        d.explains.extend(WAITING.map(|name| Explains::alert(name, &self.workload, "workload")));
         for pod in &self.pods {
             d.explains.push(Explains::event("FailedScheduling", pod, "self"));
         }

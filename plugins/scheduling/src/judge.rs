@@ -4,7 +4,7 @@ use kwhy_sdk::{Clearing, Diagnosis, ObjectRef, Rejection, Signal, Verdict, Wake,
 
 use crate::{
     cause::{self, Cause},
-    closed, code,
+    closed,
     finding::Case,
     place::Place,
     waiting::{self, Waiting},
@@ -98,7 +98,8 @@ enum Standing {
     /// The scheduler has said nothing about nodes.
     Unsaid,
     /// Another tells of it, or nothing can be said.
-    Yields(Cause),
+    /// The code that is not the cause, and what is.
+    Yields(&'static str, Cause),
     Caused(Box<Diagnosis>),
 }
 
@@ -117,11 +118,11 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, workload: &ObjectRef) ->
         Standing::Placed(because) => clear(world, held, &mut verdict, workload, None, because),
         Standing::Early(pod, until) => verdict.wakes.push(look(&pod, until)),
         Standing::Unsaid => {}
-        Standing::Yields(cause) => {
+        Standing::Yields(code, cause) => {
             let because = yields(&cause);
             clear(world, held, &mut verdict, workload, None, &because);
             if cause != Cause::Unknown {
-                verdict.rejections.push(Rejection::new(code::SELECTOR, workload, because));
+                verdict.rejections.push(Rejection::new(code, workload, because));
             }
         }
         Standing::Caused(diagnosis) => {
@@ -158,6 +159,7 @@ fn stand(world: &World<'_>, workload: &ObjectRef, waiting: &[Waiting]) -> Standi
     }
     let wish = wish.unwrap_or_default();
     let cause = cause::of(&unfit, &wish, &places, first.since);
+    let code = cause::code_by_words(&unfit, &wish, &places);
     let case = Case {
         world,
         workload: workload.clone(),
@@ -172,7 +174,7 @@ fn stand(world: &World<'_>, workload: &ObjectRef, waiting: &[Waiting]) -> Standi
     };
     match case.diagnosis(&cause) {
         Some(diagnosis) => Standing::Caused(Box::new(diagnosis)),
-        None => Standing::Yields(cause),
+        None => Standing::Yields(code, cause),
     }
 }
 

@@ -11,6 +11,7 @@ mod finding;
 mod judge;
 mod message;
 mod place;
+mod port;
 mod quantity;
 mod room;
 mod spread;
@@ -30,25 +31,42 @@ kwhy_sdk::export!(Scheduling);
 impl Rule for Scheduling {
     fn describe(&self) -> Descriptor {
         let any = "all of Kubernetes";
-        let assign = "https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/";
-        let resources =
-            "https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/#troubleshooting";
+        let scheduler = "https://kubernetes.io/docs/concepts/scheduling-eviction/";
+        let page = |name: &str| format!("{scheduler}{name}/");
+        let resources = "https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/#my-pods-are-pending-with-event-message-failedscheduling";
+        let preemption = page("pod-priority-preemption");
         Descriptor::new("scheduling", env!("CARGO_PKG_VERSION"))
-            .code(code::CPU, "No node has the CPU that a pod requests", any, &[resources])
-            .code(code::MEMORY, "No node has the memory that a pod requests", any, &[resources])
-            .code(code::RESOURCE, "No node has a resource that a pod requests", any, &[resources])
+            .code(code::CPU, "No node has the CPU that a pod requests", any, &[resources, &preemption])
+            .code(code::MEMORY, "No node has the memory that a pod requests", any, &[resources, &preemption])
+            .code(
+                code::RESOURCE,
+                "No node has a resource that a pod requests",
+                any,
+                &[
+                    resources,
+                    "https://kubernetes.io/docs/concepts/extend-kubernetes/compute-storage-net/device-plugins/",
+                ],
+            )
             .code(
                 code::TAINT,
                 "A pod tolerates none of the nodes it may go to",
-                any,
-                &["https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/"],
+                "all of Kubernetes; the scheduler names the taint from 1.18 to 1.34",
+                &[
+                    &page("taint-and-toleration"),
+                    "https://kubernetes.io/docs/tasks/administer-cluster/running-cloud-controller/",
+                ],
             )
-            .code(code::SELECTOR, "No node meets the selector or affinity of a pod", any, &[assign])
+            .code(
+                code::SELECTOR,
+                "No node meets the selector or affinity of a pod",
+                any,
+                &[&page("assign-pod-node"), "https://kubernetes.io/docs/reference/labels-annotations-taints/"],
+            )
             .code(
                 code::SPREAD,
                 "The topology spread of a workload leaves no node",
-                any,
-                &["https://kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constraints/"],
+                "Kubernetes 1.18 and later; nodeTaintsPolicy since 1.26",
+                &[&page("topology-spread-constraints")],
             )
             .code(
                 code::HOST_PORT,
@@ -66,7 +84,10 @@ impl Rule for Scheduling {
                 code::TOO_MANY_PODS,
                 "The nodes hold as many pods as they may",
                 any,
-                &["https://kubernetes.io/docs/setup/best-practices/cluster-large/"],
+                &[
+                    "https://kubernetes.io/docs/setup/best-practices/cluster-large/",
+                    "https://docs.aws.amazon.com/eks/latest/best-practices/prefix-mode-linux.html",
+                ],
             )
             .wants(
                 Subscription::events(&[

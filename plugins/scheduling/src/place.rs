@@ -63,6 +63,8 @@ pub(crate) struct Place {
     hardware: Json,
     /// Requests of the pods on it; none where they were not counted.
     used: Option<Vec<(String, Amount)>>,
+    /// How many pods stand on it; none where they were not counted.
+    pub(crate) standing: Option<usize>,
 }
 
 impl Place {
@@ -97,6 +99,7 @@ impl Place {
             allocatable: world.read(id, "/status/allocatable").unwrap_or_default(),
             hardware: world.read(id, "/status/capacity").unwrap_or_default(),
             used: None,
+            standing: None,
         }
     }
 
@@ -106,11 +109,13 @@ impl Place {
         let Some(left) = budget.checked_sub(pods.len()) else { return };
         *budget = left;
         let mut used: Vec<(String, Amount)> = Vec::new();
+        let mut standing = 0;
         for pod in pods {
             let phase = world.read(&pod, "/status/phase").unwrap_or_default();
             if matches!(phase.text(""), "Succeeded" | "Failed") {
                 continue;
             }
+            standing += 1;
             for (name, value) in requests(&world.read(&pod, "/spec").unwrap_or_default()) {
                 match used.iter_mut().find(|(n, _)| *n == name) {
                     Some((_, total)) => *total += value,
@@ -119,6 +124,7 @@ impl Place {
             }
         }
         self.used = Some(used);
+        self.standing = Some(standing);
     }
 
     /// The pod may go there, if the node is well and has room.
@@ -174,8 +180,18 @@ impl Place {
         wish.requests.iter().find(over).map(|(name, _)| name.clone())
     }
 
+    /// Most pods that it may hold.
+    pub(crate) fn most_pods(&self) -> Option<usize> {
+        usize::try_from(self.capacity("pods")? / 1000).ok().filter(|most| *most > 0)
+    }
+
+    fn crowded(&self) -> bool {
+        self.standing.zip(self.most_pods()).is_some_and(|(standing, most)| standing >= most)
+    }
+
     /// All requests have room beside what stands there.
     pub(crate) fn roomy(&self, wish: &Wish) -> bool {
-        wish.requests.iter().all(|(name, value)| self.free(name).is_none_or(|free| free >= *value))
+        !self.crowded()
+            && wish.requests.iter().all(|(name, value)| self.free(name).is_none_or(|free| free >= *value))
     }
 }

@@ -1,6 +1,6 @@
 //! Nodes without room: a request beyond any of them, resources that are taken, and the number of pods.
 
-use kwhy_sdk::{Diagnosis, Evidence, Remedy, Step, clock};
+use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, Step, clock};
 
 use crate::{
     code,
@@ -204,28 +204,47 @@ impl Case<'_> {
     }
 
     pub(crate) fn too_many_pods(&self) -> Diagnosis {
+        let meant = self.meant();
         let mut d = self.about(
             code::TOO_MANY_PODS,
             92,
             format!("The nodes that may take {} hold as many pods as they may", self.workload.path()),
             "The kubelet of each node allows a fixed number of pods (maxPods, 110 by default), and it is reached; CPU and memory do not matter then.".to_owned(),
         );
-        for place in self.meant().iter().take(4) {
-            let pods = place.capacity("pods").unwrap_or(0);
-            d.evidence.push(Evidence::object(
-                &place.id,
-                format!("allocatable pods: {pods}"),
-                40,
-                "most that it may hold",
-            ));
+        let mut counts = Vec::new();
+        for place in meant.iter().take(4) {
+            let Some(most) = place.most_pods() else { continue };
+            let standing = place.standing.filter(|standing| *standing >= most);
+            counts.extend(standing.map(|standing| format!("{} holds {standing} of {most}", place.id.name)));
+            let text = format!("allocatable pods: {most}");
+            d.evidence.push(Evidence::object(&place.id, text, 40, "most that it may hold"));
         }
-        d.remedies = vec![
-            Remedy::new("remove pods that are not needed, or spread them over more nodes").command(
-                "kubectl get pods -A -o wide --no-headers | awk '{print $8}' | sort | uniq -c | sort -n",
+        if !counts.is_empty() {
+            d.explanation.push_str(&format!(" {}.", counts.join(", ")));
+        }
+        for place in &meant {
+            d.explains.push(Explains::alert("KubeletTooManyPods", &place.id, "self"));
+        }
+        d.remedies.push(
+            Remedy::new("remove pods that are not needed, or add a node").command(
+                "kubectl get pods -A --no-headers -o custom-columns=NODE:.spec.nodeName | sort | uniq -c | sort -n",
             ),
-            Remedy::new("or raise maxPods in the kubelet's configuration")
-                .caution("the node's pod address range must have room for them"),
-        ];
+        );
+        // There the number follows from the addresses that the instance's interfaces have.
+        let aws = ObjectRef::new("DaemonSet", "kube-system", "aws-node");
+        if self.world.exists(&aws) {
+            d.remedies.push(
+                Remedy::new("or let the VPC CNI give addresses by prefix, and raise maxPods of the node group with it")
+                    .command("kubectl -n kube-system set env daemonset aws-node ENABLE_PREFIX_DELEGATION=true")
+                    .caution("only nodes made anew, of a Nitro instance type, take more pods then"),
+            );
+        } else {
+            d.remedies.push(
+                Remedy::new("or raise maxPods in the kubelet's configuration")
+                    .command("sudoedit /var/lib/kubelet/config.yaml     # on the node: maxPods")
+                    .caution("the node's pod address range must have room for them"),
+            );
+        }
         d
     }
 }

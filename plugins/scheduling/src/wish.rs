@@ -160,8 +160,8 @@ pub(crate) struct Unmet {
     pub(crate) wanted: Vec<String>,
     /// A label that nodes have in its place: the same key with other values, or one that is written alike.
     pub(crate) instead: Option<(String, Vec<String>)>,
-    /// A node that has it.
-    pub(crate) node: Option<String>,
+    /// A node that has it, and its value there.
+    pub(crate) node: Option<(String, String)>,
 }
 
 impl Unmet {
@@ -177,8 +177,15 @@ impl Unmet {
             values.dedup();
             (name.clone(), values)
         });
-        let node = instead.as_ref().and_then(|(name, _)| places.iter().find(|p| p.label(name).is_some()));
-        Self { wanted: condition.texts("/values"), node: node.map(|p| p.id.name.clone()), key, instead }
+        let wanted = condition.texts("/values");
+        // The node that is meant has what is wanted under the other name.
+        let node = instead.as_ref().and_then(|(name, _)| {
+            let having: Vec<&Place> = places.iter().filter(|p| p.label(name).is_some()).collect();
+            let meant = |p: &&&Place| p.label(name).is_some_and(|v| wanted.iter().any(|w| w == v));
+            having.iter().find(meant).or(having.first()).map(|p| (p.id.name.clone(), p.label(name)))
+        });
+        let node = node.and_then(|(node, value)| Some((node, value?.to_owned())));
+        Self { wanted, node, key, instead }
     }
 
     /// `the nodes have kubernetes.io/arch=arm64`.
