@@ -1,17 +1,18 @@
 //! Findings onto `KWHY_OUT`, each revision once.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_nats::{
     HeaderMap,
     header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID},
     jetstream::{message::StreamMessage, stream::RawMessageErrorKind},
 };
+use futures::StreamExt as _;
 use kwhy_proto::{Message, v1::Finding};
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    Bus, BusError, Cause,
+    Bus, BusError, Cause, Entry, Filter, Start,
     send::{Backoff, Outgoing, Sent},
     streams, subject,
 };
@@ -48,6 +49,30 @@ impl Bus {
             tracing::warn!("JSON twins of findings may be missing: the connection to NATS is lost.");
         }
         Ok(committed)
+    }
+
+    /// The newest revision of each finding that is stored at the time of the call, in the order of their ids.
+    ///
+    /// # Errors
+    /// Where the server does not answer or the stream cannot be read.
+    pub async fn stored_findings(&self, filter: &Filter) -> Result<Vec<Finding>, BusError> {
+        let mut findings = BTreeMap::new();
+        let Some(last) = self.last_under(&filter.subjects()).await? else { return Ok(Vec::new()) };
+        let mut entries = std::pin::pin!(self.subscribe_findings(filter, Start::Beginning));
+        while let Some(entry) = entries.next().await {
+            let sequence = match entry? {
+                Entry::Message { sequence, body, .. } => {
+                    findings.insert(body.id.clone(), body);
+                    sequence
+                }
+                Entry::Unreadable { sequence, .. } => sequence,
+                Entry::Gap { last, .. } => last,
+            };
+            if sequence >= last.sequence {
+                break;
+            }
+        }
+        Ok(findings.into_values().collect())
     }
 
     /// The one door through which findings are stored.

@@ -76,6 +76,13 @@ pub struct Filter {
     pub code: Option<String>,
 }
 
+impl Filter {
+    /// The subjects under which such findings are stored.
+    pub(crate) fn subjects(&self) -> String {
+        subject::revisions(self.cluster.as_deref(), self.namespace.as_deref(), self.code.as_deref())
+    }
+}
+
 impl Bus {
     /// Reads the signals of this cluster in order, past and then new, without end. Passing troubles are mended inside.
     ///
@@ -101,10 +108,7 @@ impl Bus {
         filter: &Filter,
         from: Start,
     ) -> impl Stream<Item = Result<Entry<Finding>, BusError>> + Send + 'static {
-        let text = |part: &Option<String>| part.clone();
-        let (cluster, namespace, code) = (text(&filter.cluster), text(&filter.namespace), text(&filter.code));
-        let subjects = subject::revisions(cluster.as_deref(), namespace.as_deref(), code.as_deref());
-        let reader = Reader::new(self.clone(), streams::OUT, Some(subjects), from);
+        let reader = Reader::new(self.clone(), streams::OUT, Some(filter.subjects()), from);
         entries(reader, |_| true, |body| Finding::decode(body).map_err(|error| error.to_string()))
     }
 }

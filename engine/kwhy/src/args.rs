@@ -16,6 +16,7 @@ use kwhy_collect::feed::Speed;
         kwhy run                         correlate what arrives over NATS (starts a nats-server if none is named)\n  \
         kwhy feed DIR --nats URL         play a recorded incident into NATS\n  \
         kwhy tail --nats URL             watch findings as they come\n  \
+        kwhy explain FINDING --capture DIR   what makes kwhy believe it\n  \
         kwhy rule list                   every cause that kwhy knows\n\n\
         Exit status: 0 nothing above INFO, 1 findings, 2 wrong usage or configuration, 3 nothing could be read.\n\
         RUST_LOG=kwhy=debug shows what happens inside."
@@ -87,6 +88,33 @@ pub(crate) enum Command {
         /// End after this many finding revisions
         #[arg(long, value_name = "N")]
         count: Option<u64>,
+    },
+    /// Show what makes kwhy believe a finding: the way from the cause to the symptoms and the signals that show it
+    #[command(
+        after_help = "FINDING is the id of a finding as `--output json` shows it, the first letters of it, or its code \
+        where only one finding has it.\n\n\
+        Shown are, from the cause to the symptoms, the objects on the way, each with the words that tell of it: when, \
+        which source, where to look it up; then what speaks against it, and which other causes were ruled out and why. \
+        --output json prints one object: finding (kwhy.v1.Finding), steps with their signs, further, against, effects.\n\n\
+        Examples:\n  \
+        kwhy explain coredns.forward-loop --capture tests/captures/a1-coredns-loop\n  \
+        kwhy explain f3c1 --nats nats://127.0.0.1:4222"
+    )]
+    Explain {
+        /// Its id, the first letters of it, or its code
+        finding: String,
+        /// The recorded incident in which it was found; without it the findings that are stored in NATS
+        #[arg(long, value_name = "DIR", conflicts_with = "nats")]
+        capture: Option<PathBuf>,
+        /// NATS server, overrides nats.url
+        #[arg(long, value_name = "URL")]
+        nats: Option<String>,
+        /// text for people, json for programs: one object
+        #[arg(long, value_enum, default_value = "text")]
+        output: Format,
+        /// Folder with further rules (*.wasm); may be given again
+        #[arg(long, value_name = "DIR")]
+        rules: Vec<PathBuf>,
     },
     /// The rules: what they know and where they come from
     Rule {

@@ -4,8 +4,10 @@ mod args;
 mod cache;
 mod config;
 mod connect;
+mod correlate;
 mod diagnose;
 mod exit;
+mod explain;
 mod feed;
 mod live;
 mod notices;
@@ -74,6 +76,12 @@ fn dispatch(args: Args) -> Result<Exit> {
             let bus = connect::connect(&config, nats, config.cluster.as_deref().unwrap_or("default")).await?;
             tail::run(&bus, config.cluster.clone(), output.output, count).await
         }),
+        Command::Explain { finding, capture: Some(dir), output, rules, .. } => {
+            explain::of_capture(&config, &finding, &dir, output, &rules)
+        }
+        Command::Explain { finding, capture: None, nats, output, rules } => {
+            block_on(explain::of_stored(&config, &finding, nats, output, &rules))
+        }
         Command::Rule { command: RuleCommand::List { output, rules } } => {
             rule_list::run(&config, output, &rules)
         }

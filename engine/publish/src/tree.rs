@@ -410,7 +410,7 @@ impl Sign {
 }
 
 /// Whether both name the same object.
-fn is(one: Option<&ObjectRef>, other: &ObjectRef) -> bool {
+pub(crate) fn is(one: Option<&ObjectRef>, other: &ObjectRef) -> bool {
     one.is_some_and(|one| {
         let same_uid = !one.uid.is_empty() && one.uid == other.uid;
         same_uid || (&one.kind, &one.namespace, &one.name) == (&other.kind, &other.namespace, &other.name)

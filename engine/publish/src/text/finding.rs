@@ -67,7 +67,7 @@ pub(super) fn put(
 }
 
 /// Every time that is shown.
-fn times(finding: &Finding) -> impl Iterator<Item = u64> {
+pub(super) fn times(finding: &Finding) -> impl Iterator<Item = u64> {
     let symptoms = finding.symptoms.iter().flat_map(|it| [it.since.as_ref(), it.until.as_ref()]);
     let evidence = finding.evidence.iter().map(|it| it.at.as_ref());
     let changes = finding.changes.iter().chain(&finding.confirmed_fix).map(|it| it.at.as_ref());
@@ -77,7 +77,7 @@ fn times(finding: &Finding) -> impl Iterator<Item = u64> {
 }
 
 /// Mark, title, and to the right the code.
-fn heading(page: &mut Page, finding: &Finding) {
+pub(super) fn heading(page: &mut Page, finding: &Finding) {
     let (ink, mark) = match (resolved(finding), level(finding)) {
         (true, _) => (Ink::Good, "✔ RESOLVED  "),
         (_, Level::Critical) => (Ink::Critical, "✖ CRITICAL  "),
@@ -95,7 +95,7 @@ fn heading(page: &mut Page, finding: &Finding) {
 }
 
 /// Since when, or how long and what ended it.
-fn status(page: &mut Page, finding: &Finding, clock: Clock, now: Option<u64>, day_known: bool) {
+pub(super) fn status(page: &mut Page, finding: &Finding, clock: Clock, now: Option<u64>, day_known: bool) {
     let began = moment::of(finding.onset_at.as_ref()).or_else(|| moment::of(finding.opened_at.as_ref()));
     let ended = moment::of(finding.resolved_at.as_ref());
     let at = |ms: u64| match day_known || clock.dated() {
