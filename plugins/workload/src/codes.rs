@@ -157,7 +157,7 @@ pub(crate) const CODES: [Code; 34] = [
         &["https://kubernetes.io/docs/concepts/workloads/controllers/job/#job-termination-and-cleanup"],
     ),
     (
-        crate::job::MISSED,
+        crate::cron::MISSED,
         "A CronJob does not start its Jobs",
         "all",
         &["https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/#starting-deadline"],

@@ -1,7 +1,7 @@
 //! Jobs that fail as a whole: too many failed pods, or too long. Says why where one of its pods told.
 //!
-//! Reasons of pkg/controller/job: BackoffLimitExceeded, DeadlineExceeded, PodFailurePolicy, FailedIndexes; of
-//! pkg/controller/cronjob: TooManyMissedTimes (before 1.21 FailedNeedsStart), UnparseableSchedule.
+//! Reasons of pkg/controller/job: BackoffLimitExceeded, DeadlineExceeded, since 1.25 PodFailurePolicy, since 1.28
+//! FailedIndexes and MaxFailedIndexesExceeded.
 
 use kwhy_sdk::{
     Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, Verdict, World, hours, parse_time,
@@ -15,7 +15,6 @@ use crate::{
 
 pub(crate) const BACKOFF: &str = "workload.job-backoff";
 pub(crate) const DEADLINE: &str = "workload.deadline-exceeded";
-pub(crate) const MISSED: &str = "workload.cronjob-missed";
 
 /// A Job that failed longer ago is history, unless an alert says that it still matters.
 const FRESH: u64 = hours(1);
@@ -38,6 +37,40 @@ fn failure(world: &World<'_>, job: &ObjectRef) -> Option<Failure> {
         message: failed.text("/message").to_owned(),
         at,
     })
+}
+
+/// Reasons of the events that say that a Job has failed.
+pub(crate) const REASONS: [&str; 5] = [
+    "BackoffLimitExceeded",
+    "DeadlineExceeded",
+    "PodFailurePolicy",
+    "FailedIndexes",
+    "MaxFailedIndexesExceeded",
+];
+
+/// An alert about a Job: what its controller said of it is asked for again.
+pub(crate) fn alerted(world: &World<'_>, job: &ObjectRef) -> Verdict {
+    let said =
+        |reason: &&str| world.about(job, "self", "event", reason, world.ago(hours(2)), 1).into_iter().next();
+    match REASONS.iter().find_map(said) {
+        Some(event) => told(world, job, &event),
+        None => examine(world, job),
+    }
+}
+
+/// A Job of which only its events are known; one that was seen speaks by its condition.
+pub(crate) fn told(world: &World<'_>, job: &ObjectRef, event: &Signal) -> Verdict {
+    if world.exists(job) || world.read(job, "/metadata").is_some() {
+        return examine(world, job);
+    }
+    let failed = Failure {
+        reason: event.name.clone(),
+        message: event.message.trim_end_matches('.').to_owned(),
+        at: event.at,
+    };
+    let mut found = diagnose(world, job, &failed);
+    found.evidence = vec![crate::counted(event, 40, "what the Job's controller says")];
+    Verdict { diagnoses: vec![found], ..Verdict::default() }
 }
 
 /// A later Job of the same CronJob that succeeded makes good for this one.
@@ -82,6 +115,17 @@ pub(crate) fn again(world: &World<'_>, job: &ObjectRef) -> Option<Diagnosis> {
         return None;
     }
     Some(diagnose(world, job, &failed))
+}
+
+/// Doubles the deadline. A Job that exists has it in its own spec, where it may be changed while the Job runs.
+fn longer(workload: &ObjectRef, k: &str, limit: i64) -> String {
+    let field = format!("\"activeDeadlineSeconds\":{}", limit.max(300).saturating_mul(2));
+    let spec = if workload.kind == "CronJob" {
+        format!("{{\"spec\":{{\"jobTemplate\":{{\"spec\":{{{field}}}}}}}}}")
+    } else {
+        format!("{{\"spec\":{{{field}}}}}")
+    };
+    format!("{k} patch {} --type merge -p '{spec}'", named(workload))
 }
 
 fn diagnose(world: &World<'_>, job: &ObjectRef, failed: &Failure) -> Diagnosis {
@@ -146,9 +190,12 @@ fn diagnose(world: &World<'_>, job: &ObjectRef, failed: &Failure) -> Diagnosis {
             spoken(job)
         );
         diagnosis.remedies.push(
-            Remedy::new("see how far it came, then give it more time or mend what it waits for")
+            Remedy::new("see what it did with its time, and mend what it waits for")
                 .command(format!("{k} describe {}", named(job)))
-                .command(format!("{k} edit {}", named(&workload))),
+                .command(format!("{k} logs {} --all-containers --tail=50", named(job))),
+        );
+        diagnosis.remedies.push(
+            Remedy::new("or give it more time, if the work has grown").command(longer(&workload, &k, limit)),
         );
     } else {
         let code = end.as_ref().map(|e| format!(" with exit code {}", e.code)).unwrap_or_default();
@@ -185,36 +232,4 @@ fn diagnose(world: &World<'_>, job: &ObjectRef, failed: &Failure) -> Diagnosis {
     diagnosis.explains = case::explains(world, &workload);
     diagnosis.explains.push(Explains::event("DeadlineExceeded", &workload, "workload"));
     diagnosis
-}
-
-/// A CronJob that does not start its Jobs.
-pub(crate) fn missed(world: &World<'_>, cron: &ObjectRef, event: &Signal) -> Verdict {
-    let mut verdict = Verdict::default();
-    let bad = matches!(event.name.as_str(), "UnparseableSchedule" | "InvalidSchedule");
-    let mut diagnosis = Diagnosis::new(MISSED, cron.clone());
-    diagnosis.confidence = 90;
-    diagnosis.title = if bad {
-        format!("{} has a schedule that cannot be read", spoken(cron))
-    } else {
-        format!("{} has missed so many starts that it does not start any more", spoken(cron))
-    };
-    diagnosis.explanation = if bad {
-        "Its schedule or time zone is not valid, so it never starts a Job.".to_owned()
-    } else {
-        "After more than 100 missed starts the controller refuses to count them and starts nothing, unless startingDeadlineSeconds limits how far back it looks.".to_owned()
-    };
-    diagnosis.evidence.push(crate::counted(event, 50, "what the controller says"));
-    diagnosis.path.push(Step::new(cron, "", ""));
-    diagnosis.explains = case::explains(world, cron);
-    let k = kubectl(&cron.namespace);
-    diagnosis.remedies.push(if bad {
-        Remedy::new("mend the schedule").command(format!("{k} edit {}", named(cron)))
-    } else {
-        Remedy::new("limit how far back missed starts count").command(format!(
-            "{k} patch {} --type merge -p '{{\"spec\":{{\"startingDeadlineSeconds\":600}}}}'",
-            named(cron)
-        ))
-    });
-    verdict.diagnoses.push(diagnosis);
-    verdict
 }

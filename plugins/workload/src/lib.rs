@@ -10,6 +10,7 @@ mod change;
 mod codes;
 mod command;
 mod config_change;
+mod cron;
 mod fight;
 mod generic;
 mod hpa;
@@ -83,15 +84,13 @@ impl Rule for Workload {
                 "ReplicaSetCreateError",
                 "SuccessfulCreate",
                 "SuccessfulDelete",
-                "UnparseableSchedule",
-                "InvalidSchedule",
-                "TooManyMissedTimes",
-                "FailedNeedsStart",
                 "FailedGetResourceMetric",
                 "FailedComputeMetricsReplicas",
                 "*Drain*",
                 "*Evict*",
             ]))
+            .wants(Subscription::events(&cron::REASONS).kinds(&["CronJob"]))
+            .wants(Subscription::events(&job::REASONS).kinds(&["Job"]))
             .wants(Subscription::alerts(&["*Job*"]).kinds(&["Job"]))
             .wants(Subscription::objects(&[
                 "Pod",
@@ -100,6 +99,7 @@ impl Rule for Workload {
                 "DaemonSet",
                 "ReplicaSet",
                 "Job",
+                "CronJob",
             ]))
     }
 
@@ -111,15 +111,17 @@ impl Rule for Workload {
             ("timer", _) => look(world, subject),
             ("object", _) if kind == "Pod" => object(world, subject, signal),
             ("object", _) => controller(world, subject, signal),
-            ("alert", _) => job::examine(world, subject),
+            ("alert", _) => job::alerted(world, subject),
             ("event", "FailedCreate" | "ReplicaSetCreateError") if kind != "Pod" => {
                 admission::examine(world, subject)
             }
+            ("event", name) if kind == "CronJob" && cron::REASONS.contains(&name) => {
+                cron::told(world, subject, signal)
+            }
+            ("event", name) if kind == "Job" && job::REASONS.contains(&name) => {
+                job::told(world, subject, signal)
+            }
             ("event", "SuccessfulCreate" | "SuccessfulDelete") => fight::again(world, subject),
-            (
-                "event",
-                "UnparseableSchedule" | "InvalidSchedule" | "TooManyMissedTimes" | "FailedNeedsStart",
-            ) => job::missed(world, subject, signal),
             ("event", "FailedGetResourceMetric" | "FailedComputeMetricsReplicas") => {
                 hpa::told(world, subject, signal)
             }
@@ -136,6 +138,11 @@ impl Rule for Workload {
 fn look(world: &World<'_>, of: &ObjectRef) -> Verdict {
     match of.kind.as_str() {
         "Pod" => look::look(world, of),
+        "CronJob" => {
+            let mut verdict = cron::again(world, of);
+            verdict.merge(admission::examine(world, of));
+            verdict
+        }
         _ => admission::examine(world, of),
     }
 }
@@ -145,6 +152,7 @@ fn controller(world: &World<'_>, of: &ObjectRef, signal: &Signal) -> Verdict {
     let mut verdict = match of.kind.as_str() {
         "Deployment" | "StatefulSet" | "DaemonSet" => fight::template(world, of, signal),
         "Job" => job::examine(world, of),
+        "CronJob" => return cron::changed(of, signal),
         _ => Verdict::default(),
     };
     let held = case::of(world, of)
