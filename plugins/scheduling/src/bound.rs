@@ -1,6 +1,6 @@
-//! What the workload itself demands of a node: labels, other pods near or far, its volume.
+//! What the workload itself demands of a node: labels, other pods near or far.
 
-use kwhy_sdk::{Diagnosis, Evidence, ObjectRef, Remedy, clock, hours};
+use kwhy_sdk::{Diagnosis, Evidence, Remedy, clock, hours};
 
 use crate::{code, finding::Case, wish::Unmet};
 
@@ -116,45 +116,6 @@ impl Case<'_> {
                 .caution("with a preference two of them can end up on one node and fail with it"),
         ];
         d.remedies.extend(self.undo(change.is_some()));
-        d
-    }
-
-    pub(crate) fn volume_elsewhere(&self) -> Diagnosis {
-        let volumes = self.world.read(self.first(), "/spec/volumes").unwrap_or_default();
-        let claims: Vec<ObjectRef> = volumes
-            .list("")
-            .iter()
-            .map(|v| {
-                ObjectRef::new(
-                    "PersistentVolumeClaim",
-                    &self.workload.namespace,
-                    v.text("/persistentVolumeClaim/claimName"),
-                )
-            })
-            .filter(|c| !c.name.is_empty())
-            .collect();
-        let names: Vec<&str> = claims.iter().map(|c| c.name.as_str()).collect();
-        let mut d = self.about(
-            code::SELECTOR,
-            70,
-            format!("The volume of {} lies where its pods cannot go", self.workload.path()),
-            format!(
-                "The volume of {} can be used on some nodes only (local disk or zone), and those do not take the pod.",
-                if names.is_empty() { self.first().name.clone() } else { format!("claim {}", names.join(", ")) }
-            ),
-        );
-        for claim in &claims {
-            let volume = self.world.read(claim, "/spec/volumeName").unwrap_or_default();
-            let pv = ObjectRef::new("PersistentVolume", "", volume.text(""));
-            let affinity = self.world.read(&pv, "/spec/nodeAffinity").unwrap_or_default();
-            if affinity.has("") {
-                d.evidence.push(Evidence::object(&pv, affinity.shown(), 40, "where it can be used"));
-            }
-        }
-        d.remedies = vec![
-            Remedy::new("see where the volume lies and let the pod go there: node back, taint tolerated, room made")
-                .command("kubectl get pv -o custom-columns=NAME:.metadata.name,CLAIM:.spec.claimRef.name,NODES:.spec.nodeAffinity.required.nodeSelectorTerms[*].matchExpressions[*].values"),
-        ];
         d
     }
 }

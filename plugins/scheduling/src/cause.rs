@@ -1,7 +1,7 @@
 //! Which of the bars is the cause. What keeps a pod off a node on purpose (another node's taint, its own selector, a
 //! sibling that must not be near) is not the cause as long as a node that it is meant for lacks something.
 
-use kwhy_sdk::{ObjectRef, seconds};
+use kwhy_sdk::{ObjectRef, hours, seconds};
 
 use crate::{
     code,
@@ -30,6 +30,8 @@ pub(crate) enum Cause {
     HostPort,
     /// A cordoned node would take it.
     Cordoned(Vec<ObjectRef>),
+    /// A node would take it that was tainted shortly before; with the taint, `key=value`.
+    Closed((String, String), Vec<ObjectRef>),
     /// A node would take it that somebody has still to make fit for use; with the taint that says so.
     Unfinished(String, Vec<ObjectRef>),
     /// A node that is down would be its place: told by the node's own finding.
@@ -54,10 +56,13 @@ pub(crate) fn of(unfit: &Unfit, wish: &Wish, places: &[Place], since: u64) -> Ca
     if !places.iter().any(|p| p.selected) && !wish.demands().is_empty() {
         return Cause::Nowhere;
     }
+    if places.iter().any(|p| p.selected) && !places.iter().any(|p| p.selected && p.reached) {
+        return Cause::VolumeElsewhere;
+    }
     let meant: Vec<&Place> = places.iter().filter(|p| p.meant()).collect();
     if meant.is_empty() {
         let mut taints: Vec<(String, String)> = Vec::new();
-        for taint in places.iter().filter(|p| p.selected).flat_map(|p| &p.taints) {
+        for taint in places.iter().filter(|p| p.selected && p.reached).flat_map(|p| &p.taints) {
             if !taints.contains(taint) {
                 taints.push(taint.clone());
             }
@@ -90,6 +95,17 @@ pub(crate) fn of(unfit: &Unfit, wish: &Wish, places: &[Place], since: u64) -> Ca
             return Cause::Unfinished(key, unfinished);
         }
     }
+    // Closed by a taint shortly before, which is what changed.
+    let fresh =
+        |p: &&Place| p.tainted_at.is_some_and(|at| at <= since + seconds(60) && at + hours(2) >= since);
+    let closed =
+        places.iter().filter(|p| p.selected && p.reached && !p.taints.is_empty() && p.down.is_none());
+    let mut closed: Vec<&Place> =
+        closed.filter(fresh).filter(|p| p.too_small(wish).is_none() && p.roomy(wish)).collect();
+    closed.sort_by_key(|p| &p.id.name);
+    if let Some(taint) = closed.first().and_then(|p| p.taints.first()) {
+        return Cause::Closed(taint.clone(), closed.iter().map(|p| p.id.clone()).collect());
+    }
     let pressed = ids(&|p| p.pressed);
     if !pressed.is_empty() {
         return Cause::Pressed(pressed);
@@ -102,7 +118,7 @@ pub(crate) fn code_by_words(unfit: &Unfit, wish: &Wish, places: &[Place]) -> &'s
     match by_words(unfit, wish, places) {
         Cause::Full(resource) | Cause::TooLarge(resource) => code::of(&resource),
         Cause::TooManyPods => code::TOO_MANY_PODS,
-        Cause::Tainted(_) | Cause::Unfinished(..) => code::TAINT,
+        Cause::Tainted(_) | Cause::Closed(..) | Cause::Unfinished(..) => code::TAINT,
         Cause::Spread => code::SPREAD,
         Cause::HostPort => code::HOST_PORT,
         Cause::Cordoned(_) => code::CORDONED,

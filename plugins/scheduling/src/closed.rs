@@ -78,7 +78,15 @@ impl Case<'_> {
             d.evidence.push(Evidence::object(node, "unschedulable: true", 60, "closed for new pods"));
             let changes = self.world.changes(node, "self", self.since.saturating_sub(hours(2)), 5);
             let cordon = changes.iter().find(|c| c.fields.iter().any(|f| f.name == "/spec/unschedulable"));
-            d.evidence.extend(cordon.map(|c| Evidence::signal(c, 40, "cordoned then")));
+            let told = self.world.about(
+                node,
+                "self",
+                "event",
+                "NodeNotSchedulable",
+                self.since.saturating_sub(hours(24)),
+                1,
+            );
+            d.evidence.extend(cordon.or(told.first()).map(|c| Evidence::signal(c, 40, "cordoned then")));
         }
         let names: Vec<&str> = nodes.iter().map(|n| n.name.as_str()).collect();
         let names = if names.is_empty() { "<node>".to_owned() } else { names.join(" ") };
@@ -86,6 +94,34 @@ impl Case<'_> {
             Remedy::new("when the work on it is done, open the node again")
                 .command(format!("kubectl uncordon {names}"))
                 .caution("somebody may have closed it for a reason: ask first"),
+        ];
+        d
+    }
+
+    /// Nodes that were tainted shortly before.
+    pub(crate) fn closed(&self, (key, value): &(String, String), nodes: &[ObjectRef]) -> Diagnosis {
+        let list = named(nodes, "a tainted node");
+        let taint = if value.is_empty() { key.clone() } else { format!("{key}={value}") };
+        let (was, has) = if nodes.len() > 1 { ("were", "have") } else { ("was", "has") };
+        let mut d = self.about(
+            code::TAINT,
+            88,
+            format!("{} waits for {list}, which {was} tainted {taint}", self.workload.path()),
+            format!("{list} {has} room for the pod and may take it, but {was} given the taint {taint} shortly before, which it does not tolerate; no other node takes it."),
+        );
+        self.at_node(&mut d, nodes, "tainted");
+        for node in nodes.iter().take(4) {
+            d.evidence.push(Evidence::object(node, format!("taint {taint}"), 50, "not tolerated"));
+            let changes = self.world.changes(node, "self", self.since.saturating_sub(hours(2)), 20);
+            let tainting =
+                changes.iter().find(|c| c.fields.iter().any(|f| f.name.starts_with("/spec/taints")));
+            d.evidence.extend(tainting.map(|c| Evidence::signal(c, 50, "tainted then")));
+        }
+        let names: Vec<&str> = nodes.iter().map(|n| n.name.as_str()).collect();
+        d.remedies = vec![
+            Remedy::new("when the work on it is done, take the taint off again")
+                .command(format!("kubectl taint nodes {} {key}-", names.join(" ")))
+                .caution("somebody may have set it for a reason: ask first"),
         ];
         d
     }

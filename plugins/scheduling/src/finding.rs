@@ -97,6 +97,7 @@ impl Case<'_> {
             Cause::Spread => self.spread(),
             Cause::HostPort => self.host_port(),
             Cause::Cordoned(nodes) => self.cordoned(nodes),
+            Cause::Closed(taint, nodes) => self.closed(taint, nodes),
             Cause::Unfinished(key, nodes) => self.unfinished(key, nodes),
             Cause::Down(_) | Cause::Pressed(_) | Cause::Claim | Cause::Unknown => return None,
         };

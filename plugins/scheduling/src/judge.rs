@@ -153,7 +153,8 @@ fn stand(world: &World<'_>, workload: &ObjectRef, waiting: &[Waiting]) -> Standi
     if let Some(wish) = &wish {
         places = world.list("Node", "").iter().map(|n| Place::of(world, n, wish)).collect();
         let mut budget = MOST_PODS;
-        for place in places.iter_mut().filter(|p| p.meant() && p.too_small(wish).is_none()) {
+        let counts = |p: &&mut Place| p.selected && p.reached && (p.meant() || p.tainted_at.is_some());
+        for place in places.iter_mut().filter(counts).filter(|p| p.too_small(wish).is_none()) {
             place.count(world, &mut budget);
         }
     }

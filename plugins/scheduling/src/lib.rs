@@ -15,6 +15,7 @@ mod port;
 mod quantity;
 mod room;
 mod spread;
+mod volume;
 mod waiting;
 mod wish;
 

@@ -3,6 +3,9 @@
 //! Composed by `FitError.Error` (pkg/scheduler/framework/types.go, in 1.19 core/generic_scheduler.go) from the reasons of
 //! the plugins in pkg/scheduler/framework/plugins. The reasons were reworded over time; all wordings from 1.15 on are known.
 
+/// Volumes that a node can attach still, as a resource.
+pub(crate) const ATTACHABLE: &str = "attachable volumes";
+
 /// Why a node does not take the pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Bar {
@@ -89,6 +92,10 @@ fn bar(words: &str) -> Bar {
         return Bar::Insufficient(resource.to_owned());
     }
     let has = |part: &str| words.contains(part);
+    // Each node attaches so many volumes of a kind and no more.
+    if has("max volume count") {
+        return Bar::Insufficient(ATTACHABLE.to_owned());
+    }
     if words == "Too many pods" {
         Bar::TooManyPods
     } else if has("untolerated taint") || has("that the pod didn't tolerate") {
@@ -221,6 +228,10 @@ mod tests {
                 "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling."
             ),
             [(3, Bar::Volume)]
+        );
+        assert_eq!(
+            bars("0/2 nodes are available: 2 node(s) exceed max volume count."),
+            [(2, Bar::Insufficient(ATTACHABLE.into()))]
         );
         assert_eq!(bars("persistentvolumeclaim \"data\" not found"), [(0, Bar::Volume)]);
         assert_eq!(parse("no nodes available to schedule pods").unwrap().nodes, 0);

@@ -1,7 +1,7 @@
 //! Each node as a place for one pod: what bars it, judged from the objects as the scheduler does it for selectors, node
 //! affinity, taints and requests.
 
-use kwhy_sdk::{Json, ObjectRef, World, parse_time};
+use kwhy_sdk::{Json, ObjectRef, World, hours, parse_time};
 
 use crate::{
     quantity::{self, Amount},
@@ -35,6 +35,12 @@ pub(crate) fn is_unfinished(key: &str) -> bool {
     UNFINISHED.contains(&key) || key.ends_with("/agent-not-ready")
 }
 
+fn tainted_at(world: &World<'_>, node: &ObjectRef) -> Option<u64> {
+    let changes = world.changes(node, "self", world.ago(hours(6)), 20);
+    let change = changes.into_iter().find(|c| c.fields.iter().any(|f| f.name.starts_with("/spec/taints")));
+    change.map(|c| c.at)
+}
+
 fn pointer(resource: &str) -> String {
     format!("/{}", resource.replace('~', "~0").replace('/', "~1"))
 }
@@ -46,8 +52,12 @@ pub(crate) struct Place {
     pub(crate) labels: Vec<(String, String)>,
     /// Its selector and node affinity allow the node.
     pub(crate) selected: bool,
+    /// Its volumes can be used there.
+    pub(crate) reached: bool,
     /// Taints that the pod does not tolerate, and that say for whom the node is, `key=value`.
     pub(crate) taints: Vec<(String, String)>,
+    /// When its taints were last changed, ms; none where that was not seen or the pod tolerates them.
+    pub(crate) tainted_at: Option<u64>,
     /// No taint says for whom it is, tolerated or not.
     pub(crate) open: bool,
     /// Since when it is not ready or tainted so, ms; none where it is well.
@@ -89,6 +99,8 @@ impl Place {
         Self {
             id: id.clone(),
             selected: wish.selects(&id.name, &labels),
+            reached: wish.volumes.iter().all(|v| v.reaches(&id.name, &labels)),
+            tainted_at: (!taints.is_empty()).then(|| tainted_at(world, id)).flatten(),
             labels,
             open: all.iter().all(|t| is_state(t.text("/key"))),
             down,
@@ -129,7 +141,7 @@ impl Place {
 
     /// The pod may go there, if the node is well and has room.
     pub(crate) fn meant(&self) -> bool {
-        self.selected && self.taints.is_empty()
+        self.selected && self.reached && self.taints.is_empty()
     }
 
     pub(crate) fn capacity(&self, resource: &str) -> Option<Amount> {
@@ -157,6 +169,8 @@ impl Place {
             Some(format!("still bears the taint {key}"))
         } else if !self.selected {
             Some("is not selected".to_owned())
+        } else if !self.reached {
+            Some("is out of reach of its volume".to_owned())
         } else if let Some(resource) = self.too_small(wish) {
             Some(format!("is too small ({resource})"))
         } else {

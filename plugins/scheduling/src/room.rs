@@ -5,6 +5,7 @@ use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, Step, clock};
 use crate::{
     code,
     finding::{Case, escaped},
+    message::ATTACHABLE,
     place::Place,
     quantity::{self, Amount},
 };
@@ -40,7 +41,13 @@ impl Case<'_> {
             if none {
                 format!("None of the {} nodes it may go to offers {resource}.", meant.len())
             } else {
-                format!("The {} nodes it may go to have at most {shown}{where_}.", meant.len())
+                format!(
+                    "{} at most {shown}{where_}.",
+                    match meant.len() {
+                        1 => "The node it may go to has".to_owned(),
+                        n => format!("The {n} nodes it may go to have"),
+                    }
+                )
             }
         );
         if let Some((signal, what, _)) = &change {
@@ -192,7 +199,7 @@ impl Case<'_> {
             );
         }
         let old = change.as_ref().map(|(_, _, old)| old.as_str()).filter(|o| quantity::parse(o).is_some());
-        if self.workload.kind != "Pod" {
+        if self.workload.kind != "Pod" && resource != ATTACHABLE {
             d.remedies.push(self.lower(
                 resource,
                 old.filter(|_| change.as_ref().is_some_and(|(_, w, _)| w.contains("requests"))),

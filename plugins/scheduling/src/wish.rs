@@ -5,6 +5,7 @@ use kwhy_sdk::{Json, ObjectRef, World};
 use crate::{
     place::Place,
     quantity::{self, Amount},
+    volume::Bound,
 };
 
 /// What the pod asks for.
@@ -15,6 +16,8 @@ pub(crate) struct Wish {
     tolerations: Vec<Json>,
     selector: Vec<(String, String)>,
     terms: Option<Vec<Json>>,
+    /// Its volumes that can be used on some nodes only.
+    pub(crate) volumes: Vec<Bound>,
 }
 
 impl Wish {
@@ -28,6 +31,7 @@ impl Wish {
             tolerations: spec.list("/tolerations"),
             selector: spec.map("/nodeSelector"),
             terms: spec.has(required).then(|| spec.list(required)),
+            volumes: Bound::all(world, &spec, &pod.namespace),
         })
     }
 
@@ -38,18 +42,7 @@ impl Wish {
     /// In words what nodes it demands; empty where it takes any.
     pub(crate) fn demands(&self) -> String {
         let mut words: Vec<String> = self.selector.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        for term in self.terms.iter().flatten() {
-            let expressions = [term.list("/matchExpressions"), term.list("/matchFields")].concat();
-            let all: Vec<String> = expressions
-                .iter()
-                .map(|e| {
-                    let values = e.texts("/values").join(", ");
-                    let values = if values.is_empty() { values } else { format!(" ({values})") };
-                    format!("{} {}{values}", e.text("/key"), e.text("/operator"))
-                })
-                .collect();
-            words.push(all.join(" and "));
-        }
+        words.extend(self.terms.iter().flatten().map(self::words));
         words.join("; ")
     }
 
@@ -86,7 +79,18 @@ impl Wish {
     }
 }
 
-fn meets(term: &Json, name: &str, labels: &[(String, String)]) -> bool {
+/// A term of an affinity: `disk In (ssd, nvme) and gpu Exists`.
+pub(crate) fn words(term: &Json) -> String {
+    let expressions = [term.list("/matchExpressions"), term.list("/matchFields")].concat();
+    let all = expressions.iter().map(|e| {
+        let values = e.texts("/values").join(", ");
+        let values = if values.is_empty() { values } else { format!(" ({values})") };
+        format!("{} {}{values}", e.text("/key"), e.text("/operator"))
+    });
+    all.collect::<Vec<_>>().join(" and ")
+}
+
+pub(crate) fn meets(term: &Json, name: &str, labels: &[(String, String)]) -> bool {
     let (expressions, fields) = (term.list("/matchExpressions"), term.list("/matchFields"));
     let own = [("metadata.name".to_owned(), name.to_owned())];
     // An empty term selects nothing.
