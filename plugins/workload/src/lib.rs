@@ -11,6 +11,7 @@ mod codes;
 mod command;
 mod config_change;
 mod cron;
+mod endpoints;
 mod fight;
 mod generic;
 mod hpa;
@@ -57,6 +58,7 @@ impl Rule for Workload {
         let mut lines = logs::patterns();
         lines.extend(fight::patterns());
         lines.push(pdb::pattern());
+        lines.extend(endpoints::patterns());
         let descriptor = Descriptor::new("workload", env!("CARGO_PKG_VERSION"));
         codes::CODES
             .iter()
@@ -84,14 +86,14 @@ impl Rule for Workload {
                 "ReplicaSetCreateError",
                 "SuccessfulCreate",
                 "SuccessfulDelete",
-                "FailedGetResourceMetric",
-                "FailedComputeMetricsReplicas",
                 "*Drain*",
                 "*Evict*",
             ]))
+            .wants(Subscription::events(&hpa::REASONS).kinds(&["HorizontalPodAutoscaler"]))
             .wants(Subscription::events(&cron::REASONS).kinds(&["CronJob"]))
             .wants(Subscription::events(&job::REASONS).kinds(&["Job"]))
             .wants(Subscription::alerts(&["*Job*"]).kinds(&["Job"]))
+            .wants(Subscription::alerts(&[]).kinds(&["Service"]))
             .wants(Subscription::objects(&[
                 "Pod",
                 "Deployment",
@@ -100,6 +102,8 @@ impl Rule for Workload {
                 "ReplicaSet",
                 "Job",
                 "CronJob",
+                "HorizontalPodAutoscaler",
+                "Service",
             ]))
     }
 
@@ -111,6 +115,7 @@ impl Rule for Workload {
             ("timer", _) => look(world, subject),
             ("object", _) if kind == "Pod" => object(world, subject, signal),
             ("object", _) => controller(world, subject, signal),
+            ("alert", _) if kind == "Service" => endpoints::examine(world, subject),
             ("alert", _) => job::alerted(world, subject),
             ("event", "FailedCreate" | "ReplicaSetCreateError") if kind != "Pod" => {
                 admission::examine(world, subject)
@@ -122,9 +127,7 @@ impl Rule for Workload {
                 job::told(world, subject, signal)
             }
             ("event", "SuccessfulCreate" | "SuccessfulDelete") => fight::again(world, subject),
-            ("event", "FailedGetResourceMetric" | "FailedComputeMetricsReplicas") => {
-                hpa::told(world, subject, signal)
-            }
+            ("event", _) if kind == "HorizontalPodAutoscaler" => hpa::told(world, subject, signal),
             ("event", _) if kind == "Pod" && !signal.message.contains("disruption budget") => {
                 event(world, subject, signal)
             }
@@ -138,6 +141,8 @@ impl Rule for Workload {
 fn look(world: &World<'_>, of: &ObjectRef) -> Verdict {
     match of.kind.as_str() {
         "Pod" => look::look(world, of),
+        "HorizontalPodAutoscaler" => hpa::seen(world, of),
+        "Service" => endpoints::examine(world, of),
         "CronJob" => {
             let mut verdict = cron::again(world, of);
             verdict.merge(admission::examine(world, of));
@@ -153,6 +158,8 @@ fn controller(world: &World<'_>, of: &ObjectRef, signal: &Signal) -> Verdict {
         "Deployment" | "StatefulSet" | "DaemonSet" => fight::template(world, of, signal),
         "Job" => job::examine(world, of),
         "CronJob" => return cron::changed(of, signal),
+        "HorizontalPodAutoscaler" => return hpa::seen(world, of),
+        "Service" => return endpoints::changed(world, of, signal),
         _ => Verdict::default(),
     };
     let held = case::of(world, of)
@@ -193,6 +200,9 @@ fn event(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdict {
 fn line(world: &World<'_>, pod: &ObjectRef, name: &str, line: &Signal) -> Verdict {
     if name == pdb::LINE {
         return pdb::told(world, pod, line);
+    }
+    if name == endpoints::LINE {
+        return endpoints::told(world, line);
     }
     if name == fight::SYNC {
         return Verdict::default();

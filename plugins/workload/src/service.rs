@@ -256,6 +256,15 @@ fn no_pods(world: &World<'_>, service: &ObjectRef, selector: &[(String, String)]
     Some(diagnosis)
 }
 
+/// Why a Service selects no pod, where it should: a workload is there that lacks a label.
+pub(crate) fn unselected(world: &World<'_>, service: &ObjectRef) -> Option<Diagnosis> {
+    let selector = world.read(service, "/spec/selector").filter(|_| world.exists(service))?.map("");
+    if selector.is_empty() || backend(world, service).is_some() {
+        return None;
+    }
+    no_pods(world, service, &selector).filter(|d| d.code == SELECTOR)
+}
+
 fn scaled(world: &World<'_>, workload: &ObjectRef) -> Option<Signal> {
     let changes = world.changes(workload, "self", world.ago(hours(2)), 10);
     changes
