@@ -1,6 +1,8 @@
 //! `kwhy explain`: what makes kwhy believe a finding.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends where its ground gives way")]
 
+use std::fs;
+
 use kwhy_proto::v1::Finding;
 use kwhy_tests::{CLUSTER, Client, Ended, Kwhy, NatsServer, coredns_loop, finish, nats_server};
 use serde_json::Value;
@@ -99,6 +101,79 @@ fn what_cannot_be_explained_is_one_line_that_says_what_to_do() {
     assert_refused(&no_source, WRONG, &["kwhy: no --capture DIR is given: no NATS server is named"]);
     let silent = kwhy.run(&[&"explain", &LOOP, &"--nats", &"nats://127.0.0.1:1"]);
     assert_refused(&silent, NOTHING_READ, &["127.0.0.1:1"]);
+}
+
+fn why_not(kwhy: &Kwhy, code: &str) -> Value {
+    let ended =
+        kwhy.run(&[&"explain", &"--code", &code, &"--capture", &coredns_loop(), &"--output", &"json"]);
+    assert_eq!((ended.code, ended.stdout.lines().count(), ended.stderr.as_str()), (DONE, 1, ""));
+    serde_json::from_str(&ended.stdout).expect("JSON")
+}
+
+#[test]
+fn why_a_cause_was_not_named_is_told_from_what_its_rule_said_and_what_became_of_it() {
+    let kwhy = Kwhy::new();
+    let at = |told: &Value, pointer: &str| {
+        told.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    for (code, answer) in [
+        (LOOP, "named"),
+        ("workload.exit-on-start", "folded"),
+        ("coredns.upstream-timeout", "ruledOut"),
+        ("node.disk-pressure", "notMet"),
+    ] {
+        assert_eq!(at(&why_not(&kwhy, code), "/answer"), answer, "{code}");
+    }
+    let folded = why_not(&kwhy, "workload.exit-on-start");
+    assert_eq!(at(&folded, "/findings/0/foldedUnder/code"), LOOP);
+    assert_eq!(at(&folded, "/lesser/0/than/code"), LOOP);
+    let ruled_out = why_not(&kwhy, "coredns.upstream-timeout");
+    assert!(at(&ruled_out, "/ruledOut/0/because").starts_with("one timeout at 12:41:17"), "{ruled_out}");
+}
+
+#[test]
+fn what_a_rule_asked_for_is_told_with_how_often_it_came() {
+    let kwhy = Kwhy::new();
+    let ended = kwhy.run(&[&"explain", &"--code", &"coredns.config-invalid", &"--capture", &coredns_loop()]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (DONE, ""));
+    let text = &ended.stdout;
+    let vain = between(text, "  Asked for and never heard", "  Asked for and heard");
+    assert!(vain.contains("alert    CoreDNSDown · KubeDNSDown"), "{text}");
+    assert!(vain.contains("coredns-refused \"Error during parsing: "), "{text}");
+    let heard = between(text, "  Asked for and heard", "nothing more");
+    assert!(
+        heard.lines().any(|line| line.starts_with("    log      coredns-loop") && line.contains("1×")),
+        "{text}"
+    );
+    assert!(!vain.contains("coredns-loop") && !heard.contains("CoreDNSDown"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "a line is too wide:\n{text}");
+}
+
+#[test]
+fn a_source_that_gave_nothing_is_told_with_what_would_bring_it() {
+    let kwhy = Kwhy::new();
+    let dir = kwhy.copy_of(&coredns_loop());
+    fs::remove_dir_all(dir.join("pods")).expect("it can be removed");
+    let ended = kwhy.run(&[&"explain", &"--code", &LOOP, &"--capture", &dir]);
+    let words =
+        "nothing of source log at all; `kubectl logs --timestamps` makes pods/NAMESPACE/POD/CONTAINER.log";
+    let flat = ended.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains(words), "{}", ended.stdout);
+}
+
+#[test]
+fn a_code_that_nobody_knows_is_refused_with_the_near_ones() {
+    let kwhy = Kwhy::new();
+    let unknown = kwhy.run(&[&"explain", &"--code", &"coredns.foward-loop", &"--capture", &coredns_loop()]);
+    assert_refused(
+        &unknown,
+        WRONG,
+        &["no rule knows the code coredns.foward-loop; did you mean coredns.forward-loop"],
+    );
+    for ended in [kwhy.run(&[&"explain", &"--code", &LOOP]), kwhy.run(&[&"explain"])] {
+        assert_eq!((ended.code, ended.stdout.as_str()), (WRONG, ""));
+        assert!(ended.stderr.contains("kwhy explain --code CODE --capture DIR"), "{}", ended.stderr);
+    }
 }
 
 #[tokio::test]

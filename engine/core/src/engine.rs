@@ -127,6 +127,11 @@ impl<R: Rules> Engine<R> {
         self.matcher.clone()
     }
 
+    /// The rules that it calls.
+    pub fn rules(&self) -> &R {
+        &self.rules
+    }
+
     /// Takes in one signal and gives back the finding revisions that follow from it, in a fixed order.
     pub fn apply(&mut self, signal: Signal) -> Vec<Finding> {
         let (at, rank, id) = order(&signal);

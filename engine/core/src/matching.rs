@@ -8,7 +8,8 @@ use crate::{
     glob,
     graph::Graph,
     key::Key,
-    rule::{Descriptor, Pattern, Subscription},
+    rule::{Descriptor, Pattern, RuleSignal, Subscription},
+    world::World,
 };
 
 /// A rule whose subscription cannot be compiled.
@@ -183,6 +184,19 @@ impl Matcher {
         rules.dedup();
         rules
     }
+}
+
+/// Whether a signal that a rule was called with is one that this subscription asks for, seen at the time of the call.
+/// A log line is known by the id of the pattern that found it.
+#[must_use]
+pub fn asks_for(subscription: &Subscription, signal: &RuleSignal, world: &World) -> bool {
+    let named = if subscription.patterns.is_empty() {
+        glob::any(&subscription.names, &signal.name)
+    } else {
+        subscription.patterns.iter().any(|pattern| pattern.id == signal.name)
+    };
+    let subject = signal.subject.as_ref().map(Key::from);
+    named && subscription.source == signal.source && about(world.graph(), subscription, subject.as_ref())
 }
 
 /// Whether a subject is one that the subscription asks for.

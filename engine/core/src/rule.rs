@@ -244,6 +244,8 @@ pub struct Reply {
     pub state: StateTable,
     /// Fuel used, an instruction count that is the same on every machine.
     pub fuel: u64,
+    /// What it wrote to its log at level debug. Nothing follows from it; it is for who asks what a rule was thinking.
+    pub thoughts: Vec<String>,
 }
 
 /// Why a call gave nothing. Decided by fuel and limits, never by a clock, so it is the same in a replay.

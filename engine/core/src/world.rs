@@ -35,6 +35,10 @@ impl World {
         Self { graph: graph.clone(), history: history.clone(), rule }
     }
 
+    pub(crate) fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
     /// Whether the object stands in the cluster now.
     #[must_use]
     pub fn exists(&self, id: &ObjectRef) -> bool {

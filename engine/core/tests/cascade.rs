@@ -65,7 +65,7 @@ impl Rules for Told {
             }),
             _ => {}
         }
-        Ok(Reply { verdict, state: call.state, fuel: 1 })
+        Ok(Reply { verdict, state: call.state, fuel: 1, ..Reply::default() })
     }
 }
 

@@ -98,7 +98,7 @@ impl Rules for Demo {
                 because: "the mode is good".into(),
             });
         }
-        Ok(Reply { verdict, state: call.state, fuel: 1 })
+        Ok(Reply { verdict, state: call.state, fuel: 1, ..Reply::default() })
     }
 }
 

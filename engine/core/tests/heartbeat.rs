@@ -35,7 +35,7 @@ impl Rules for Ears {
             let past = call.world.about(&subject, "self", "alert", "Watchdog", START, 100).len();
             self.heard.borrow_mut().push((rule, signal.name.clone(), signal.state.clone(), past));
         }
-        Ok(Reply { verdict: Verdict::default(), state: call.state, fuel: 1 })
+        Ok(Reply { verdict: Verdict::default(), state: call.state, fuel: 1, ..Reply::default() })
     }
 }
 

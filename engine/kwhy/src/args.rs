@@ -16,7 +16,7 @@ use kwhy_collect::feed::Speed;
         kwhy run                         correlate what arrives over NATS (starts a nats-server if none is named)\n  \
         kwhy feed DIR --nats URL         play a recorded incident into NATS\n  \
         kwhy tail --nats URL             watch findings as they come\n  \
-        kwhy explain FINDING --capture DIR   what makes kwhy believe it\n  \
+        kwhy explain FINDING             what makes kwhy believe it, or with --code why it did not\n  \
         kwhy rule list                   every cause that kwhy knows\n\n\
         Exit status: 0 nothing above INFO, 1 findings, 2 wrong usage or configuration, 3 nothing could be read.\n\
         RUST_LOG=kwhy=debug shows what happens inside."
@@ -89,20 +89,29 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N")]
         count: Option<u64>,
     },
-    /// Show what makes kwhy believe a finding: the way from the cause to the symptoms and the signals that show it
+    /// Show what makes kwhy believe a finding, or why it did not name a cause
     #[command(
+        override_usage = "kwhy explain FINDING [--capture DIR | --nats URL]\n       kwhy explain --code CODE --capture DIR",
         after_help = "FINDING is the id of a finding as `--output json` shows it, the first letters of it, or its code \
         where only one finding has it.\n\n\
         Shown are, from the cause to the symptoms, the objects on the way, each with the words that tell of it: when, \
         which source, where to look it up; then what speaks against it, and which other causes were ruled out and why. \
         --output json prints one object: finding (kwhy.v1.Finding), steps with their signs, further, against, effects.\n\n\
+        --code tells why a cause was not named: what its rule ruled out or found unmet and where, which stronger cause \
+        was named instead, and what the rule asks for that never came. As JSON: answer (named, folded, over, carriedOn, \
+        failed, ruledOut, notMet or notHeard), findings, ruledOut, lesser, unmet, cleared, failures, asked, sources.\n\n\
         Examples:\n  \
         kwhy explain coredns.forward-loop --capture tests/captures/a1-coredns-loop\n  \
+        kwhy explain --code coredns.upstream-timeout --capture tests/captures/a1-coredns-loop\n  \
         kwhy explain f3c1 --nats nats://127.0.0.1:4222"
     )]
     Explain {
         /// Its id, the first letters of it, or its code
-        finding: String,
+        #[arg(required_unless_present = "code", conflicts_with = "code")]
+        finding: Option<String>,
+        /// Say why this cause was not named in the recorded incident
+        #[arg(long, value_name = "CODE", requires = "capture")]
+        code: Option<String>,
         /// The recorded incident in which it was found; without it the findings that are stored in NATS
         #[arg(long, value_name = "DIR", conflicts_with = "nats")]
         capture: Option<PathBuf>,

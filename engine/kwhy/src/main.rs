@@ -76,11 +76,17 @@ fn dispatch(args: Args) -> Result<Exit> {
             let bus = connect::connect(&config, nats, config.cluster.as_deref().unwrap_or("default")).await?;
             tail::run(&bus, config.cluster.clone(), output.output, count).await
         }),
-        Command::Explain { finding, capture: Some(dir), output, rules, .. } => {
-            explain::of_capture(&config, &finding, &dir, output, &rules)
-        }
-        Command::Explain { finding, capture: None, nats, output, rules } => {
-            block_on(explain::of_stored(&config, &finding, nats, output, &rules))
+        Command::Explain { finding, code, capture, nats, output, rules } => {
+            match (finding, code, capture) {
+                (_, Some(code), Some(dir)) => explain::unnamed::run(&config, &code, &dir, output, &rules),
+                (Some(finding), _, Some(dir)) => explain::of_capture(&config, &finding, &dir, output, &rules),
+                (finding, _, None) => {
+                    // The command line has seen to it that there is one.
+                    let finding = finding.unwrap_or_default();
+                    block_on(explain::of_stored(&config, &finding, nats, output, &rules))
+                }
+                (None, None, Some(_)) => anyhow::bail!("no FINDING and no --code is given"),
+            }
         }
         Command::Rule { command: RuleCommand::List { output, rules } } => {
             rule_list::run(&config, output, &rules)

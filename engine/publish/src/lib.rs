@@ -9,6 +9,7 @@ pub mod rules;
 pub mod sanitize;
 pub mod slack;
 pub mod text;
+pub mod why_not;
 
 mod cut;
 mod describe;

@@ -14,6 +14,8 @@ pub(crate) struct Log {
     dropped: u64,
     cut: u64,
     last_error: Option<String>,
+    /// Lines of level debug, within the limits.
+    thoughts: Vec<String>,
 }
 
 impl Log {
@@ -25,6 +27,7 @@ impl Log {
             dropped: 0,
             cut: 0,
             last_error: None,
+            thoughts: Vec::new(),
         }
     }
 
@@ -42,7 +45,10 @@ impl Log {
         self.bytes_left -= line.len();
         self.cut += u64::from(cut);
         match level {
-            Level::Debug => debug!(target: "kwhy::rule", rule, "{line}"),
+            Level::Debug => {
+                debug!(target: "kwhy::rule", rule, "{line}");
+                self.thoughts.push(line);
+            }
             Level::Info => info!(target: "kwhy::rule", rule, "{line}"),
             Level::Warn => warn!(target: "kwhy::rule", rule, "{line}"),
             Level::Error => error!(target: "kwhy::rule", rule, "{line}"),
@@ -52,6 +58,11 @@ impl Log {
     /// The last line of level error: a rule's panic hook writes one.
     pub(crate) fn last_error(&self) -> Option<&str> {
         self.last_error.as_deref()
+    }
+
+    /// Takes what was written at level debug.
+    pub(crate) fn take_thoughts(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.thoughts)
     }
 
     /// Says what was lost, once a call.
@@ -110,6 +121,17 @@ mod tests {
             log.write("r", level, if level == Level::Error { "bad" } else { "fine" });
         }
         assert_eq!((log.dropped, log.last_error()), (2, Some("bad")));
+    }
+
+    #[test]
+    fn what_is_written_at_debug_is_kept_within_the_limits() {
+        let mut log = Log::new(&Limits { log_lines: 3, ..Limits::default() });
+        for (level, words) in
+            [(Level::Debug, "one\n"), (Level::Info, "two"), (Level::Debug, "three"), (Level::Debug, "four")]
+        {
+            log.write("r", level, words);
+        }
+        assert_eq!(log.take_thoughts(), ["one\\n", "three"]);
     }
 
     #[test]

@@ -187,7 +187,8 @@ impl Rule {
             Ok(verdict) => {
                 verdict::check(&verdict, &self.codes, &self.program.limits)?;
                 let state = ran.view.map(|v| v.state).unwrap_or_default();
-                Ok(Reply { verdict: verdict.into(), state, fuel: ran.fuel })
+                let thoughts = store.data_mut().log.take_thoughts();
+                Ok(Reply { verdict: verdict.into(), state, fuel: ran.fuel, thoughts })
             }
             Err(message) => Err(refused(message)),
         };

@@ -181,6 +181,13 @@ impl<'a> World<'a> {
         self.host.delete(key);
     }
 
+    /// Tells why a cause is not named here although the rule came to look: `kwhy explain --code CODE` shows it. A reason
+    /// that a reader can check, without times or counts, so that the same is said once; for a cause that something
+    /// speaks against, a [`Rejection`](crate::Rejection) is better, since it stands in the finding.
+    pub fn unmet(&self, code: &str, root: &ObjectRef, because: &str) {
+        self.log(Level::Debug, &format!("unmet {code} {} {}: {because}", root.kind, root.path()));
+    }
+
     /// Writes a line to the rule's log.
     pub fn log(&self, level: Level, message: &str) {
         self.host.log(level, message);

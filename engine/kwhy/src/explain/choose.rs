@@ -43,7 +43,8 @@ fn no_such_code(wanted: &str, codes: &[String]) -> anyhow::Error {
     }
 }
 
-fn unknown(wanted: &str, codes: &[String]) -> anyhow::Error {
+/// That no rule knows the code `wanted`, and which ones somebody may have meant.
+pub(crate) fn unknown(wanted: &str, codes: &[String]) -> anyhow::Error {
     let cause = |code: &str| code.split_once('.').map_or_else(String::new, |(_, cause)| cause.to_owned());
     // Whoever forgets the pack, or gives a wrong one, still knows what the cause is called.
     let alike = |code: &str| {

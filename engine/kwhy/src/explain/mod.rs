@@ -1,6 +1,8 @@
 //! `kwhy explain`: what makes kwhy believe a finding, of a recorded incident or of those stored in NATS.
 
 mod choose;
+pub(crate) mod unnamed;
+mod witness;
 
 use std::{
     io::{self, Write},

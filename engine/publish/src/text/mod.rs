@@ -8,6 +8,7 @@ mod page;
 mod report;
 mod rules;
 mod style;
+mod why_not;
 
 mod finding;
 
@@ -16,3 +17,4 @@ pub use finding::finding;
 pub use report::{Alerts, Report, Unreadable, Watchdog, report};
 pub use rules::rules;
 pub use style::Style;
+pub use why_not::why_not;
