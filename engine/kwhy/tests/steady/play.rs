@@ -25,9 +25,11 @@ pub(crate) struct Recorded {
     pub(crate) signals: Vec<Signal>,
 }
 
-/// Every capture that is shipped.
+/// Every capture that is shipped. `KWHY_CAPTURES=plugins/node/tests/gate` plays those of another folder.
 pub(crate) fn captures() -> Vec<Recorded> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/captures");
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let other = std::env::var_os("KWHY_CAPTURES");
+    let dir = top.join(other.as_deref().unwrap_or("tests/captures".as_ref()));
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).expect("the captures").flatten() {
         let path = entry.path();
@@ -42,7 +44,7 @@ pub(crate) fn captures() -> Vec<Recorded> {
         found.push(Recorded { name, cluster, from, to, signals });
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
-    assert!(found.len() >= 20, "{} captures", found.len());
+    assert!(found.len() >= 20 || other.is_some(), "{} captures", found.len());
     found
 }
 
