@@ -22,7 +22,8 @@ pub struct Bench<R> {
     standing: BTreeMap<(String, String), Diagnosis>,
     rejections: BTreeMap<String, Rejection>,
     cleared: Vec<Clearing>,
-    wakes: BTreeMap<(u64, String), Wake>,
+    /// By time, id and subject: several subjects may be looked at again at one time.
+    wakes: BTreeMap<(u64, String, [String; 3]), Wake>,
 }
 
 impl<R: Rule + Default> Default for Bench<R> {
@@ -113,7 +114,7 @@ impl<R: Rule + Default> Bench<R> {
     /// # Errors
     /// The rule's own words.
     pub fn until(&mut self, at: u64) -> Result<(), String> {
-        while let Some((due, wake)) = self.wakes.first_key_value().map(|((due, _), w)| (*due, w.clone())) {
+        while let Some((due, wake)) = self.wakes.first_key_value().map(|((due, ..), w)| (*due, w.clone())) {
             if due > at {
                 break;
             }
@@ -198,7 +199,9 @@ impl<R: Rule + Default> Bench<R> {
         }
         for wake in verdict.wakes {
             self.wakes.retain(|_, w| w.id != wake.id || w.subject != wake.subject);
-            self.wakes.insert((wake.at, wake.id.clone()), wake);
+            let subject = wake.subject.clone().unwrap_or_default();
+            let subject = [subject.kind, subject.namespace, subject.name];
+            self.wakes.insert((wake.at, wake.id.clone(), subject), wake);
         }
     }
 
