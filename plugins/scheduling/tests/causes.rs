@@ -325,3 +325,124 @@ fn without_the_nodes_the_schedulers_words_are_worth_less() {
     ));
     assert_eq!((found.code.as_str(), found.confidence), ("scheduling.insufficient-cpu", 75));
 }
+
+/// Deployment `name` with one pod that waits as that of web does.
+fn another(name: &str, spec: Value, status: Value) -> Vec<Input> {
+    let own = |json: Value| {
+        let text = json
+            .to_string()
+            .replace("web-1", &format!("{name}-1"))
+            .replace("\"web\"", &format!("\"{name}\""));
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let set = json!({"kind": "ReplicaSet", "metadata": {"namespace": "shop", "name": "web-1", "ownerReferences": [{"kind": "Deployment", "name": "web", "controller": true}]}});
+    vec![
+        Input::listed(at("08:00:00"), own(deployment("8Gi", 1))),
+        Input::listed(at("08:00:00"), own(set)),
+        Input::changed(at("09:00:05"), own(pod("web-1-a", spec, status))),
+    ]
+}
+
+fn in_order(mut inputs: Vec<Input>) -> Vec<Input> {
+    inputs.sort_by_key(Input::at);
+    inputs
+}
+
+#[test]
+fn all_that_wait_for_a_cordoned_node_are_one_finding_until_the_last_has_a_node() {
+    let nodes = [
+        sized("w1", json!({}), json!({}), "1", "16Gi", "110"),
+        sized("w2", json!({}), json!({"unschedulable": true}), "4", "16Gi", "110"),
+    ];
+    let message = "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable.";
+    let mut all = waiting(&nodes, asks("2", "1Gi"), message);
+    all.extend(another("api", asks("2", "1Gi"), pending(message)));
+    let mut all = in_order(all);
+    let found = only(&run(&all, "09:05:00"));
+    assert_eq!(found.title, "2 workloads wait for w2, which is cordoned");
+    for workload in ["web", "api"] {
+        let anchored = |e: &&kwhy_sdk::Explains| e.anchor.as_ref().is_some_and(|a| a.name == workload);
+        assert!(found.explains.iter().any(|e| anchored(&e)), "the alerts of {workload}");
+    }
+    let placed = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
+    let mut spec = asks("2", "1Gi");
+    spec["nodeName"] = json!("w3");
+    all.push(Input::changed(at("09:10:00"), pod("web-1-a", spec.clone(), placed.clone())));
+    let bench = run(&all, "09:11:00");
+    assert_eq!(only(&bench).title, "shop/api waits for w2, which is cordoned");
+    assert!(bench.cleared().is_empty());
+    if let Some(Input::Object { json, .. }) = another("api", spec, placed).pop() {
+        all.push(Input::changed(at("09:20:00"), json));
+    }
+    assert!(run(&all, "09:21:00").diagnoses().is_empty());
+}
+
+#[test]
+fn pods_of_which_only_events_are_known_are_told_by_them_and_forgotten_when_placed_or_silent() {
+    let message =
+        "0/3 nodes are available: 1 Too many pods, 2 node(s) had untolerated taint {dedicated: db}.";
+    let unseen = |name: &str| ObjectRef::new("Pod", "shop", name);
+    let said = |clock: &str, name: &str, reason: &str, kind: &str, message: &str| {
+        Input::event(at(clock), &unseen(name), reason, kind, message, 1)
+    };
+    let mut all = vec![
+        said("09:00:00", "web-6d4cf56db6-bcdfg", "FailedScheduling", "Warning", message),
+        said("09:00:01", "web-6d4cf56db6-zz245", "FailedScheduling", "Warning", message),
+    ];
+    assert!(run(&all, "09:01:00").diagnoses().is_empty(), "it may have a node soon");
+    let found = only(&run(&all, "09:03:00"));
+    assert_eq!((found.code.as_str(), found.confidence), ("scheduling.too-many-pods", 75));
+    assert_eq!((found.root.kind.as_str(), found.root.name.as_str()), ("Deployment", "web"));
+    assert!(found.explanation.contains("2 pods wait"), "{}", found.explanation);
+    assert!(run(&all, "10:05:00").diagnoses().is_empty(), "nothing was heard for an hour");
+    for name in ["web-6d4cf56db6-bcdfg", "web-6d4cf56db6-zz245"] {
+        all.push(said("09:04:00", name, "Scheduled", "Normal", "Successfully assigned"));
+    }
+    assert!(run(&all, "09:05:00").diagnoses().is_empty());
+}
+
+#[test]
+fn words_of_an_autoscaler_do_not_hide_those_of_the_scheduler() {
+    let mut all = waiting(
+        &[node("w1", json!({}), json!({}))],
+        asks("5", "1Gi"),
+        "0/1 nodes are available: 1 Insufficient cpu.",
+    );
+    all.push(Input::event(
+        at("09:00:30"),
+        &ObjectRef::new("Pod", "shop", "web-1-a"),
+        "FailedScheduling",
+        "Warning",
+        "Failed to schedule pod, all available instance types exceed limits for nodepool (NodePool=default)",
+        1,
+    ));
+    let found = only(&run(&all, "09:05:00"));
+    assert_eq!(found.code, "scheduling.insufficient-cpu");
+    assert!(found.explanation.contains("exceed limits for nodepool"), "{}", found.explanation);
+}
+
+#[test]
+fn a_volume_that_lies_elsewhere_is_told_with_claim_and_place() {
+    let mut spec = asks("1", "1Gi");
+    spec["volumes"] = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]);
+    let zone = |zone: &str| json!({"topology.kubernetes.io/zone": zone});
+    let volume = json!({"kind": "PersistentVolume", "metadata": {"name": "pv-1"}, "spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["c"]}]}]}}}});
+    let claim = json!({"kind": "PersistentVolumeClaim", "metadata": {"namespace": "shop", "name": "data"}, "spec": {"volumeName": "pv-1"}, "status": {"phase": "Bound"}});
+    let told = |nodes: &[Value], message: &str| {
+        let mut all = waiting(nodes, spec.clone(), message);
+        all.splice(0..0, [volume.clone(), claim.clone()].map(|o| Input::listed(at("08:00:00"), o)));
+        only(&run(&all, "09:05:00"))
+    };
+    let elsewhere = told(
+        &[node("w1", zone("a"), json!({}))],
+        "0/1 nodes are available: 1 node(s) had volume node affinity conflict.",
+    );
+    assert_eq!(elsewhere.code, "scheduling.selector-or-affinity-unsatisfiable");
+    assert!(elsewhere.explanation.contains("pv-1 of claim data"), "{}", elsewhere.explanation);
+    // A node of the zone that has no room: the room is what lacks.
+    let full = told(
+        &[node("w1", zone("a"), json!({})), sized("w2", zone("c"), json!({}), "500m", "16Gi", "110")],
+        "0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had volume node affinity conflict.",
+    );
+    assert_eq!(full.code, "scheduling.insufficient-cpu");
+}
