@@ -151,7 +151,9 @@ pub(crate) fn selector(object: &Object) -> Option<&Value> {
         "NetworkPolicy" => object.at("/spec/podSelector")?,
         _ => return None,
     };
-    selector.as_object().filter(|s| !s.is_empty())?;
+    // An empty one selects every pod of the namespace, but of a Service none.
+    let service = object.key.kind == "Service";
+    selector.as_object().filter(|s| !service || !s.is_empty())?;
     Some(selector)
 }
 
