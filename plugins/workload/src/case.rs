@@ -7,7 +7,7 @@ use kwhy_sdk::{
 };
 
 use crate::{
-    look,
+    look, service,
     words::{listed, spoken},
 };
 
@@ -109,8 +109,24 @@ pub(crate) fn found(
     if all.len() < MOST && all.iter().all(|(who, _)| !who.is(sufferer)) {
         all.push((sufferer.clone(), workload.clone()));
     }
+    // Whoever was said to miss this workload now has a cause that says more.
+    let missed = Cause { code: service::DOWN.into(), root: workload.clone() };
+    let clients = sufferers(world, &missed);
+    if cause.code != missed.code && !clients.is_empty() {
+        for (_, client) in &clients {
+            depends(world, workload, client);
+        }
+        verdict.merge(tell(world, &missed, clients, None));
+    }
     verdict.merge(tell(world, &cause, all, Some((sufferer, found))));
     verdict
+}
+
+/// Whether it is known why a workload does not work, by more than that it does not.
+pub(crate) fn known(world: &World<'_>, workload: &ObjectRef) -> bool {
+    sufferer_of(world, workload)
+        .and_then(|who| of(world, &who))
+        .is_some_and(|cause| cause.code != service::DOWN)
 }
 
 /// Says that an object no longer shows what it was seen to suffer from, if it was.
@@ -170,12 +186,15 @@ fn add_others(world: &World<'_>, diagnosis: &mut Diagnosis, all: &[(ObjectRef, O
     let first = all.first().map(|(_, w)| w.clone()).unwrap_or_default();
     let others: Vec<String> = workloads.iter().filter(|w| !w.is(&first)).map(|w| spoken(w)).collect();
     if !others.is_empty() {
+        let raised = diagnosis.severity != "info";
         diagnosis.explanation.push_str(&format!(
             " {} suffer{} from it too.",
             listed(&others),
             if others.len() == 1 { "s" } else { "" }
         ));
-        diagnosis.severity = "critical".into();
+        if raised {
+            diagnosis.severity = "critical".into();
+        }
     }
     let own = diagnosis.explains.clone();
     for workload in workloads.iter().filter(|w| !w.is(&first)) {
@@ -255,6 +274,13 @@ pub(crate) fn explains(world: &World<'_>, workload: &ObjectRef) -> Vec<Explains>
     ] {
         out.push(Explains::event(reason, workload, "workload"));
     }
+    // That others miss it is its effect.
+    out.push(Explains {
+        source: "finding".into(),
+        name: service::DOWN.into(),
+        anchor: Some(workload.clone()),
+        reach: "self".into(),
+    });
     out
 }
 

@@ -22,9 +22,11 @@ pub(crate) const CHURN: &str = "workload.real-churn";
 const WINDOW: u64 = minutes(60);
 /// Writes remembered of one template.
 const TURNS: usize = 8;
-/// Times that a pod of one name must come anew within [`CHURN_WINDOW`].
+/// Times that a pod of one place must come anew within [`CHURN_WINDOW`].
 const ANEW: usize = 5;
 const CHURN_WINDOW: u64 = minutes(30);
+/// New pods remembered of one owner.
+const MOST: usize = 60;
 
 fn key(what: &str, of: &ObjectRef) -> String {
     let key = format!("{what}/{}/{}", of.kind, of.path());
@@ -296,6 +298,20 @@ pub(crate) fn patterns() -> Vec<kwhy_sdk::Pattern> {
     ["sync ", "econcil", "syncing "].iter().map(|l| kwhy_sdk::Pattern::new(SYNC, l, regex)).collect()
 }
 
+/// What a pod is one of a kind for: its name in a StatefulSet, its node in a DaemonSet; pods of a ReplicaSet are alike.
+fn place(world: &World<'_>, owner: &ObjectRef, pod: &ObjectRef) -> String {
+    let spec = world.read(pod, "/spec").unwrap_or_default();
+    let bound = spec.text("/nodeName");
+    match owner.kind.as_str() {
+        "StatefulSet" => pod.name.clone(),
+        "DaemonSet" if !bound.is_empty() => bound.to_owned(),
+        "DaemonSet" => spec
+            .text("/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchFields/0/values/0")
+            .to_owned(),
+        _ => String::new(),
+    }
+}
+
 /// Takes in a pod that came while the cluster was watched.
 pub(crate) fn born(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdict {
     let mut verdict = Verdict::default();
@@ -310,28 +326,31 @@ pub(crate) fn born(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdi
     }
     let slot = key("u", owner);
     let json = Json::new(world.recall::<Value>(&slot).unwrap_or_default());
-    let mut all: Vec<(String, u64)> = json
+    let mut all: Vec<(String, u64, String)> = json
         .list("")
         .iter()
-        .map(|b| (b.text("/0").to_owned(), u64::try_from(b.number("/1")).unwrap_or(0)))
+        .map(|b| {
+            let at = u64::try_from(b.number("/1")).unwrap_or(0);
+            (b.text("/0").to_owned(), at, b.text("/2").to_owned())
+        })
         .collect();
-    if all.iter().any(|(uid, _)| *uid == pod.uid) {
+    if all.iter().any(|(uid, ..)| *uid == pod.uid) {
         return verdict;
     }
-    all.push((pod.uid.clone(), signal.at));
-    all.retain(|(_, at)| at + CHURN_WINDOW >= world.now());
-    let over = all.len().saturating_sub(40);
+    let place = place(world, owner, pod);
+    all.push((pod.uid.clone(), signal.at, place.clone()));
+    all.retain(|(_, at, _)| at + CHURN_WINDOW >= world.now());
+    let over = all.len().saturating_sub(MOST);
     all.drain(..over);
-    let list: Value = all.iter().map(|(uid, at)| json!([uid, at])).collect();
+    let list: Value = all.iter().map(|(uid, at, place)| json!([uid, at, place])).collect();
     world.remember(&slot, &list, CHURN_WINDOW);
-    let wanted = world.read(owner, "/spec/replicas").map_or(1, |r| r.number(""));
-    let wanted = if owner.kind == "DaemonSet" {
-        world.read(owner, "/status/desiredNumberScheduled").map_or(1, |r| r.number(""))
+    let often = if place.is_empty() {
+        let wanted = world.read(owner, "/spec/replicas").map_or(1, |r| r.number(""));
+        ANEW + usize::try_from(wanted.max(0)).unwrap_or(0) * 2
     } else {
-        wanted
+        ANEW
     };
-    let often = ANEW + usize::try_from(wanted.max(0)).unwrap_or(0) * 2;
-    if all.len() < often {
+    if all.iter().filter(|(_, _, p)| *p == place).count() < often {
         return verdict;
     }
     // A template that changes explains new pods; a fight has its own diagnosis.

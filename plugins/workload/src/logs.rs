@@ -25,7 +25,7 @@ pub(crate) fn patterns() -> Vec<Pattern> {
         r"|(?:invalid|cannot|can't|could not|unable to|unknown|missing|required|failed to|error)[^\n]{0,60}(?:config|ya?ml|json|toml|unmarshal|parse|parsing|flag|argument|option|setting|propert|environment variable|env var))",
     );
     let exec = r"(?:exec format error|executable file not found|command not found|: not found$|[Pp]ermission denied$|cannot execute|No such file or directory$)";
-    let peer = r"(?i)(?:connection refused|no such host|could not (?:connect|resolve|translate)|econnrefused|enotfound|unknownhostexception|i/o timeout|name or service not known|temporary failure in name resolution|connect: no route)";
+    let peer = r"(?i)(?:connection refused|no such host|could not (?:connect|resolve|translate)|econnrefused|enotfound|unknownhostexception|i/o timeout|name or service not known|temporary failure in name resolution|connect: no route|etimedout|connect(?:ion)?(?: attempt)? timed ?out|connection timeout|(?:dial|connect|get|post)\b[^\n]{0,200}deadline exceeded)";
     let mut all = Vec::new();
     let mut add = |id: &str, literals: &[&str], regex: &str| {
         all.extend(literals.iter().map(|l| Pattern::new(id, l, regex)))
@@ -97,6 +97,10 @@ pub(crate) fn patterns() -> Vec<Pattern> {
             "i/o timeout",
             "service not known",
             "emporary failure in name",
+            "ETIMEDOUT",
+            "timed out",
+            "onnection timeout",
+            "deadline exceeded",
         ],
         peer,
     );

@@ -4,7 +4,7 @@
 //! A Service without pods, or with a port that no container names, is no finding as such: many wait for their pods or
 //! are chosen by hand. It is one when a pod fails because it cannot reach it.
 
-use kwhy_sdk::{Diagnosis, Evidence, ObjectRef, Remedy, Signal, Step, World, hours};
+use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, World, hours};
 
 use crate::{
     case,
@@ -75,6 +75,12 @@ fn peer(world: &World<'_>, line: &Signal, namespace: &str) -> Option<Peer> {
     let silent = crate::words::any(text, &["i/o timeout", "timed out", "ETIMEDOUT", "deadline exceeded"]);
     let mut hosts: Vec<&str> = Vec::new();
     hosts.extend(between(text, "lookup ", " on "));
+    if text.contains("no such host") {
+        // The name does not resolve; the name server, whose address stands there too, has answered.
+        hosts.retain(|h| service_of(world, h, namespace).is_some());
+        let service = service_of(world, hosts.first()?, namespace)?;
+        return Some(Peer { service, port: String::new(), silent: false });
+    }
     // Anything of the form host:port or scheme://host:port/path.
     for word in text.split([' ', '"', '\'', ',', '(', ')', '=', '\\']) {
         let word = word.split_once("://").map_or(word, |(_, rest)| rest);
@@ -100,7 +106,7 @@ fn peer(world: &World<'_>, line: &Signal, namespace: &str) -> Option<Peer> {
 /// Why a pod that complains of another service cannot reach it.
 pub(crate) fn judge(world: &World<'_>, pod: &Pod, line: &Signal) -> Option<Diagnosis> {
     let Some(peer) = peer(world, line, &pod.id.namespace) else {
-        return gone(world, line, &pod.id.namespace).map(|found| needed(world, found, pod, line));
+        return gone(world, pod, line).map(|found| needed(world, found, pod, line));
     };
     let service = &peer.service;
     let spec = world.read(service, "/spec")?;
@@ -118,6 +124,20 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, line: &Signal) -> Option<Diagn
     Some(needed(world, found, pod, line))
 }
 
+/// Alerts that a workload makes people see which works, and waits for another one.
+const FELT: [&str; 10] = [
+    "*Lag*",
+    "*Queue*",
+    "*Slow*",
+    "*Timeout*",
+    "*Burn*",
+    "*SLO*",
+    "*Slo*",
+    "*Probe*",
+    "*Backlog*",
+    "*Health*",
+];
+
 /// Who needs what was found, and how it says so.
 fn needed(world: &World<'_>, mut found: Diagnosis, pod: &Pod, line: &Signal) -> Diagnosis {
     let who = spoken(&pod.workload);
@@ -125,39 +145,99 @@ fn needed(world: &World<'_>, mut found: Diagnosis, pod: &Pod, line: &Signal) -> 
         .evidence
         .push(Evidence::signal(line, 35, format!("{who} cannot reach it")).citing(short(&line.message, 400)));
     found.explains.extend(case::explains(world, &pod.workload));
+    let felt = FELT.iter().map(|name| Explains::alert(name, &pod.workload, "workload"));
+    found.explains.extend(felt);
     found.explanation.push_str(&format!(" {who} needs it and fails."));
     found
 }
 
-/// A name that DNS does not know because its Service was deleted.
-fn gone(world: &World<'_>, line: &Signal, namespace: &str) -> Option<Diagnosis> {
-    let text = &line.message;
-    let host = between(text, "lookup ", " on ")
-        .or_else(|| between(text, "lookup ", ": no such host"))
-        .or_else(|| {
-            let (_, rest) = text.split_once("ENOTFOUND ")?;
-            rest.split([' ', ':', '"']).next()
-        })?;
+/// A name that DNS does not know because its Service was deleted, or was never there.
+fn gone(world: &World<'_>, pod: &Pod, line: &Signal) -> Option<Diagnosis> {
+    let host = unresolved(&line.message)?;
+    let namespace = pod.id.namespace.as_str();
     let mut parts = host.split('.');
-    let (name, of) = (parts.next()?, parts.next().unwrap_or(namespace));
+    let (name, second, third) = (parts.next()?, parts.next(), parts.next());
+    let of = second.unwrap_or(namespace);
     let service = ObjectRef::new("Service", of, name);
+    if world.exists(&service) {
+        return None;
+    }
     let deleted =
         world.changes(&service, "self", world.ago(hours(2)), 3).into_iter().find(|c| c.name == "DELETED");
-    let deleted = deleted.filter(|_| !world.exists(&service))?;
-    let mut diagnosis = start(MISSING, &service, 90);
-    diagnosis.title = format!("{} was deleted, and others still ask for it", spoken(&service));
-    diagnosis.explanation = format!(
-        "It was deleted at {} UTC; since then its name does not resolve.",
-        kwhy_sdk::clock(deleted.at)
-    );
-    diagnosis
-        .evidence
-        .push(Evidence::signal(&deleted, 45, "its deletion").citing(format!("{} deleted", spoken(&service))));
+    let k = kubectl(of);
+    if let Some(deleted) = deleted {
+        let mut diagnosis = start(MISSING, &service, 90);
+        diagnosis.title = format!("{} was deleted, and others still ask for it", spoken(&service));
+        diagnosis.explanation = format!(
+            "It was deleted at {} UTC; since then its name does not resolve.",
+            kwhy_sdk::clock(deleted.at)
+        );
+        diagnosis.evidence.push(
+            Evidence::signal(&deleted, 45, "its deletion").citing(format!("{} deleted", spoken(&service))),
+        );
+        diagnosis.remedies.push(
+            Remedy::new("bring the Service back from where it is kept")
+                .command(format!("{k} apply -f <its manifest>")),
+        );
+        return Some(diagnosis);
+    }
+    // Without any Service of the cluster nothing can be said of one that is not there.
+    let all = world.list("Service", "");
+    let inside = third == Some("svc") && !all.is_empty();
+    let near = all
+        .into_iter()
+        .filter(|s| s.name != "kubernetes")
+        .find(|s| (s.namespace == of && alike(&s.name, name)) || (s.name == name && s.namespace != of));
+    let likely = second.is_none() && near.as_ref().is_some_and(|s| s.namespace == of);
+    if !inside && !likely {
+        return None;
+    }
+    let mut diagnosis = start(MISSING, &service, if inside { 84 } else { 74 });
+    diagnosis.title =
+        format!("{} does not exist, and {} asks for it", spoken(&service), spoken(&pod.workload));
+    diagnosis.explanation =
+        format!("No Service of that name stands in namespace {of}, so {host} does not resolve.");
+    if let Some(near) = &near {
+        diagnosis.explanation.push_str(&format!(" Perhaps {} was meant.", spoken(near)));
+        diagnosis.evidence.push(Evidence::object(
+            near,
+            spoken(near),
+            20,
+            "a Service that may have been meant",
+        ));
+    }
     diagnosis.remedies.push(
-        Remedy::new("bring the Service back from where it is kept")
-            .command(format!("{} apply -f <its manifest>", kubectl(of))),
+        Remedy::new("mend the name that the workload is given, in its template or its configuration")
+            .command(format!("{k} get services"))
+            .command(format!("{} edit {}", kubectl(namespace), named(&pod.holder))),
+    );
+    diagnosis.remedies.push(
+        Remedy::new("or make the Service that it asks for").command(format!("{k} apply -f <its manifest>")),
     );
     Some(diagnosis)
+}
+
+/// The host that a line says does not resolve: the texts of Go, Node.js, libc, Java and Python.
+fn unresolved(text: &str) -> Option<&str> {
+    let after = |mark: &str| {
+        let (_, rest) = text.split_once(mark)?;
+        rest.split([' ', ':', '"', '\'', ',', ')', '\\']).find(|w| !w.is_empty())
+    };
+    let host = between(text, "lookup ", " on ")
+        .or_else(|| between(text, "lookup ", ": no such host"))
+        .or_else(|| after("ENOTFOUND "))
+        .or_else(|| after("UnknownHostException: "))
+        .or_else(|| after("could not translate host name "))
+        .or_else(|| after("Could not resolve host: "))?;
+    if text.contains("lookup ") && !text.contains("no such host") {
+        return None;
+    }
+    Some(host.trim_end_matches('.'))
+}
+
+/// Whether one name is part of the other.
+fn alike(a: &str, b: &str) -> bool {
+    a.len() > 2 && b.len() > 2 && (a.contains(b) || b.contains(a))
 }
 
 fn start(code: &str, root: &ObjectRef, confidence: u8) -> Diagnosis {
@@ -274,7 +354,8 @@ fn scaled(world: &World<'_>, workload: &ObjectRef) -> Option<Signal> {
 
 /// Its pods are there and none is ready. Whoever knows why says so with more confidence; this names who waits for it.
 fn down(world: &World<'_>, service: &ObjectRef, workload: &ObjectRef) -> Diagnosis {
-    let mut diagnosis = start(DOWN, workload, 52);
+    let known = case::known(world, workload);
+    let mut diagnosis = start(DOWN, workload, if known { 48 } else { 52 });
     diagnosis.severity = "info".into();
     diagnosis.title = format!("{} has no ready pod, and others need it", spoken(workload));
     diagnosis.explanation =
