@@ -1,0 +1,115 @@
+//! `control-plane.apiserver-slow`: those who need the API server wait for it in vain, and nothing below it tells why.
+
+use kwhy_sdk::{Diagnosis, Evidence, Explains, Remedy, Signal, Step, World, hours, minutes};
+
+use crate::{
+    WINDOW, line,
+    part::{Part, cluster, firing, lines},
+};
+
+pub(crate) const SLOW: &str = "control-plane.apiserver-slow";
+
+/// Alerts that measure it.
+pub(crate) const ALERTS: [&str; 4] =
+    ["KubeAPIErrorBudgetBurn", "KubeAPITerminatedRequests", "KubeAPILatencyHigh", "KubeAPIErrorsHigh"];
+
+/// The API server does not answer in time, by two kinds of witnesses.
+pub(crate) fn slow(world: &World<'_>, since: u64) -> Option<Diagnosis> {
+    let alerts = firing(world, &ALERTS, world.ago(hours(24 * 7)));
+    let first = alerts.iter().map(|a| a.at).min().map_or(since, |at| at.saturating_sub(WINDOW));
+    let since = since.min(first.max(world.ago(hours(3))));
+    let unanswered = lines(world, "log", line::TIMED_OUT, since);
+    let waits = lines(world, "kubelet", line::WAITS, since);
+    let leases: Vec<Signal> =
+        lines(world, "log", line::LEASE, since).into_iter().filter(|l| !l.field("why").is_empty()).collect();
+    let nodes = nodes(&waits);
+    // One node alone that waits has a bad way to the API server.
+    let all = world.list("Node", "").len();
+    let kubelets = nodes.len() >= 2 || (all == 1 && waits.len() >= 3);
+    let witnesses = [!unanswered.is_empty(), kubelets, !leases.is_empty()].iter().filter(|w| **w).count();
+    let many = kubelets && waits.len() >= 5;
+    if witnesses == 0 || (alerts.is_empty() && witnesses < 2 && !many) {
+        return None;
+    }
+    let servers = Part::ApiServer.pods(world);
+    let ill = servers.iter().find(|p| p.ready_since().is_none());
+    let anew = |p: &&kwhy_sdk::Program| {
+        p.restarts() > 0 && p.running_since().is_some_and(|at| at + minutes(60) > world.now())
+    };
+    let server = ill.or(servers.iter().find(anew)).or(servers.first());
+    let root = server.map_or_else(|| cluster(world), |p| p.id.clone());
+    let mut d = Diagnosis::new(SLOW, root.clone());
+    let sum =
+        45 + 12 * witnesses + if alerts.is_empty() { 0 } else { 15 } + if ill.is_some() { 8 } else { 0 };
+    d.confidence = u8::try_from(sum.min(86)).unwrap_or(86);
+    d.severity = if alerts.iter().any(|a| a.field("severity") == "critical") || ill.is_some() {
+        "critical"
+    } else {
+        "warning"
+    }
+    .to_owned();
+    d.title = "The API server does not answer in time".to_owned();
+    let mut who: Vec<String> = Vec::new();
+    if kubelets {
+        who.push(format!("the kubelets of {} nodes", nodes.len()));
+    }
+    if !leases.is_empty() {
+        who.push("controllers that renew their leases".to_owned());
+    }
+    if !unanswered.is_empty() {
+        who.push("its own requests to etcd".to_owned());
+    }
+    let fares = match (server, ill) {
+        (_, Some(p)) => format!(" Its pod on {} is {}.", p.node(), p.fares()),
+        (Some(p), None) if p.restarts() > 0 => {
+            format!(" Its pod on {} was restarted {} times.", p.node(), p.restarts())
+        }
+        _ => String::new(),
+    };
+    d.explanation = format!(
+        "{} waited in vain.{fares} Nothing in what etcd says of its disk tells why: a client that asks too \
+         much, too little memory or processor time on the control plane, or the network between them is next to look at.",
+        capital(&who.join(", "))
+    );
+    d.evidence.extend(alerts.iter().take(2).map(|a| Evidence::signal(a, 50, "measured")));
+    d.evidence
+        .extend(unanswered.iter().take(2).map(|l| Evidence::signal(l, 40, "etcd gave no answer in time")));
+    d.evidence.extend(waits.iter().take(2).map(|l| Evidence::signal(l, 30, "a kubelet that waits")));
+    d.evidence
+        .extend(leases.iter().take(1).map(|l| Evidence::signal(l, 30, "a lease that could not be renewed")));
+    d.explains = ALERTS.map(|name| Explains::alert(name, &root, "cluster")).into();
+    for part in [Part::ApiServer, Part::ControllerManager, Part::Scheduler] {
+        for pod in part.pods(world) {
+            d.explains.push(Explains::event("Unhealthy", &pod.id, "self"));
+            if part != Part::ApiServer {
+                d.explains.push(Explains::alert("KubePodCrashLooping", &pod.id, "self"));
+                d.explains.push(Explains::event("BackOff", &pod.id, "self"));
+            }
+        }
+    }
+    d.path = vec![Step::new(&root, "", "does not answer in time")];
+    d.remedies = vec![
+        Remedy::new("see who asks so much of it, and what waits")
+            .command("kubectl get --raw /metrics | grep -E 'apiserver_(current_inflight_requests|flowcontrol_current_inqueue_requests)'")
+            .command("kubectl get --raw /readyz?verbose"),
+        Remedy::new("see what the machines of the control plane are short of")
+            .command("kubectl top node --sort-by=cpu")
+            .command("kubectl -n kube-system get pods -l tier=control-plane -o wide"),
+    ];
+    Some(d)
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
+}
+
+fn nodes(waits: &[Signal]) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for node in waits.iter().filter_map(|l| l.subject.as_ref()).map(|s| s.name.clone()) {
+        if !out.contains(&node) {
+            out.push(node);
+        }
+    }
+    out
+}

@@ -1,0 +1,143 @@
+//! The control-plane rule pack: why the API server is slow or loses its leaders, by the words of etcd, of the API
+//! server and of those who wait for it.
+//!
+//! Where several troubles come together the lowest one counts: a disk that is slow makes etcd lose its leader, the API
+//! server wait for it, and controllers lose their leases.
+
+mod api;
+mod certificate;
+mod etcd;
+mod held;
+mod leader;
+mod line;
+mod part;
+mod webhook;
+
+use kwhy_sdk::{Descriptor, Rule, Signal, Subscription, Verdict, Wake, World, minutes, seconds};
+
+use part::Part;
+
+/// The pack.
+#[derive(Debug, Default)]
+pub struct ControlPlane;
+
+kwhy_sdk::export!(ControlPlane);
+
+/// Timer: look at the control plane again.
+const LOOK: &str = "control-plane-look";
+/// When the last look was.
+const LOOKED: &str = "looked";
+/// Troubles write many lines: one look in so long tells as much.
+const PAUSE: u64 = seconds(20);
+/// How long a line counts.
+pub(crate) const WINDOW: u64 = minutes(15);
+
+impl Rule for ControlPlane {
+    fn describe(&self) -> Descriptor {
+        let book = |group: &str, name: &str| {
+            format!("https://runbooks.prometheus-operator.dev/runbooks/{group}/{name}")
+        };
+        let any = "Kubernetes 1.18 and later";
+        let tuning = "https://etcd.io/docs/latest/tuning/";
+        let alerts =
+            [&etcd::DISK_ALERTS[..], &etcd::LEADER_ALERTS, &api::ALERTS, &certificate::ALERTS].concat();
+        Descriptor::new("control-plane", env!("CARGO_PKG_VERSION"))
+            .code(
+                etcd::SLOW_DISK,
+                "The disk under etcd is too slow",
+                "etcd 3.2 and later",
+                &[tuning, "https://etcd.io/docs/latest/faq/", &book("etcd", "etcdhighfsyncdurations")],
+            )
+            .code(
+                etcd::NO_LEADER,
+                "etcd has no leader, so nothing can be written",
+                "etcd 3.2 and later",
+                &[&book("etcd", "etcdnoleader"), &book("etcd", "etcdinsufficientmembers")],
+            )
+            .code(
+                api::SLOW,
+                "The API server does not answer in time",
+                any,
+                &[
+                    &book("kubernetes", "kubeapierrorbudgetburn"),
+                    "https://kubernetes.io/docs/concepts/cluster-administration/flow-control/",
+                ],
+            )
+            .code(
+                webhook::CODE,
+                "An admission webhook does not answer in time and holds up the API server",
+                any,
+                &["https://kubernetes.io/docs/concepts/cluster-administration/admission-webhooks-good-practices/"],
+            )
+            .code(
+                certificate::CODE,
+                "A certificate for the API server runs out",
+                any,
+                &[
+                    &book("kubernetes", "kubeclientcertificateexpiration"),
+                    "https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/kubeadm-certs/",
+                ],
+            )
+            .code(
+                leader::CODE,
+                "A component of the control plane loses its leadership again and again",
+                any,
+                &["https://kubernetes.io/docs/concepts/architecture/leases/"],
+            )
+            .wants(line::logs())
+            .wants(line::kubelet())
+            .wants(Subscription::alerts(&alerts))
+            .wants(Subscription::events(&["LeaderElection"]))
+            .wants(Subscription::events(&["FailedCreate"]))
+    }
+
+    fn on_signal(&self, world: &World<'_>, signal: &Signal) -> Result<Verdict, String> {
+        let mut verdict = Verdict::default();
+        let source = signal.source.as_str();
+        let due = world.recall::<u64>(LOOKED).map_or(0, |at| at + PAUSE);
+        if matches!(source, "log" | "kubelet" | "event") {
+            if !concerns(world, signal) {
+                return Ok(verdict);
+            }
+            if due > world.now() {
+                verdict.wakes.push(look_at(world, due));
+                return Ok(verdict);
+            }
+        }
+        world.remember(LOOKED, &world.now(), minutes(60));
+        let mut found = Vec::new();
+        let lowest = |since| {
+            etcd::no_leader(world, since)
+                .or_else(|| etcd::slow_disk(world, since))
+                .or_else(|| api::slow(world, since))
+        };
+        match lowest(world.ago(WINDOW)) {
+            Some(lowest) => found.push(lowest),
+            // Leases are looked at for longer: what made them be lost may be quiet again.
+            None if lowest(world.ago(leader::WINDOW + WINDOW)).is_none() => {
+                found.extend(leader::flapping(world));
+            }
+            None => {}
+        }
+        found.extend(webhook::timeouts(world));
+        found.extend(certificate::expiring(world));
+        if !found.is_empty() || held::any(world) {
+            verdict.wakes.push(look_at(world, world.now() + minutes(5)));
+        }
+        held::reconcile(world, found, &mut verdict);
+        Ok(verdict)
+    }
+}
+
+/// Whether a line or event is told by or about the control plane; other programs may say the same words.
+fn concerns(world: &World<'_>, signal: &Signal) -> bool {
+    match (signal.source.as_str(), signal.name.as_str()) {
+        ("kubelet", _) | ("event", "LeaderElection") => true,
+        ("event", _) => false,
+        _ => signal.subject.as_ref().is_some_and(|pod| Part::of(world, pod).is_some()),
+    }
+}
+
+fn look_at(world: &World<'_>, at: u64) -> Wake {
+    Wake { id: LOOK.into(), subject: Some(part::cluster(world)), at }
+}
