@@ -572,7 +572,7 @@ def two_in_one():
 
 
 def upgrade_day():
-    c = Fleet("k1-upgrade-day", "rota", "v1.30.7", "2025-01-21T10:00:00", "2025-01-21T10:40:00", "the cluster is upgraded machine by machine",
+    c = Fleet("q1-upgrade-day", "rota", "v1.30.7", "2025-01-21T10:00:00", "2025-01-21T10:40:00", "the cluster is upgraded machine by machine",
               [("rota-cp", "10.66.0.10", "control-plane"), ("rota-1", "10.66.0.11", ""), ("rota-2", "10.66.0.12", "")])
     quiet = hum(c, ["rota-1", "rota-2"])
     web = app_of(c, "site", "web", "rota.example/web:31", ["rota-1", "rota-2"])
@@ -606,7 +606,7 @@ def upgrade_day():
 
 def churn_day():
     nodes = [(f"ip-10-20-{a}-{b}.eu-central-1.compute.internal", f"10.20.{a}.{b}", "") for a, b in ((1, 15), (2, 16), (3, 17))]
-    c = Fleet("k2-spot-and-scaling", "elastic", "v1.33.2-eks-931bdca", "2025-09-09T12:00:00", "2025-09-09T12:40:00", "an ordinary lunch hour", nodes, cni="aws", era=2026, mon="o11y", release="mon", os_image="Bottlerocket OS 1.42.0 (aws-k8s-1.33)", kernel="6.12.30",
+    c = Fleet("q2-spot-and-scaling", "elastic", "v1.33.2-eks-931bdca", "2025-09-09T12:00:00", "2025-09-09T12:40:00", "an ordinary lunch hour", nodes, cni="aws", era=2026, mon="o11y", release="mon", os_image="Bottlerocket OS 1.42.0 (aws-k8s-1.33)", kernel="6.12.30",
               runtime="containerd://2.0.5+bottlerocket", dns=dict(ip="172.20.0.10"))
     quiet = hum(c, [nodes[0][0]], cron=False)
     web = app_of(c, "play", "lobby", "elastic.example/lobby:14.2", c.nodes[1:])
