@@ -85,6 +85,10 @@ pub(crate) fn between(old: Option<&Arc<Object>>, new: &Object, at: u64, listed: 
     for part in ["spec", "data", "binaryData", "stringData", "webhooks", "provisioner", "parameters"] {
         diff(old.json.get(part), new.json.get(part), &format!("/{part}"), &mut fields);
     }
+    if fields.is_empty() && rewritten(old, new) {
+        fields = keys(new).map(|key| (format!("/data/{key}"), String::new())).collect();
+        return change("MODIFIED", "values edited".to_owned(), fields);
+    }
     if fields.is_empty() {
         return None;
     }
@@ -95,6 +99,35 @@ pub(crate) fn between(old: Option<&Arc<Object>>, new: &Object, at: u64, listed: 
     }
     let summary = summarise(&fields);
     change("MODIFIED", summary, fields)
+}
+
+/// Whether the values of a Secret were edited. They are not kept, so it shows only by elimination: the API server gives a
+/// new version to what was really written, and nothing else of it differs.
+fn rewritten(old: &Object, new: &Object) -> bool {
+    let same = |part: &str| old.json.pointer(part) == new.json.pointer(part);
+    let kept = [
+        "/metadata/labels",
+        "/metadata/annotations",
+        "/metadata/ownerReferences",
+        "/metadata/finalizers",
+        "/type",
+    ];
+    let (before, after) = (&old.resource_version, &new.resource_version);
+    let made = ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token", "helm.sh/release.v1"];
+    let kind = new.json.pointer("/type").and_then(Value::as_str).unwrap_or_default();
+    new.key.kind == "Secret"
+        && old.uid == new.uid
+        && keys(new).next().is_some()
+        && !before.is_empty()
+        && !after.is_empty()
+        && before != after
+        && kept.iter().all(|part| same(part))
+        && !made.contains(&kind)
+}
+
+fn keys(secret: &Object) -> impl Iterator<Item = String> + '_ {
+    let data = secret.json.get("data").and_then(Value::as_object);
+    data.into_iter().flat_map(|d| d.keys()).map(|k| k.replace('~', "~0").replace('/', "~1"))
 }
 
 fn summarise(fields: &[(String, String)]) -> String {
@@ -214,6 +247,19 @@ mod tests {
         assert_eq!(change.diff(), "");
         assert!(change.summary.starts_with("data.token"), "{}", change.summary);
         assert!(!format!("{change:?}").contains("bmV3"));
+    }
+
+    #[test]
+    fn a_secret_of_the_same_keys_and_a_new_version_was_edited_and_one_with_a_new_label_was_not() {
+        let secret = |version: &str, label: &str| Object {
+            resource_version: version.to_owned(),
+            ..object("Secret", json!({"metadata": {"labels": {"a": label}}, "data": {"token": null}}))
+        };
+        let change = |new| between(Some(&Arc::new(secret("1", "x"))), &new, 7, false);
+        let edited = change(secret("2", "x")).unwrap();
+        assert_eq!((edited.summary.as_str(), edited.fields.len()), ("values edited", 1));
+        assert_eq!(change(secret("2", "y")), None);
+        assert_eq!(change(secret("1", "x")), None);
     }
 
     #[test]

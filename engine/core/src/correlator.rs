@@ -236,6 +236,7 @@ impl State {
         let ms =
             |t: &Option<kwhy_proto::Timestamp>| t.as_ref().map_or(String::new(), |t| millis(t).to_string());
         let mut fields = vec![
+            ("container".to_owned(), event.container.clone()),
             ("count".to_owned(), event.count.max(1).to_string()),
             ("first-at".to_owned(), ms(&event.first_at)),
             ("last-at".to_owned(), ms(&event.last_at)),

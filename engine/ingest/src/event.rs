@@ -92,6 +92,8 @@ struct Reference<'a> {
     namespace: Option<&'a str>,
     name: Option<&'a str>,
     uid: Option<&'a str>,
+    #[serde(rename = "fieldPath")]
+    field_path: Option<&'a str>,
 }
 
 #[derive(Deserialize, Default)]
@@ -128,6 +130,13 @@ impl Reference<'_> {
             }
         }
         Some(object)
+    }
+
+    /// `web` in `spec.containers{web}`, as the kubelet names a container
+    /// (pkg/kubelet/container/ref.go).
+    fn container(&self) -> Option<&str> {
+        let (place, name) = self.field_path?.strip_suffix('}')?.split_once('{')?;
+        place.ends_with("ontainers").then_some(name)
     }
 }
 
@@ -186,6 +195,9 @@ pub fn signal(cluster: &str, event: &Value) -> Result<Signal, BadEvent> {
             instance: either(raw.reporting_instance, source.host),
             action: text::name(raw.action.unwrap_or_default()),
             related: raw.related.as_ref().and_then(Reference::object),
+            container: text::name(
+                raw.involved_object.as_ref().and_then(Reference::container).unwrap_or_default(),
+            ),
         })),
         ..Signal::default()
     })
@@ -223,7 +235,7 @@ mod tests {
     fn an_old_event_counts_by_its_count() {
         let signal = signal("c", &json!({"kind": "Event", "apiVersion": "v1", "count": 53, "eventTime": null, "series": null,
             "firstTimestamp": "2020-04-24T09:12:26Z", "lastTimestamp": "2020-04-24T13:09:21Z", "type": "Normal",
-            "involvedObject": {"kind": "Pod", "namespace": "ns", "name": "p", "uid": "u", "fieldPath": "x"},
+            "involvedObject": {"kind": "Pod", "namespace": "ns", "name": "p", "uid": "u", "fieldPath": "spec.initContainers{x}"},
             "message": "(combined from similar events): Created\ncontainer \u{1b}[31mx", "reason": "Created", "reportingComponent": "",
             "metadata": {"name": "p.1", "namespace": "ns", "uid": "e-1"}, "source": {"component": "kubelet", "host": "kal"}})).unwrap();
         assert_eq!(signal.id, "event/e-1/0000000053/2020-04-24T13:09:21Z");
@@ -238,6 +250,7 @@ mod tests {
             ("2020-04-24T09:12:26Z".into(), "2020-04-24T13:09:21Z".into())
         );
         assert_eq!((event.reporter.as_str(), event.instance.as_str()), ("kubelet", "kal"));
+        assert_eq!(event.container, "x");
     }
 
     #[test]
