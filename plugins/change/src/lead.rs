@@ -102,6 +102,19 @@ fn changes(world: &World<'_>, object: &ObjectRef, since: u64) -> Vec<Signal> {
     if all.len() < ROUTINE { all } else { Vec::new() }
 }
 
+/// Whether a pod waits for its image: what the registry answers tells the cause, and that the image is new does not.
+fn waits_for_image(world: &World<'_>, workload: &ObjectRef) -> bool {
+    world.pods(workload).iter().take(PODS).any(|pod| {
+        let status = world.read(pod, "/status").unwrap_or_default();
+        ["/initContainerStatuses", "/containerStatuses"].iter().flat_map(|list| status.list(list)).any(|c| {
+            matches!(
+                c.text("/state/waiting/reason"),
+                "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable"
+            )
+        })
+    })
+}
+
 fn of_workload(world: &World<'_>, workload: &ObjectRef, since: u64) -> Vec<Lead> {
     let autoscaled = !world.related(workload, "scaled-by").is_empty();
     let mut leads = Vec::new();
@@ -114,6 +127,9 @@ fn of_workload(world: &World<'_>, workload: &ObjectRef, since: u64) -> Vec<Lead>
             continue;
         }
         let (code, confidence) = if touches("/spec/template") || touches("/spec/jobTemplate") {
+            if waits_for_image(world, workload) {
+                continue;
+            }
             (ROLLOUT, 45)
         } else if touches("/spec/replicas") && change.fields.len() == 1 {
             if autoscaled {
