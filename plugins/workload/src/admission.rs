@@ -300,6 +300,10 @@ fn finish(
     }
     diagnosis.explains = case::explains(world, workload);
     diagnosis.explains.push(Explains::event("ReplicaSetCreateError", workload, "workload"));
+    if diagnosis.root.kind == "ResourceQuota" {
+        let root = diagnosis.root.clone();
+        diagnosis.explains.push(Explains::alert("KubeQuota*", &root, "self"));
+    }
 }
 
 /// What was changed shortly before: the quota, the account, or how many pods are wanted.

@@ -60,10 +60,27 @@ fn sufferers(world: &World<'_>, cause: &Cause) -> Vec<(ObjectRef, ObjectRef)> {
 fn keep(world: &World<'_>, cause: &Cause, all: &[(ObjectRef, ObjectRef)]) {
     if all.is_empty() {
         world.forget(&cause.key());
+        world.forget(&key_of("p", &cause.root, &cause.code));
     } else {
         let list: Value =
             all.iter().map(|(who, workload)| json!({"who": id(who), "workload": id(workload)})).collect();
         world.remember(&cause.key(), &list, KEEP);
+    }
+}
+
+/// Workloads that suffered from a cause which others still show: their alerts end a little later.
+fn recovered(world: &World<'_>, cause: &Cause) -> Vec<ObjectRef> {
+    let key = key_of("p", &cause.root, &cause.code);
+    let json = Json::new(world.recall::<Value>(&key).unwrap_or_default());
+    json.list("").iter().map(object).collect()
+}
+
+fn recovers(world: &World<'_>, cause: &Cause, workload: &ObjectRef) {
+    let mut all = recovered(world, cause);
+    if all.len() < MOST && all.iter().all(|w| !w.is(workload)) {
+        all.push(workload.clone());
+        let list: Value = all.iter().map(|w| json!(id(w))).collect();
+        world.remember(&key_of("p", &cause.root, &cause.code), &list, KEEP);
     }
 }
 
@@ -90,6 +107,21 @@ pub(crate) fn depends(world: &World<'_>, on: &ObjectRef, who: &ObjectRef) -> boo
     news
 }
 
+/// The workload that stands for a cause which lies outside of the cluster, such as a registry: the first that shows it,
+/// as long as it does.
+pub(crate) fn first_of(world: &World<'_>, code: &str, outside: &str, own: &ObjectRef) -> ObjectRef {
+    let key = format!("f/{}", crate::words::hash(&format!("{code}/{outside}")));
+    let first = world.recall::<Value>(&key).map(|v| object(&Json::new(v)));
+    if let Some(first) = first
+        && !first.is(own)
+        && !sufferers(world, &Cause { code: code.into(), root: first.clone() }).is_empty()
+    {
+        return first;
+    }
+    world.remember(&key, &json!(id(own)), KEEP);
+    own.clone()
+}
+
 /// Says what was found of one object: `found` is the diagnosis that it alone would give; while an earlier
 /// object still shows the cause, that one speaks for all of them.
 pub(crate) fn found(
@@ -100,8 +132,13 @@ pub(crate) fn found(
 ) -> Verdict {
     let cause = Cause { code: found.code.clone(), root: found.root.clone() };
     let mut verdict = Verdict::default();
-    if of(world, sufferer).is_some_and(|before| before != cause) {
+    let mut found = found;
+    if let Some(before) = of(world, sufferer).filter(|before| *before != cause) {
         verdict = well(world, sufferer, "its pods show another cause now");
+        // What was said of the same root goes on under what is known better, unless other pods still show it.
+        if before.root.is(&cause.root) && verdict.diagnoses.is_empty() {
+            found.supersedes.push(before.code);
+        }
     }
     world.remember(&key_of("o", sufferer, ""), &json!({"code": cause.code, "root": id(&cause.root)}), KEEP);
     world.remember(&key_of("w", workload, ""), &json!(id(sufferer)), KEEP);
@@ -138,6 +175,7 @@ pub(crate) fn well(world: &World<'_>, sufferer: &ObjectRef, because: &str) -> Ve
         if sufferer_of(world, workload).is_some_and(|s| s.is(sufferer)) {
             world.forget(&key_of("w", workload, ""));
         }
+        recovers(world, &cause, workload);
     }
     all.retain(|(who, _)| !who.is(sufferer));
     let mut verdict = tell(world, &cause, all, None);
@@ -169,14 +207,19 @@ fn tell(
     }
     keep(world, cause, &all);
     if let Some(mut diagnosis) = first {
-        add_others(world, &mut diagnosis, &all);
+        add_others(world, &mut diagnosis, &all, &recovered(world, cause));
         verdict.diagnoses.push(diagnosis);
     }
     verdict
 }
 
 /// What the other objects add: their names, their workloads' alerts.
-fn add_others(world: &World<'_>, diagnosis: &mut Diagnosis, all: &[(ObjectRef, ObjectRef)]) {
+fn add_others(
+    world: &World<'_>,
+    diagnosis: &mut Diagnosis,
+    all: &[(ObjectRef, ObjectRef)],
+    recovered: &[ObjectRef],
+) {
     let mut workloads: Vec<&ObjectRef> = Vec::new();
     for (_, workload) in all {
         if workloads.iter().all(|w| !w.is(workload)) {
@@ -197,9 +240,10 @@ fn add_others(world: &World<'_>, diagnosis: &mut Diagnosis, all: &[(ObjectRef, O
         }
     }
     let own = diagnosis.explains.clone();
-    for workload in workloads.iter().filter(|w| !w.is(&first)) {
+    let again = recovered.iter().filter(|r| workloads.iter().all(|w| !w.is(r)));
+    for workload in workloads.iter().copied().chain(again).filter(|w| !w.is(&first)) {
         for explains in own.iter().filter(|e| e.anchor.as_ref().is_some_and(|a| a.is(&first))) {
-            diagnosis.explains.push(Explains { anchor: Some((*workload).clone()), ..explains.clone() });
+            diagnosis.explains.push(Explains { anchor: Some(workload.clone()), ..explains.clone() });
         }
     }
     let mut pods: Vec<String> = all
@@ -231,7 +275,7 @@ fn add_others(world: &World<'_>, diagnosis: &mut Diagnosis, all: &[(ObjectRef, O
 }
 
 /// Alerts that say that a workload or its pods do not do their work, of kube-prometheus and of other common rule sets.
-const ILL: [&str; 22] = [
+const ILL: [&str; 26] = [
     "KubePod*",
     "KubeContainer*",
     "KubeDeployment*",
@@ -254,6 +298,10 @@ const ILL: [&str; 22] = [
     "*NotReady*",
     "*Unhealthy*",
     "*Replicas*",
+    "*Waiting*",
+    "*Pending*",
+    "*Rollout*",
+    "*Probe*",
 ];
 
 /// What a workload that does not do its work makes people see.
@@ -315,7 +363,13 @@ pub(crate) fn of_pod(
     if root.is(&pod.id) {
         diagnosis.path.push(Step::new(root, "", ""));
     } else {
-        let relation = if root.is(&pod.workload) || root.is(&pod.holder) { "owned" } else { "used-by" };
+        let relation = if root.is(&pod.workload) || root.is(&pod.holder) {
+            "owned"
+        } else if root.kind == "Node" {
+            "pod"
+        } else {
+            "used-by"
+        };
         diagnosis.path.push(Step::new(root, "", ""));
         diagnosis.path.push(Step::new(&pod.id, relation, ""));
     }

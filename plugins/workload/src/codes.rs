@@ -69,7 +69,7 @@ pub(crate) const CODES: [Code; 34] = [
         ],
     ),
     (
-        crate::command::REFUSED,
+        crate::refused::CODE,
         "The container runtime refuses to start a container",
         "all",
         &[DEBUG_PODS, LIFECYCLE],

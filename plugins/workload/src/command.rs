@@ -13,12 +13,10 @@ use crate::{
 };
 
 pub(crate) const CODE: &str = "workload.command-not-found";
-/// The runtime refuses to make or start the container for another reason.
-pub(crate) const REFUSED: &str = "workload.container-refused";
 
 /// What the runtime, a shell or the kernel says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Said {
+pub(crate) enum Said {
     /// No such program.
     Absent,
     /// It is there and may not be run.
@@ -27,7 +25,7 @@ enum Said {
     Format,
 }
 
-fn read(text: &str) -> Option<Said> {
+pub(crate) fn read(text: &str) -> Option<Said> {
     if text.contains("exec format error") {
         return Some(Said::Format);
     }
@@ -58,12 +56,32 @@ fn program(text: &str) -> Option<String> {
     rest.split_once('"').map(|(program, _)| program.to_owned())
 }
 
+/// A shell looks for programs by itself, so that it is there says nothing of what it is told to run.
+fn shell(command: &str) -> bool {
+    let name = command.rsplit('/').next().unwrap_or(command);
+    matches!(name, "sh" | "bash" | "ash" | "dash" | "zsh" | "env" | "tini" | "dumb-init")
+}
+
+/// `/bin/sh: 1: wge: not found`, `line 3: wge: command not found`, `env: ‘wge’: No such file or directory`.
+fn of_shell(text: &str) -> Option<String> {
+    let marks = [
+        ": command not found",
+        ": not found",
+        ": No such file or directory",
+        ": Permission denied",
+        ": cannot execute",
+    ];
+    let before = marks.iter().find_map(|mark| text.split_once(mark)).map(|(before, _)| before)?;
+    let name = before.rsplit(": ").next()?.trim_matches(|c: char| matches!(c, '‘' | '’' | '\'' | '"' | '`'));
+    (!name.is_empty() && !name.contains(' ')).then(|| name.to_owned())
+}
+
 pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Diagnosis> {
     let end = container.end();
     let (reason, message) = container.waiting();
     let ended = end.as_ref().map_or("", |e| e.message.as_str());
     let event = pod
-        .events(world, "Failed", world.ago(kwhy_sdk::hours(2)))
+        .told(world, container, "Failed", world.ago(kwhy_sdk::hours(2)))
         .into_iter()
         .find(|e| read(&e.message).is_some());
     let texts = [ended, message];
@@ -103,66 +121,7 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container) -> Opti
             return Some(diagnose(world, pod, container, said, &format!("exit code {code}"), None));
         }
     }
-    refused(world, pod, container, reason, message)
-}
-
-/// CreateContainerError and RunContainerError for whatever else the runtime dislikes.
-fn refused(
-    world: &World<'_>,
-    pod: &Pod,
-    container: &Container,
-    reason: &str,
-    message: &str,
-) -> Option<Diagnosis> {
-    if !matches!(reason, "CreateContainerError" | "RunContainerError") || message.is_empty() {
-        return None;
-    }
-    // A runtime that answers late or not at all is the node's trouble; a name still in use follows from that.
-    if any(
-        message,
-        &[
-            "context deadline exceeded",
-            "is reserved for",
-            "name is already in use",
-            "connection refused",
-            "transport is closing",
-            "no space left",
-        ],
-    ) {
-        return None;
-    }
-    let small = any(
-        message,
-        &["memory limit", "Minimum memory limit", "OOM-killed (memory limit too low", "cgroup memory.max"],
-    );
-    let mut diagnosis = case::of_pod(world, REFUSED, &pod.workload, pod, if small { 85 } else { 60 });
-    let whose = spoken(&pod.workload);
-    let limit = container.spec.text("/resources/limits/memory");
-    diagnosis.title = if small {
-        format!(
-            "The memory limit of {whose} ({limit}) is too low for the runtime to start container {}",
-            container.name
-        )
-    } else {
-        format!("The container runtime refuses to start container {} of {whose}", container.name)
-    };
-    diagnosis.explanation = format!("The runtime answers: {}.", short(message, 300).trim_end_matches('.'));
-    diagnosis.evidence.push(Evidence::object(
-        &pod.id,
-        short(message, 500),
-        50,
-        format!("why the container waits: {reason}"),
-    ));
-    let k = kubectl(&pod.holder.namespace);
-    diagnosis.remedies.push(if small {
-        Remedy::new("raise the memory limit: runtimes need at least 6 to 12 MiB for any container").command(
-            format!("{k} set resources {} -c {} --limits=memory=64Mi", named(&pod.holder), container.name),
-        )
-    } else {
-        Remedy::new("mend what the runtime names in the pod template")
-            .command(format!("{k} edit {}", named(&pod.holder)))
-    });
-    Some(diagnosis)
+    None
 }
 
 fn diagnose(
@@ -176,7 +135,10 @@ fn diagnose(
     let whose = spoken(&pod.workload);
     let name = &container.name;
     let given = container.spec.texts("/command");
-    let program = program(text).or_else(|| given.first().cloned()).unwrap_or_default();
+    let program = program(text)
+        .or_else(|| signal.as_ref().and_then(|_| of_shell(text)))
+        .or_else(|| given.first().filter(|c| !shell(c)).cloned())
+        .unwrap_or_default();
     let what = if program.is_empty() { "its command".to_owned() } else { format!("`{program}`") };
     let rollout = change::rollout(world, pod).filter(|r| {
         r.fields.iter().any(|f| {
@@ -229,17 +191,21 @@ fn diagnose(
                 container.image()
             );
         }
-        diagnosis.remedies.push(
+        let mend =
+            format!("mend `command` or `args` of container {name}, or build an image that has the program");
+        diagnosis.remedies.push(if said == Said::Absent {
+            Remedy::new(mend).command(edit)
+        } else {
             Remedy::new(format!(
-                "mend `command` or `args` of container {name}, or build an image that has the program"
+                "make {what} executable where it comes from: `chmod 755` in the image's build, `defaultMode: 0755` for a mounted ConfigMap; or run it by its interpreter"
             ))
-            .command(edit),
-        );
+            .command(edit)
+        });
     }
     if let Some(rollout) = &rollout {
         diagnosis.evidence.push(rollout.evidence(30, "the change that brought it"));
         diagnosis.explanation.push_str(&format!(" It was changed: {}.", rollout.words()));
-        if pod.holder.kind == "Deployment" {
+        if matches!(pod.holder.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet") {
             diagnosis.remedies.push(
                 Remedy::new("or go back to the former revision")
                     .command(format!("{k} rollout undo {}", named(&pod.holder))),
@@ -294,5 +260,13 @@ mod tests {
             assert_eq!(read(text), want, "{text}");
         }
         assert_eq!(program(r#"exec: "wge": executable"#).as_deref(), Some("wge"));
+        for line in [
+            "/bin/sh: 1: wge: not found",
+            "/bin/sh: wge: not found",
+            "/entrypoint.sh: line 3: wge: command not found",
+            "env: ‘wge’: No such file or directory",
+        ] {
+            assert_eq!(of_shell(line).as_deref(), Some("wge"), "{line}");
+        }
     }
 }

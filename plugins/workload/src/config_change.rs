@@ -66,7 +66,21 @@ fn fits(line: Option<&Signal>, edit: &Edit, pod: &Pod, container: &Container) ->
     if named.any(|w| text.contains(w)) {
         return Fits::Names;
     }
-    if line.name == logs::CONFIG { Fits::Config } else { Fits::No }
+    let credentials = [
+        "authentication failed",
+        "access denied",
+        "unauthorized",
+        "invalid credentials",
+        "invalid password",
+        "invalid token",
+        "invalid api key",
+        "login failed",
+        "x509",
+        "certificate",
+        "private key",
+    ];
+    let of_secret = edit.of.kind == "Secret" && crate::words::any(&text.to_ascii_lowercase(), &credentials);
+    if of_secret || line.name == logs::CONFIG { Fits::Config } else { Fits::No }
 }
 
 /// Where a container sees a ConfigMap or Secret as files.
@@ -313,7 +327,7 @@ pub(crate) fn cite(
         ));
     }
     let since = ill_since(pod).saturating_sub(minutes(1));
-    if let Some(event) = pod.events(world, "BackOff", since).into_iter().next() {
+    if let Some(event) = pod.told(world, container, "BackOff", since).into_iter().next() {
         diagnosis.evidence.push(crate::counted(&event, 15, "the kubelet waits longer before each new start"));
     }
 }

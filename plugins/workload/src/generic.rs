@@ -5,12 +5,16 @@ use kwhy_sdk::{Diagnosis, Evidence, Remedy, World, minutes};
 
 use crate::{
     case, config_change, logs,
-    pod::{Container, Pod},
-    words::{kubectl, named, short, spoken},
+    pod::{ANY, Container, Pod},
+    words::{any, kubectl, named, short, spoken},
 };
 
 pub(crate) const EXIT: &str = "workload.exit-on-start";
 pub(crate) const INIT: &str = "workload.init-container-failing";
+
+/// Words of a controller that could not keep its lease.
+const LEASES: [&str; 5] =
+    ["leader election lost", "leaderelection lost", "resource lock", "failed to renew lease", "etcdserver: "];
 
 /// What an exit code says by convention.
 fn meaning(code: i64) -> &'static str {
@@ -36,6 +40,24 @@ pub(crate) fn persists(world: &World<'_>, pod: &Pod, container: &Container) -> b
         && (container.restarts() >= tries || (container.restarts() >= 1 && ill + minutes(5) <= world.now()))
 }
 
+/// A heap that a runtime has set for itself, and how to enlarge it.
+fn heap(said: &str, pod: &Pod, name: &str) -> Option<(&'static str, Remedy)> {
+    let (own, variable, value) = if said.contains("OutOfMemoryError") {
+        ("the Java heap", "JAVA_TOOL_OPTIONS", "-XX:MaxRAMPercentage=75")
+    } else if any(said, &["JavaScript heap out of memory", "Reached heap limit"]) {
+        ("the JavaScript heap", "NODE_OPTIONS", "--max-old-space-size=<MiB>")
+    } else {
+        return None;
+    };
+    let k = kubectl(&pod.holder.namespace);
+    let remedy = Remedy::new(format!(
+        "give {own} more room (where -Xmx or {variable} is set today, change it there), within the memory limit"
+    ))
+    .command(format!("{k} set env {} -c {name} {variable}={value}", named(&pod.holder)))
+    .caution("a leak only takes longer to fill a larger heap; the memory limit must stay above the heap");
+    Some((own, remedy))
+}
+
 pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Diagnosis> {
     if !persists(world, pod, container) {
         return None;
@@ -46,15 +68,16 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container) -> Opti
     let line = logs::telling(world, pod, container, logs::since(container, ill));
     let whose = spoken(&pod.workload);
     let name = &container.name;
+    let one = if name == ANY { "A container".to_owned() } else { format!("Container {name}") };
     let (which, title) = if container.init {
         (INIT, format!("Init container {name} of {whose} fails, so the pod does not start"))
     } else if code == Some(0) {
-        (EXIT, format!("Container {name} of {whose} ends with success again and again, but is meant to stay"))
+        (EXIT, format!("{one} of {whose} ends with success again and again, but is meant to stay"))
     } else {
         (
             EXIT,
             format!(
-                "Container {name} of {whose} crashes again and again{}",
+                "{one} of {whose} crashes again and again{}",
                 code.map(|c| format!(" (exit code {c})")).unwrap_or_default()
             ),
         )
@@ -68,23 +91,33 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container) -> Opti
         diagnosis.severity = "info".into();
         diagnosis.confidence = 40;
     }
+    if line.as_ref().is_some_and(|l| any(&l.message, &LEASES)) {
+        // It gives up by design when the API server is too slow for its lease: an effect, and told by what is slow.
+        diagnosis.severity = "info".into();
+        diagnosis.confidence = 40;
+    }
     diagnosis.title = title;
     diagnosis.explanation = match code {
         Some(code) => format!(
-            "Container {name} of {} ends with exit code {code}: {}. No edit of what it reads and no rollout within the last two hours explains it.",
+            "{one} of {} ends with exit code {code}: {}. No edit of what it reads and no rollout within the last two hours explains it.",
             pod.id.name,
             meaning(code)
         ),
-        None => format!("Container {name} of {} is started again and again.", pod.id.name),
+        None => format!("{one} of {} is started again and again.", pod.id.name),
     };
     if let Some(lived) = end.as_ref().and_then(crate::pod::End::lived) {
         diagnosis.explanation.push_str(&format!(" It lived for {} the last time.", kwhy_sdk::span(lived)));
     }
-    match &line {
-        Some(line) => {
+    let left = end.as_ref().map_or("", |e| e.message.as_str());
+    match (&line, left) {
+        (Some(line), _) => {
             diagnosis.explanation.push_str(&format!(" Its last words: {}", short(&line.message, 240)))
         }
-        None => diagnosis.explanation.push_str(" Read its last words with the command below."),
+        (None, "") => diagnosis.explanation.push_str(" Read its last words with the command below."),
+        (None, left) => {
+            diagnosis.confidence += 5;
+            diagnosis.explanation.push_str(&format!(" The message it left: {}", short(left, 240)));
+        }
     }
     config_change::cite(&mut diagnosis, world, pod, container, line.as_ref());
     if diagnosis.evidence.is_empty() {
@@ -96,9 +129,23 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container) -> Opti
         ));
     }
     let k = kubectl(&pod.id.namespace);
+    let said = line.as_ref().map_or(left, |l| l.message.as_str());
+    if let Some((own, remedy)) = heap(said, pod, name) {
+        diagnosis.confidence += 10;
+        diagnosis.title = format!("{one} of {whose} ends because {own} is used up");
+        diagnosis.explanation.push_str(&format!(
+            ". That is a limit which the program sets itself; its memory limit ({}) did not kill it.",
+            match container.spec.text("/resources/limits/memory") {
+                "" => "none",
+                limit => limit,
+            }
+        ));
+        diagnosis.remedies.push(remedy);
+    }
+    let which = if name == ANY { String::new() } else { format!(" -c {name}") };
     diagnosis.remedies.push(
         Remedy::new("read what it said last")
-            .command(format!("{k} logs {} -c {name} --previous --tail=50", pod.id.name)),
+            .command(format!("{k} logs {}{which} --previous --tail=50", pod.id.name)),
     );
     if code == Some(0) && !container.init {
         diagnosis.remedies.push(

@@ -1,16 +1,17 @@
 //! The image cannot be had: it does not exist, the registry refuses or cannot be reached, or there is none for the
 //! node's processor.
 //!
-//! Waiting reasons are those of the kubelet (pkg/kubelet/images/types.go, ErrImagePull and so on); the texts come from
-//! containerd (core/remotes/docker), CRI-O (containers/image) and dockershim (distribution), which the kubelet hands on.
+//! Waiting reasons are those of the kubelet (pkg/kubelet/images/types.go, ErrImagePull and so on); the texts of the
+//! runtimes are read in `pull`.
 
-use kwhy_sdk::{Diagnosis, Evidence, Remedy, Signal, World, hours, minutes};
+use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, World, hours, minutes};
 
 use crate::{
     case,
     change::{self, Rollout},
     pod::{Container, Pod},
-    words::{any, image_parts, kubectl, named, quoted, registry, short, spoken},
+    pull::{Said, read},
+    words::{any, between, image_parts, kubectl, named, quoted, registry, short, spoken},
 };
 
 pub(crate) const NOT_FOUND: &str = "workload.image-not-found";
@@ -20,141 +21,15 @@ pub(crate) const ARCHITECTURE: &str = "workload.image-architecture";
 
 /// A registry that is away for a moment is no finding.
 const PATIENCE: u64 = minutes(3);
-
-/// What a pull's error text says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Said {
-    NotFound,
-    BadName,
-    Never,
-    Denied,
-    /// Docker Hub and others do not tell a private repository from none at all.
-    DeniedOrNone,
-    RateLimit,
-    Platform,
-    Unknown,
-    Unreachable,
-    Tls,
-    /// Nothing but that it failed.
-    Nothing,
-    /// A node without space or a runtime in trouble: not the image's fault.
-    Node,
-}
-
-/// Reads the error text of a pull. The order matters: a text often wraps a general phrase around a telling one.
-pub(crate) fn read(text: &str) -> Said {
-    let text = text.to_ascii_lowercase();
-    let has = |of: &[&str]| any(&text, of);
-    if has(&[
-        "no space left on device",
-        "disk quota exceeded",
-        "failed to prepare extraction snapshot",
-        "read-only file system",
-    ]) {
-        return Said::Node;
-    }
-    if has(&[
-        "no match for platform",
-        "no matching manifest for",
-        "no image found in manifest list",
-        "no image found in image index",
-        "does not match the specified platform",
-        "exec format error",
-    ]) {
-        return Said::Platform;
-    }
-    if has(&["toomanyrequests", "too many requests", "rate limit"]) {
-        return Said::RateLimit;
-    }
-    if has(&["repository does not exist or may require", "insufficient_scope"]) {
-        return Said::DeniedOrNone;
-    }
-    if has(&[
-        "unauthorized",
-        "no basic auth credentials",
-        "authentication required",
-        "access denied",
-        "access to the resource is denied",
-        ": 401",
-        "status: 401",
-        " 401 ",
-        "403 forbidden",
-        "permission denied",
-        "denied:",
-        "authorization failed",
-        "not authorized",
-        "failed to authorize",
-        "invalid username/password",
-    ]) {
-        // Fetching a token fails in the same words when the registry is out of reach.
-        return if has(&["dial tcp", "no such host", "i/o timeout", "tls handshake timeout"]) {
-            Said::Unreachable
-        } else {
-            Said::Denied
-        };
-    }
-    if has(&["x509:", "server gave http response to https client", "tls: "]) && !has(&["handshake timeout"]) {
-        return Said::Tls;
-    }
-    if has(&[
-        "no such host",
-        "dial tcp",
-        "i/o timeout",
-        "connection refused",
-        "connection reset",
-        "no route to host",
-        "network is unreachable",
-        "tls handshake timeout",
-        "client.timeout exceeded",
-        "context deadline exceeded",
-        "500 internal server error",
-        "502 bad gateway",
-        "503 service unavailable",
-        "504 gateway",
-        "request canceled while waiting",
-        "unexpected eof",
-        ": eof",
-        "server misbehaving",
-        "pull qps exceeded",
-    ]) {
-        return Said::Unreachable;
-    }
-    if has(&[
-        "couldn't parse image",
-        "invalid reference format",
-        "failed to apply default image tag",
-        "invalidimagename",
-    ]) {
-        return Said::BadName;
-    }
-    if has(&["is not present with pull policy of never", "errimageneverpull"]) {
-        return Said::Never;
-    }
-    if has(&[
-        "not found",
-        "manifest unknown",
-        "manifest_unknown",
-        "name unknown",
-        "name_unknown",
-        "does not exist",
-        "code = notfound",
-        " 404",
-    ]) {
-        return Said::NotFound;
-    }
-    if has(&["failed to pull", "failed to resolve", "error reading manifest"]) {
-        Said::Unknown
-    } else {
-        Said::Nothing
-    }
-}
+/// Nor is an image that comes a little later than its name.
+const PUSHED: u64 = minutes(2);
 
 /// The telling text of a container whose image does not come, with the event that says it where there is one.
 fn telling(world: &World<'_>, pod: &Pod, container: &Container) -> (String, Option<Signal>) {
     let image = container.image();
     let mut best: Option<Signal> = None;
     for reason in ["Failed", "InspectFailed", "ErrImageNeverPull", "BackOff"] {
-        for event in pod.events(world, reason, world.ago(hours(2))) {
+        for event in pod.told(world, container, reason, world.ago(hours(2))) {
             let about = event.message.contains(image) || image.is_empty();
             if about
                 && !matches!(read(&event.message), Said::Nothing | Said::Unknown)
@@ -196,12 +71,17 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container) -> Resu
         ("InvalidImageName", _) => Said::BadName,
         ("ErrImageNeverPull", _) => Said::Never,
         ("RegistryUnavailable", _) => Said::Unreachable,
+        ("SignatureValidationFailed", _) => Said::Signature,
         (_, said) => said,
     };
     if matches!(said, Said::Unreachable | Said::Tls | Said::RateLimit | Said::Unknown | Said::Nothing)
         && pod.created() + PATIENCE > world.now()
     {
         return Err(pod.created() + PATIENCE);
+    }
+    // A pipeline may name an image before it has pushed it.
+    if matches!(said, Said::NotFound) && pod.created() + PUSHED > world.now() {
+        return Err(pod.created() + PUSHED);
     }
     if matches!(said, Said::Node) {
         return Ok(None);
@@ -247,7 +127,7 @@ fn diagnose(
             NOT_FOUND,
             90,
             format!("The image {image} of {whose} is not on the node and may not be pulled"),
-            format!("imagePullPolicy is Never and node {} does not have {image}", pod.node()),
+            format!("imagePullPolicy is Never and {} does not have {image}", pod.where_it_runs()),
         ),
         Said::Denied => (
             AUTH,
@@ -265,29 +145,52 @@ fn diagnose(
                 "The registry {host} answers that {repository} does not exist or may require authorization; it does not tell which"
             ),
         ),
+        Said::Signature => (
+            AUTH,
+            85,
+            format!("The signature policy of {} refuses {whose} the image {image}", pod.where_it_runs()),
+            format!("The container runtime finds no signature of {image} that its policy accepts"),
+        ),
+        Said::OldFormat => (
+            NOT_FOUND,
+            88,
+            format!("The image {image} of {whose} has a format that the node no longer reads"),
+            format!(
+                "{image} is stored as a Docker schema 1 manifest, which containerd reads no more since 2.0"
+            ),
+        ),
         Said::RateLimit => (
             UNREACHABLE,
             88,
             format!("The registry {host} limits pulls: {whose} does not get its image"),
-            format!("The registry {host} answers that too many images were pulled from this address"),
+            format!(
+                "The registry {host} answers 429 Too Many Requests: the rate limit of pulls from this address or account is reached"
+            ),
         ),
         Said::Platform => (
             ARCHITECTURE,
             92,
-            format!("The image {image} of {whose} is not built for the processor of node {}", pod.node()),
+            format!("The image {image} of {whose} is not built for the processor of {}", pod.where_it_runs()),
             format!("{image} has no variant for {}", architecture(world, pod)),
         ),
         Said::Tls => (
             UNREACHABLE,
             85,
             format!("Nodes do not trust the registry {host}, so {whose} does not get its image"),
-            format!("The TLS connection to {host} fails, before any image is asked for"),
+            format!(
+                "The TLS connection from {} to {host} fails, before any image is asked for",
+                pod.where_it_runs()
+            ),
         ),
         Said::Unreachable => (
             UNREACHABLE,
             85,
             format!("The registry {host} cannot be reached, so {whose} does not get its image"),
-            format!("The node cannot reach the registry {host}"),
+            format!(
+                "The registry {host} cannot be reached from {}: {}",
+                pod.where_it_runs(),
+                how_unreachable(text)
+            ),
         ),
         Said::Unknown | Said::Nothing | Said::Node => (
             UNREACHABLE,
@@ -296,11 +199,41 @@ fn diagnose(
             "The pull fails; what the runtime says does not tell why".to_owned(),
         ),
     };
-    let mut diagnosis = case::of_pod(world, code, &pod.workload, pod, confidence);
-    diagnosis.title = title;
-    diagnosis.explanation =
-        format!("{what}, so container {} of {} cannot start.", container.name, pod.id.name);
+    // What holds for a registry holds for all that pull from it.
+    let differs =
+        if matches!(said, Said::Unreachable | Said::Tls) { only_there(world, pod, host) } else { None };
+    let root = if differs.is_some() {
+        ObjectRef::new("Node", "", pod.node())
+    } else if code == UNREACHABLE {
+        case::first_of(world, code, host, &pod.workload)
+    } else {
+        pod.workload.clone()
+    };
+    let mut diagnosis = case::of_pod(world, code, &root, pod, confidence);
+    diagnosis.title = match differs {
+        Some(_) if said == Said::Tls => {
+            format!(
+                "Node {} does not trust the registry {host}, so {whose} does not get its image",
+                pod.node()
+            )
+        }
+        Some(_) => {
+            format!("Node {} cannot reach the registry {host}, so {whose} does not get its image", pod.node())
+        }
+        None => title,
+    };
+    diagnosis.explanation = format!("{what}, so {} of {} cannot start.", container.called(), pod.id.name);
+    let lacking = if code == AUTH { lacking_secret(world, pod) } else { None };
+    if let Some((secret, evidence)) = lacking {
+        diagnosis.confidence = 93;
+        diagnosis.explanation.push_str(&format!(
+            " The pod names the pull secret {secret}, which does not exist in namespace {}.",
+            pod.id.namespace
+        ));
+        diagnosis.evidence.push(evidence);
+    }
     case::note_root(&mut diagnosis, format!("image {image}"));
+    diagnosis.explains.push(Explains::alert("*Image*", &pod.workload, "workload"));
     let words = short(text, 600);
     match event {
         Some(event) => diagnosis.evidence.push(
@@ -314,6 +247,15 @@ fn diagnose(
             format!("why {} waits: {}", container.name, container.waiting().0),
         )),
     }
+    if let Some(pulled) = &differs {
+        let other = pulled.field("reporter-host");
+        diagnosis.explanation.push_str(&format!(
+            " Node {other} pulled from it at {} UTC, so node {} is what differs.",
+            kwhy_sdk::clock(pulled.at),
+            pod.node()
+        ));
+        diagnosis.evidence.push(Evidence::signal(pulled, 25, format!("node {other} reaches the registry")));
+    }
     let former = rollout
         .as_ref()
         .and_then(|r| r.field(&container.name, "image"))
@@ -324,15 +266,73 @@ fn diagnose(
         diagnosis.explanation.push_str(&format!(" It was changed: {}.", rollout.words()));
     }
     others(world, pod, container, &mut diagnosis);
-    remedies(&mut diagnosis, pod, container, said, host, &former, rollout.as_ref());
+    remedies(&mut diagnosis, pod, container, said, text, host, &former, rollout.as_ref());
     if said == Said::NotFound {
         diagnosis.supersedes = vec![UNREACHABLE.into(), AUTH.into()];
     }
     diagnosis
 }
 
+/// A pull secret that the pod names and that is not there, with what says so.
+fn lacking_secret(world: &World<'_>, pod: &Pod) -> Option<(String, Evidence)> {
+    let told = pod.events(world, "FailedToRetrieveImagePullSecret", world.ago(hours(2))).into_iter().next();
+    if let Some(told) = told {
+        let names = between(&told.message, "(", ")")?.to_owned();
+        return Some((names, crate::counted(&told, 40, "the kubelet misses a pull secret")));
+    }
+    // Where the Secrets of the namespace are known, one that is not among them does not exist.
+    let known = world.list("Secret", &pod.id.namespace);
+    let named = pod.json.list("/spec/imagePullSecrets");
+    let lacking = named
+        .iter()
+        .map(|s| s.text("/name").to_owned())
+        .find(|n| !known.is_empty() && known.iter().all(|k| k.name != *n))?;
+    let excerpt = format!("imagePullSecrets: {lacking}");
+    Some((lacking, Evidence::object(&pod.id, excerpt, 40, "no Secret of that name stands in the namespace")))
+}
+
+/// A pull from the same registry by another node, where this node alone fails to: then it is the node that differs.
+fn only_there(world: &World<'_>, pod: &Pod, host: &str) -> Option<Signal> {
+    let elsewhere = |e: &Signal| {
+        !e.field("reporter-host").is_empty()
+            && e.field("reporter-host") != pod.node()
+            && quoted(&e.message, "image ").is_some_and(|image| registry(image) == host)
+    };
+    let all = |reason: &str| world.about(&pod.id, "cluster", "event", reason, world.ago(hours(2)), 200);
+    let fails = |e: &Signal| {
+        e.message.starts_with("Failed to pull") && matches!(read(&e.message), Said::Unreachable | Said::Tls)
+    };
+    if pod.node().is_empty() || all("Failed").iter().any(|e| elsewhere(e) && fails(e)) {
+        return None;
+    }
+    let since = pod.created().saturating_sub(minutes(30));
+    let pulled = |e: &Signal| e.message.starts_with("Successfully pulled") && e.at >= since;
+    all("Pulled").into_iter().find(|e| elsewhere(e) && pulled(e))
+}
+
+/// In what way a registry is out of reach.
+fn how_unreachable(text: &str) -> &'static str {
+    let text = text.to_ascii_lowercase();
+    let has = |of: &[&str]| any(&text, of);
+    if has(&["no such host", "server misbehaving", "name resolution", "name or service not known"]) {
+        "its name does not resolve there"
+    } else if has(&["connection refused"]) {
+        "nothing listens at its address, the connection is refused"
+    } else if has(&["no route to host", "network is unreachable"]) {
+        "there is no route to its address"
+    } else if has(&["500 internal", "502 bad", "503 service", "504 gateway"]) {
+        "it answers with an error of its own"
+    } else if has(&["proxy"]) {
+        "the proxy between them does not let it through"
+    } else if has(&["qps"]) {
+        "the kubelet pulls more images at once than it allows itself"
+    } else {
+        "it does not answer in time, or the connection breaks"
+    }
+}
+
 fn architecture(world: &World<'_>, pod: &Pod) -> String {
-    let node = kwhy_sdk::ObjectRef::new("Node", "", pod.node());
+    let node = ObjectRef::new("Node", "", pod.node());
     let info = world.read(&node, "/status/nodeInfo").unwrap_or_default();
     let known = info.text("/architecture");
     if known.is_empty() { format!("node {}", pod.node()) } else { format!("{known} (node {})", pod.node()) }
@@ -346,20 +346,22 @@ fn others(world: &World<'_>, pod: &Pod, container: &Container, diagnosis: &mut D
         (image != container.image()).then_some((p, image))
     });
     if let Some((other, image)) = well {
-        diagnosis.evidence.push(Evidence::object(
-            &other,
-            format!("ready with {image}"),
-            15,
-            "the former image runs, so registry and node are well",
-        ));
+        let note = if diagnosis.code == UNREACHABLE {
+            "another image runs"
+        } else {
+            "another image runs, so registry and node are well"
+        };
+        diagnosis.evidence.push(Evidence::object(&other, format!("ready with {image}"), 15, note));
     }
 }
 
+#[allow(clippy::too_many_arguments, reason = "the facts of one pull")]
 fn remedies(
     diagnosis: &mut Diagnosis,
     pod: &Pod,
     container: &Container,
     said: Said,
+    text: &str,
     host: &str,
     former: &str,
     rollout: Option<&Rollout>,
@@ -420,6 +422,23 @@ fn remedies(
             }
             undo(diagnosis);
         }
+        Said::Signature => {
+            diagnosis.remedies.push(
+                Remedy::new(format!(
+                    "sign {image} with a key that the policy of node {} trusts, or name one that is signed",
+                    pod.node()
+                ))
+                .command(format!("cat /etc/containers/policy.json     # on node {}", pod.node())),
+            );
+            undo(diagnosis);
+        }
+        Said::OldFormat => {
+            diagnosis.remedies.push(
+                Remedy::new(format!("build {image} anew and push it, or copy it into the present format"))
+                    .command(format!("skopeo copy --format v2s2 docker://{image} docker://{image}")),
+            );
+            undo(diagnosis);
+        }
         Said::RateLimit => {
             diagnosis.remedies.push(Remedy::new(format!("pull with an account or through a mirror: {host} counts anonymous pulls by address")).command(format!("{k} create secret docker-registry registry-credentials --docker-server={host} --docker-username=<user> --docker-password=<token>")));
         }
@@ -436,6 +455,17 @@ fn remedies(
             diagnosis.remedies.push(Remedy::new(format!("make the nodes trust {host}: install its CA for the container runtime, or renew its certificate")).command(format!("openssl s_client -connect {host}:443 -servername {host} </dev/null | openssl x509 -noout -subject -issuer -dates -ext subjectAltName     # on node {}", pod.node())));
         }
         _ => {
+            if text.contains("proxy") {
+                let node = pod.node();
+                diagnosis.remedies.push(
+                    Remedy::new(format!(
+                        "mend the proxy that the container runtime of node {node} pulls through"
+                    ))
+                    .command(format!(
+                        "systemctl show docker containerd crio --property=Environment     # on node {node}"
+                    )),
+                );
+            }
             diagnosis.remedies.push(
                 Remedy::new(format!("see from the node whether {host} resolves and answers")).command(
                     format!(
@@ -453,7 +483,7 @@ pub(crate) fn judge_event(world: &World<'_>, event: &Signal) -> Option<Diagnosis
     let pod = event.subject.clone()?;
     let said = read(&event.message);
     if !event.message.starts_with("Failed to pull image")
-        || matches!(said, Said::Node | Said::Nothing | Said::Unknown | Said::Unreachable | Said::RateLimit)
+        || matches!(said, Said::Node | Said::Nothing | Said::Unknown)
     {
         return None;
     }
@@ -467,73 +497,4 @@ pub(crate) fn judge_event(world: &World<'_>, event: &Signal) -> Option<Diagnosis
     let mut diagnosis = diagnose(world, &pod, &container, said, &event.message, Some(event));
     diagnosis.confidence = diagnosis.confidence.min(75);
     Some(diagnosis)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_words_of_the_runtimes_are_told_apart() {
-        let cases = [
-            (
-                r#"rpc error: code = NotFound desc = failed to pull and unpack image "ghcr.io/a/b:v9": failed to resolve reference "ghcr.io/a/b:v9": ghcr.io/a/b:v9: not found"#,
-                Said::NotFound,
-            ),
-            (
-                "rpc error: code = Unknown desc = Error response from daemon: manifest for a/b:v9 not found: manifest unknown: manifest unknown",
-                Said::NotFound,
-            ),
-            ("reading manifest v9 in quay.io/a/b: manifest unknown", Said::NotFound),
-            (
-                r#"failed to resolve reference "docker.io/a/b:latest": pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed"#,
-                Said::DeniedOrNone,
-            ),
-            (
-                "Error response from daemon: pull access denied for a/b, repository does not exist or may require 'docker login': denied: requested access to the resource is denied",
-                Said::DeniedOrNone,
-            ),
-            (
-                r#"failed to authorize: failed to fetch anonymous token: unexpected status from GET request to https://ghcr.io/token?scope=x: 401 Unauthorized"#,
-                Said::Denied,
-            ),
-            (
-                r#"failed to authorize: failed to fetch oauth token: Post "https://auth.docker.io/token": dial tcp: lookup auth.docker.io on 10.0.0.1:53: no such host"#,
-                Said::Unreachable,
-            ),
-            ("no basic auth credentials", Said::Denied),
-            (
-                r#"failed to do request: Head "https://reg.example/v2/a/manifests/v1": dial tcp 10.1.1.1:443: i/o timeout"#,
-                Said::Unreachable,
-            ),
-            (
-                r#"Error response from daemon: Get "https://noimage.com/v2/": x509: certificate is not valid for any names, but wanted to match noimage.com"#,
-                Said::Tls,
-            ),
-            (
-                r#"Error response from daemon: Get "https://noimage.com/v2/": net/http: TLS handshake timeout"#,
-                Said::Unreachable,
-            ),
-            ("http: server gave HTTP response to HTTPS client", Said::Tls),
-            (
-                "429 Too Many Requests - Server message: toomanyrequests: You have reached your pull rate limit.",
-                Said::RateLimit,
-            ),
-            ("no match for platform in manifest: not found", Said::Platform),
-            ("no matching manifest for linux/arm64/v8 in the manifest list entries", Said::Platform),
-            (
-                r#"Failed to apply default image tag "a b": couldn't parse image name "a b": invalid reference format"#,
-                Said::BadName,
-            ),
-            ("failed to extract layer sha256:00: write /x: no space left on device", Said::Node),
-            (r#"Back-off pulling image "a:v1""#, Said::Nothing),
-            (
-                r#"Back-off pulling image "a:v1": ErrImagePull: rpc error: code = NotFound desc = failed to pull and unpack image "docker.io/library/a:v1": not found"#,
-                Said::NotFound,
-            ),
-        ];
-        for (text, said) in cases {
-            assert_eq!(read(text), said, "{text}");
-        }
-    }
 }

@@ -24,9 +24,12 @@ mod oom;
 mod pdb;
 mod pod;
 mod probe;
+mod pull;
 mod refusal;
+mod refused;
 mod security;
 mod service;
+mod unseen;
 mod words;
 
 use kwhy_sdk::{Descriptor, Evidence, ObjectRef, Rule, Signal, Subscription, Verdict, World, seconds};
@@ -129,7 +132,7 @@ impl Rule for Workload {
             ("event", "SuccessfulCreate" | "SuccessfulDelete") => fight::again(world, subject),
             ("event", _) if kind == "HorizontalPodAutoscaler" => hpa::told(world, subject, signal),
             ("event", _) if kind == "Pod" && !signal.message.contains("disruption budget") => {
-                event(world, subject, signal)
+                look::look(world, subject)
             }
             ("event", _) => pdb::told(world, subject, signal),
             _ => Verdict::default(),
@@ -181,17 +184,6 @@ fn object(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdict {
             verdict.merge(look::later(world, pod, world.now() + SETTLE));
         }
         return verdict;
-    }
-    look::look(world, pod)
-}
-
-fn event(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdict {
-    // A pod that was never seen is judged by what is said of it; one that is gone is not.
-    if !world.exists(pod) && world.read(pod, "/metadata").is_none() {
-        let found = image::judge_event(world, signal)
-            .or_else(|| missing::judge_event(world, signal))
-            .or_else(|| look::by_words(world, signal));
-        return Verdict { diagnoses: found.into_iter().collect(), ..Verdict::default() };
     }
     look::look(world, pod)
 }

@@ -2,7 +2,7 @@
 
 use kwhy_sdk::{Pattern, Signal, World, seconds};
 
-use crate::pod::{Container, Pod};
+use crate::pod::{ANY, Container, Pod};
 
 /// A line in which a process says that it gives up.
 pub(crate) const FATAL: &str = "workload-fatal";
@@ -12,6 +12,9 @@ pub(crate) const CONFIG: &str = "workload-config";
 pub(crate) const EXEC: &str = "workload-exec";
 /// A line about another service that does not answer.
 pub(crate) const PEER: &str = "workload-peer";
+
+/// A line in which a process names an error, whatever it is.
+pub(crate) const ERROR: &str = "workload-error";
 
 /// A line about a file system that is full, which is the storage's matter.
 pub(crate) const SPACE: &str = "workload-space";
@@ -24,8 +27,9 @@ pub(crate) fn patterns() -> Vec<Pattern> {
         r"[^\n]{0,120}(?:invalid|not allowed|cannot|can't|could not|unable|unknown|missing|required|expected|unexpected|fail|error|not set|undefined|unrecogni[sz]ed|not found|malformed|no such)",
         r"|(?:invalid|cannot|can't|could not|unable to|unknown|missing|required|failed to|error)[^\n]{0,60}(?:config|ya?ml|json|toml|unmarshal|parse|parsing|flag|argument|option|setting|propert|environment variable|env var))",
     );
+    let error = r#"(?:\b[A-Z][a-z]\w*(?:Error|Exception)\b(?:: |$)|\bOutOfMemoryError\b|\b(?:ERROR|SEVERE|CRITICAL)\b|\[(?:emerg|alert|crit|error)\]|\blevel=(?:error|critical)\b|"(?:level|severity|log\.level)": ?"(?i:error|critical)"|^(?i:error)\b|\berror: |\berror setting\b|[Oo]ut of memory|[Ss]egmentation fault|[Rr]efus(?:ing|ed) to start|[Rr]ead-only file system)"#;
     let exec = r"(?:exec format error|executable file not found|command not found|: not found$|[Pp]ermission denied$|cannot execute|No such file or directory$)";
-    let peer = r"(?i)(?:connection refused|no such host|could not (?:connect|resolve|translate)|econnrefused|enotfound|unknownhostexception|i/o timeout|name or service not known|temporary failure in name resolution|connect: no route|etimedout|connect(?:ion)?(?: attempt)? timed ?out|connection timeout|(?:dial|connect|get|post)\b[^\n]{0,200}deadline exceeded)";
+    let peer = r"(?i)(?:connection refused|no such host|bad address '|could not (?:connect|resolve|translate)|econnrefused|enotfound|unknownhostexception|i/o timeout|name or service not known|temporary failure in name resolution|connect: no route|etimedout|connect(?:ion)?(?: attempt)? timed ?out|connection timeout|(?:dial|connect|get|post)\b[^\n]{0,200}deadline exceeded)";
     let mut all = Vec::new();
     let mut add = |id: &str, literals: &[&str], regex: &str| {
         all.extend(literals.iter().map(|l| Pattern::new(id, l, regex)))
@@ -84,10 +88,33 @@ pub(crate) fn patterns() -> Vec<Pattern> {
         "(?i)no space left on device|disk quota exceeded|enospc",
     );
     add(
+        ERROR,
+        &[
+            "Error",
+            "ERROR",
+            "Exception",
+            "SEVERE",
+            "CRITICAL",
+            "[emerg]",
+            "[alert]",
+            "[crit]",
+            "[error]",
+            "=error",
+            "\"error\"",
+            "error",
+            "ut of memory",
+            "egmentation fault",
+            "to start",
+            "ead-only file system",
+        ],
+        error,
+    );
+    add(
         PEER,
         &[
             "onnection refused",
             "no such host",
+            "bad address",
             "ould not connect",
             "ould not resolve",
             "ould not translate",
@@ -112,7 +139,7 @@ fn lines(world: &World<'_>, pod: &Pod, container: &Container, id: &str, since: u
     let mut all = world.about(&pod.id, "self", "log", id, since, 60);
     all.retain(|line| {
         let of = line.field("container");
-        of.is_empty() || of == container.name
+        of.is_empty() || of == container.name || container.name == ANY
     });
     all
 }
@@ -133,10 +160,17 @@ fn calm(message: &str) -> bool {
     crate::words::any(message, &level)
 }
 
+/// The head of a Python traceback: what it is about stands in its last line.
+fn heads(message: &str) -> bool {
+    message.trim_end().ends_with("Traceback (most recent call last):")
+}
+
 /// The line that tells best why a container ended or does not work, since a time.
 pub(crate) fn telling(world: &World<'_>, pod: &Pod, container: &Container, since: u64) -> Option<Signal> {
-    for id in [SPACE, CONFIG, FATAL, EXEC, PEER] {
-        let found = lines(world, pod, container, id, since).into_iter().find(|l| !calm(&l.message));
+    for id in [SPACE, CONFIG, FATAL, EXEC, PEER, ERROR] {
+        let found = lines(world, pod, container, id, since)
+            .into_iter()
+            .find(|l| !calm(&l.message) && !heads(&l.message));
         if found.is_some() {
             return found;
         }

@@ -1,12 +1,12 @@
 //! One look at one pod: which cause, if any, keeps it from working. The specific causes are asked first; where several
 //! containers suffer, the one that is known best speaks.
 
-use kwhy_sdk::{Diagnosis, Json, ObjectRef, Signal, Verdict, Wake, World, seconds, serde_json::json};
+use kwhy_sdk::{Diagnosis, ObjectRef, Verdict, Wake, World, seconds};
 
 use crate::{
     LOOK, case, command, config_change, generic, image, logs, missing, oom,
     pod::{Container, Pod, STABLE},
-    probe, security, service,
+    probe, refused, security, service, unseen,
 };
 
 /// What a look has found.
@@ -36,6 +36,9 @@ fn worth(pod: &Pod) -> bool {
 
 /// Looks at a pod and says what has changed about it.
 pub(crate) fn look(world: &World<'_>, id: &ObjectRef) -> Verdict {
+    if unseen::is(world, id) {
+        return unseen::look(world, id);
+    }
     let Some(pod) = Pod::load(world, id) else {
         return case::well(world, id, &format!("pod {} is gone", id.name));
     };
@@ -151,19 +154,24 @@ fn assess(world: &World<'_>, pod: &Pod) -> Seen {
     }
 }
 
+fn seen(found: Result<Option<Diagnosis>, u64>) -> Seen {
+    match found {
+        Ok(found) => found.map_or(Seen::Nothing, |f| Seen::Ill(Box::new(f))),
+        Err(at) => Seen::Later(at),
+    }
+}
+
 fn of_container(world: &World<'_>, pod: &Pod, container: &Container) -> Seen {
     let ill = |found: Diagnosis| Seen::Ill(Box::new(found));
     let (reason, _) = container.waiting();
     if image::waits(reason) {
-        return match image::judge(world, pod, container) {
-            Ok(found) => found.map_or(Seen::Nothing, ill),
-            Err(at) => Seen::Later(at),
-        };
+        return seen(image::judge(world, pod, container));
     }
     if matches!(reason, "CreateContainerConfigError" | "ContainerCreating" | "PodInitializing") {
         let found = missing::judge(world, pod, container)
-            .or_else(|| security::judge_container(world, pod, container));
-        return found.map_or(Seen::Nothing, ill);
+            .map(|f| f.or_else(|| security::judge_container(world, pod, container)))
+            .and_then(|f| f.map_or_else(|| refused::judge(world, pod, container), |f| Ok(Some(f))));
+        return seen(found);
     }
     // A Job tries again by itself; only the Job as a whole fails.
     let patient = pod.of_job() && world.exists(&pod.holder) && container.restarts() < 4;
@@ -173,8 +181,11 @@ fn of_container(world: &World<'_>, pod: &Pod, container: &Container) -> Seen {
     {
         return ill(found);
     }
-    if patient {
-        return Seen::Nothing;
+    match refused::judge(world, pod, container) {
+        Ok(Some(found)) => return ill(found),
+        Err(at) => return Seen::Later(at),
+        Ok(None) if patient => return Seen::Nothing,
+        Ok(None) => {}
     }
     if container.restarts() > 0
         && let Some(found) = probe::judge_kills(world, pod, container)
@@ -221,29 +232,4 @@ fn peer(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Diagnosis
     let since = logs::since(container, config_change::ill_since(pod));
     let line = logs::newest(world, pod, container, logs::PEER, since)?;
     service::judge(world, pod, &line)
-}
-
-/// What an event alone tells of a pod that was never seen: a kubelet's words, in the place where its status has them.
-pub(crate) fn by_words(world: &World<'_>, event: &Signal) -> Option<Diagnosis> {
-    let text = event.message.as_str();
-    let name = text.split_once("container=").map_or("*", |(_, rest)| rest.split(' ').next().unwrap_or("*"));
-    let status = if event.name == "OOMKilled" || text.contains("OOMKilled") {
-        json!({"restartCount": 2, "lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}})
-    } else if matches!(event.name.as_str(), "CreateContainerError" | "RunContainerError") {
-        json!({"state": {"waiting": {"reason": event.name, "message": text}}})
-    } else {
-        return None;
-    };
-    let mut of = json!({"name": name});
-    if let (Some(into), Some(from)) = (of.as_object_mut(), status.as_object()) {
-        into.extend(from.clone());
-    }
-    let json = json!({"spec": {"containers": [{"name": name}]}, "status": {"phase": "Running", "containerStatuses": [of]}});
-    let pod = Pod::assumed(world, event.subject.clone()?, Json::new(json));
-    let container = pod.container(name)?;
-    let mut found =
-        oom::judge(world, &pod, &container).or_else(|| command::judge(world, &pod, &container))?;
-    found.confidence = found.confidence.min(75);
-    found.evidence.insert(0, crate::counted(event, 50, "what was said of it"));
-    Some(found)
 }

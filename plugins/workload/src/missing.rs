@@ -16,6 +16,9 @@ pub(crate) const SECRET: &str = "workload.missing-secret";
 pub(crate) const ACCOUNT: &str = "workload.missing-service-account";
 pub(crate) const KEY: &str = "workload.missing-config-key";
 
+/// What comes so shortly after the pod was only late.
+const PATIENCE: u64 = minutes(2);
+
 /// What is said to be missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lack {
@@ -89,7 +92,7 @@ fn lack(world: &World<'_>, pod: &Pod, container: &Container) -> Option<(Lack, St
         }
         Some(lack)
     };
-    let mut events = pod.events(world, "Failed", world.ago(hours(2)));
+    let mut events = pod.told(world, container, "Failed", world.ago(hours(2)));
     events.extend(pod.events(world, "FailedMount", world.ago(hours(2))));
     let told =
         events.iter().filter_map(|e| Some((of_text(&e.message)?, e.clone()))).max_by_key(|(_, e)| e.at);
@@ -118,16 +121,21 @@ fn stands(world: &World<'_>, lack: &Lack, root: &ObjectRef) -> bool {
         && ["data", "binaryData"].iter().any(|d| world.read(root, &format!("/{d}/{key}")).is_some())
 }
 
-pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Diagnosis> {
-    let (lack, text, event) = lack(world, pod, container)?;
+/// What a container misses; the time to look again where it is too early to say: what makes Secrets and ConfigMaps is
+/// often slower than what makes pods.
+pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container) -> Result<Option<Diagnosis>, u64> {
+    let Some((lack, text, event)) = lack(world, pod, container) else { return Ok(None) };
     let root = ObjectRef::new(lack.kind, &pod.id.namespace, &lack.name);
     if stands(world, &lack, &root)
         && event.as_ref().is_none_or(|e| e.at + minutes(3) < world.now())
         && container.waiting().0 != "CreateContainerConfigError"
     {
-        return None;
+        return Ok(None);
     }
-    Some(diagnose(world, pod, &container.name, &lack, &root, &text, event.as_ref()))
+    if pod.created() + PATIENCE > world.now() {
+        return Err(pod.created() + PATIENCE);
+    }
+    Ok(Some(diagnose(world, pod, &container.name, &lack, &root, &text, event.as_ref())))
 }
 
 /// A pod of which only its events are known.
@@ -227,6 +235,10 @@ fn diagnose(
                 15,
                 "one with that name stands in another namespace, where this pod cannot use it",
             ));
+            diagnosis.explanation.push_str(&format!(
+                " One of that name stands in namespace {}, where this pod cannot use it.",
+                twin.namespace
+            ));
         } else if let Some(near) = near(world, lack, &root.namespace) {
             diagnosis.evidence.push(Evidence::object(
                 &near,
@@ -234,6 +246,7 @@ fn diagnose(
                 15,
                 "a name much like it: perhaps this one was meant",
             ));
+            diagnosis.explanation.push_str(&format!(" {} has a name much like it.", spoken(&near)));
         }
         let make = if lack.kind == "Secret" {
             format!("{k} create secret generic {} --from-literal=<key>=<value>", lack.name)

@@ -3,7 +3,7 @@
 //! The kubelet reports reason OOMKilled when the cgroup's limit was hit and exit code 137; a node that itself runs out
 //! of memory shows as MemoryPressure, evictions and SystemOOM events, and is not claimed here.
 
-use kwhy_sdk::{Diagnosis, Evidence, ObjectRef, Remedy, World, hours, minutes};
+use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, World, hours, minutes};
 
 use crate::{
     case,
@@ -76,6 +76,9 @@ fn diagnose(world: &World<'_>, pod: &Pod, container: &Container, limit: &str) ->
         }
         None => String::new(),
     };
+    diagnosis
+        .explains
+        .extend(["*Memory*", "*OOM*", "*Oom*"].map(|name| Explains::alert(name, &pod.workload, "workload")));
     diagnosis.title = if limit.is_empty() {
         format!("{whose} is killed for memory (OOMKilled){since}, though container {name} has no limit")
     } else {
@@ -114,7 +117,7 @@ fn diagnose(world: &World<'_>, pod: &Pod, container: &Container, limit: &str) ->
         format!("last end of the container{lived}"),
     ));
     if let Some(event) = pod
-        .events(world, "BackOff", world.ago(hours(1)))
+        .told(world, container, "BackOff", world.ago(hours(1)))
         .into_iter()
         .find(|e| e.message.contains(name.as_str()) || !e.message.contains("container "))
     {

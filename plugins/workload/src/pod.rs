@@ -7,6 +7,9 @@ use crate::case;
 /// A container that has run for so long has got over what made it end before.
 pub(crate) const STABLE: u64 = minutes(10);
 
+/// The name of a container of which no name is known.
+pub(crate) const ANY: &str = "*";
+
 /// How a container's process ended.
 #[derive(Debug, Clone)]
 pub(crate) struct End {
@@ -55,6 +58,11 @@ impl Container {
     pub(crate) fn image(&self) -> &str {
         let image = self.spec.text("/image");
         if image.is_empty() { self.status.text("/image") } else { image }
+    }
+
+    /// What it is called in a sentence.
+    pub(crate) fn called(&self) -> String {
+        if self.name == ANY { "a container".to_owned() } else { format!("container {}", self.name) }
     }
 
     /// Why it does not run, and the kubelet's words; empty where it runs.
@@ -182,9 +190,29 @@ impl Pod {
         self.json.text("/spec/nodeName")
     }
 
+    /// The node for people, who may not know it.
+    pub(crate) fn where_it_runs(&self) -> String {
+        if self.node().is_empty() { "its node".to_owned() } else { format!("node {}", self.node()) }
+    }
+
     /// Of a Job, now or by way of a CronJob.
     pub(crate) fn of_job(&self) -> bool {
         matches!(self.holder.kind.as_str(), "Job" | "CronJob")
+    }
+
+    /// Of those the ones about a container, as far as they say which they are about.
+    pub(crate) fn told(
+        &self,
+        world: &World<'_>,
+        container: &Container,
+        reason: &str,
+        since: u64,
+    ) -> Vec<Signal> {
+        let mut all = self.events(world, reason, since);
+        all.retain(|e| {
+            container.name == ANY || matches!(e.field("container"), c if c.is_empty() || c == container.name)
+        });
+        all
     }
 
     /// Events about it with that reason (a glob), newest first.

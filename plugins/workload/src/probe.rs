@@ -4,7 +4,7 @@
 //! (`Container x failed liveness probe, will be restarted`; before 1.16 `Killing container with id …: Container failed
 //! liveness probe.`).
 
-use kwhy_sdk::{Diagnosis, Evidence, Remedy, Signal, World, minutes};
+use kwhy_sdk::{Diagnosis, Evidence, Explains, Remedy, Signal, World, minutes};
 
 use crate::{
     case, config_change,
@@ -24,7 +24,7 @@ const PATIENCE_KNOWN: u64 = minutes(5);
 const FRESH: u64 = minutes(15);
 
 fn kills(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Signal> {
-    let killing = pod.events(world, "Killing", world.ago(FRESH)).into_iter().find(|e| {
+    let killing = pod.told(world, container, "Killing", world.ago(FRESH)).into_iter().find(|e| {
         any(&e.message, &["failed liveness probe", "failed startup probe"])
             && (e.message.contains(&format!("ontainer {} ", container.name))
                 || !e.message.starts_with("Container "))
@@ -32,12 +32,14 @@ fn kills(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Signal> 
     killing.or_else(|| {
         // Where the event of the kill is gone, the probe's own words and a killed container say the same.
         let killed = container.end().is_some_and(|e| matches!(e.code, 137 | 143) && e.reason != "OOMKilled");
-        failures(world, pod, &["Liveness probe", "Startup probe"]).filter(|_| killed)
+        failures(world, pod, container, &["Liveness probe", "Startup probe"]).filter(|_| killed)
     })
 }
 
-fn failures(world: &World<'_>, pod: &Pod, of: &[&str]) -> Option<Signal> {
-    let all = ["Unhealthy", "ProbeWarning"].into_iter().flat_map(|r| pod.events(world, r, world.ago(FRESH)));
+fn failures(world: &World<'_>, pod: &Pod, container: &Container, of: &[&str]) -> Option<Signal> {
+    let all = ["Unhealthy", "ProbeWarning"]
+        .into_iter()
+        .flat_map(|r| pod.told(world, container, r, world.ago(FRESH)));
     all.filter(|e| of.iter().any(|probe| e.message.starts_with(probe))).max_by_key(|e| e.at)
 }
 
@@ -57,13 +59,16 @@ pub(crate) fn judge_kills(world: &World<'_>, pod: &Pod, container: &Container) -
         return None;
     }
     let startup = killing.message.contains("startup probe");
-    let said = failures(world, pod, if startup { &["Startup probe"] } else { &["Liveness probe"] });
+    let said =
+        failures(world, pod, container, if startup { &["Startup probe"] } else { &["Liveness probe"] });
     let words = said.as_ref().map_or("", |s| s.message.as_str());
     let probe = if startup { container.spec.at("/startupProbe") } else { liveness };
     let which = if startup { "startup" } else { "liveness" };
     let timeout = any(words, &["context deadline exceeded", "Client.Timeout", "timed out", "i/o timeout"]);
     let lived = container.end().and_then(|e| e.lived());
     let grace = grace(&probe);
+    let wrong = wrong_port(&probe, container)
+        .filter(|_| any(words, &["connection refused", "statuscode: 404", "timeout: failed to connect"]));
     // Killed as early as the probe allows each time: it never got the time to come up.
     let early = startup
         || (!container.spec.has("/startupProbe")
@@ -78,7 +83,7 @@ pub(crate) fn judge_kills(world: &World<'_>, pod: &Pod, container: &Container) -
                     "timed out",
                 ],
             ));
-    let strict = timeout || early;
+    let strict = wrong.is_none() && (timeout || early);
     let code = if strict { TOO_STRICT } else { LIVENESS };
     let whose = spoken(&pod.workload);
     let name = &container.name;
@@ -86,7 +91,7 @@ pub(crate) fn judge_kills(world: &World<'_>, pod: &Pod, container: &Container) -
     let what = short(words.split_once(": ").map_or(words, |(_, rest)| rest), 120);
     let (path, port) = (probe.text("/httpGet/path").to_owned(), probe.at("/httpGet/port").shown());
     let at = if path.is_empty() { String::new() } else { format!(" on {path}, port {port}") };
-    diagnosis.title = match (timeout, early) {
+    diagnosis.title = match (timeout && strict, early && strict) {
         (true, _) => {
             format!("The {which} probe of {whose} is too strict: it kills container {name} for slow answers")
         }
@@ -96,7 +101,11 @@ pub(crate) fn judge_kills(world: &World<'_>, pod: &Pod, container: &Container) -
     diagnosis.explanation = format!(
         "The kubelet restarts container {name} because its {which} probe{at} fails{}. {}",
         if what.is_empty() { String::new() } else { format!(" ({what})") },
-        if timeout {
+        if let Some(declared) = &wrong {
+            format!(
+                "The container declares {declared} and not the port that the probe asks, so nothing answers there."
+            )
+        } else if timeout {
             format!(
                 "Its answers take longer than the timeout of {} s, which is load or a pause, not death; each restart makes the load of the others larger.",
                 seconds_of(&probe, "/timeoutSeconds", 1)
@@ -125,6 +134,9 @@ pub(crate) fn judge_kills(world: &World<'_>, pod: &Pod, container: &Container) -
         20,
         "how the probe is set",
     ));
+    if strict {
+        throttled(world, pod, container, &mut diagnosis);
+    }
     let rollout = config_change::to_blame(world, pod, container);
     if let Some(rollout) = &rollout {
         diagnosis.evidence.push(rollout.evidence(25, "the last rollout, before it began"));
@@ -137,7 +149,7 @@ pub(crate) fn judge_kills(world: &World<'_>, pod: &Pod, container: &Container) -
             "{k} patch {of} --type strategic -p '{{\"spec\":{{\"template\":{{\"spec\":{{\"containers\":[{{\"name\":\"{name}\",{fields}}}]}}}}}}}}'"
         )
     };
-    if early && !startup {
+    if early && strict && !startup {
         let (probe_path, probe_port) = (
             if path.is_empty() { "/" } else { &path },
             if probe.at("/httpGet/port").shown().bytes().all(|b| b.is_ascii_digit()) {
@@ -172,6 +184,34 @@ pub(crate) fn judge_kills(world: &World<'_>, pod: &Pod, container: &Container) -
     Some(diagnosis)
 }
 
+/// A CPU limit that slows the container down makes it late for its probe.
+fn throttled(world: &World<'_>, pod: &Pod, container: &Container, diagnosis: &mut Diagnosis) {
+    diagnosis.explains.push(Explains::alert("*Throttl*", &pod.workload, "workload"));
+    let told = world.about(&pod.id, "self", "alert", "*Throttl*", world.ago(minutes(120)), 1);
+    let limit = container.spec.text("/resources/limits/cpu");
+    if let Some(told) = told.into_iter().next().filter(|_| !limit.is_empty()) {
+        diagnosis.explanation.push_str(&format!(" Its CPU limit of {limit} throttles it meanwhile."));
+        diagnosis.evidence.push(
+            Evidence::signal(&told, 20, format!("the CPU limit of {limit} slows it down"))
+                .citing(told.name.clone()),
+        );
+    }
+}
+
+/// The ports that a container declares, where its probe asks for none of them.
+fn wrong_port(probe: &kwhy_sdk::Json, container: &Container) -> Option<String> {
+    let port = ["/httpGet/port", "/tcpSocket/port", "/grpc/port"].into_iter().find(|p| probe.has(p))?;
+    let port = probe.at(port).shown();
+    let declared = container.spec.list("/ports");
+    let has = |p: &kwhy_sdk::Json| p.at("/containerPort").shown() == port || p.text("/name") == port;
+    if declared.is_empty() || declared.iter().any(has) {
+        return None;
+    }
+    let names: Vec<String> =
+        declared.iter().map(|p| format!("port {}", p.at("/containerPort").shown())).collect();
+    Some(names.join(", "))
+}
+
 fn seconds_of(probe: &kwhy_sdk::Json, field: &str, default: i64) -> i64 {
     if probe.has(field) { probe.number(field) } else { default }
 }
@@ -198,7 +238,7 @@ pub(crate) fn judge_readiness(world: &World<'_>, pod: &Pod, container: &Containe
     {
         return None;
     }
-    let said = failures(world, pod, &["Readiness probe"]);
+    let said = failures(world, pod, container, &["Readiness probe"]);
     if said.is_none() && !container.spec.has("/readinessProbe") {
         return None;
     }

@@ -228,7 +228,8 @@ fn unresolved(text: &str) -> Option<&str> {
         .or_else(|| after("ENOTFOUND "))
         .or_else(|| after("UnknownHostException: "))
         .or_else(|| after("could not translate host name "))
-        .or_else(|| after("Could not resolve host: "))?;
+        .or_else(|| after("Could not resolve host: "))
+        .or_else(|| after("bad address "))?;
     if text.contains("lookup ") && !text.contains("no such host") {
         return None;
     }

@@ -1,0 +1,122 @@
+//! Probes that kill or keep out of service.
+
+use kwhy_sdk::testkit::Input;
+use serde_json::{Value, json};
+
+use crate::{says, small::*};
+
+fn probed(probe: &str) -> Value {
+    container(&json!({probe: {"httpGet": {"path": "/healthz", "port": 8080}, "timeoutSeconds": 1}}))
+}
+
+#[test]
+fn a_liveness_probe_that_times_out_is_too_strict_and_one_that_hears_500_is_failing() {
+    let with_words = |words: &str, status: Value| {
+        let mut all = cluster();
+        all.push(warn(
+            "09:30:58",
+            "Pod",
+            "web-1-a",
+            "Unhealthy",
+            &format!("Liveness probe failed: {words}"),
+            18,
+        ));
+        all.push(Input::event(
+            at("09:30:59"),
+            &id("Pod", "web-1-a"),
+            "Killing",
+            "Normal",
+            "Container web failed liveness probe, will be restarted",
+            6,
+        ));
+        all.push(Input::changed(
+            at("09:31:00"),
+            pod("web-1-a", "web-1", "08:20:00", &probed("livenessProbe"), status, &json!({})),
+        ));
+        run(&all, "09:32:00")
+    };
+    let ended = json!({"lastState": {"terminated": {"reason": "Error", "exitCode": 137, "startedAt": stamp("09:20:00"), "finishedAt": stamp("09:30:59")}}});
+    let state = || with(running("09:31:00", 6, false), &ended);
+    let found = only(
+        &with_words(
+            "Get \"http://10.0.0.1:8080/healthz\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
+            state(),
+        ),
+        "workload.liveness-too-strict",
+        "Deployment",
+        "web",
+    );
+    says(&found, &["\"timeoutSeconds\":5", "timeout of 1 s"]);
+    let found = only(
+        &with_words("HTTP probe failed with statuscode: 500", state()),
+        "workload.liveness-failing",
+        "Deployment",
+        "web",
+    );
+    says(&found, &["statuscode: 500"]);
+}
+
+#[test]
+fn a_single_failed_probe_is_nothing() {
+    let mut all = cluster();
+    all.push(listed(pod(
+        "web-1-a",
+        "web-1",
+        "06:00:00",
+        &probed("livenessProbe"),
+        running("06:00:00", 0, true),
+        &json!({}),
+    )));
+    all.push(warn(
+        "09:30:58",
+        "Pod",
+        "web-1-a",
+        "Unhealthy",
+        "Liveness probe failed: HTTP probe failed with statuscode: 503",
+        1,
+    ));
+    all.push(warn(
+        "09:35:58",
+        "Pod",
+        "web-1-a",
+        "Unhealthy",
+        "Readiness probe failed: HTTP probe failed with statuscode: 503",
+        2,
+    ));
+    silent(&run(&all, "09:40:00"));
+}
+
+#[test]
+fn a_pod_that_is_not_ready_for_long_says_what_its_probe_meets() {
+    let mut all = cluster();
+    all.push(Input::changed(
+        at("09:31:00"),
+        pod(
+            "web-1-a",
+            "web-1",
+            "09:30:00",
+            &probed("readinessProbe"),
+            running("09:30:02", 0, false),
+            &json!({}),
+        ),
+    ));
+    all.push(warn(
+        "09:33:00",
+        "Pod",
+        "web-1-a",
+        "Unhealthy",
+        "Readiness probe failed: HTTP probe failed with statuscode: 404",
+        20,
+    ));
+    silent(&run(&all, "09:39:00"));
+    let found = only(&run(&all, "09:46:00"), "workload.readiness-failing", "Deployment", "web");
+    says(&found, &["404", "not at the path"]);
+    assert!(found.confidence <= 50);
+}
+
+#[test]
+fn pods_of_a_node_that_is_away_say_nothing() {
+    let mut all = one(crashing(6, json!({})));
+    all.insert(3, Input::changed(at("09:29:00"), json!({"kind": "Node", "metadata": {"name": "n1"}, "status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}})));
+    silent(&run(&all, "09:50:00"));
+}
