@@ -24,10 +24,10 @@ pub(crate) fn patterns() -> Vec<Pattern> {
     let fatal = r#"(?i)(?:\bfatal\b|\bpanic:|\bcritical error\b|unhandled exception|uncaught|exception in thread "main"|traceback \(most recent call last\))"#;
     let config = concat!(
         r"(?i)(?:(?:config|ya?ml|json|toml|\.ini\b|unmarshal|parse|parsing|flag|argument|option|setting|propert|environment variable|env var)",
-        r"[^\n]{0,120}(?:invalid|not allowed|cannot|can't|could not|unable|unknown|missing|required|expected|unexpected|fail|error|not set|undefined|unrecogni[sz]ed|not found|malformed|no such)",
+        r"[^\n]{0,120}(?:invalid|not allowed|cannot|can't|could not|unable|unknown|missing|required|expected|unexpected|fail|error|not set|not defined|not supported|undefined|unrecogni[sz]ed|not found|malformed|no such)",
         r"|(?:invalid|cannot|can't|could not|unable to|unknown|missing|required|failed to|error)[^\n]{0,60}(?:config|ya?ml|json|toml|unmarshal|parse|parsing|flag|argument|option|setting|propert|environment variable|env var))",
     );
-    let error = r#"(?:\b[A-Z][a-z]\w*(?:Error|Exception)\b(?:: |$)|\bOutOfMemoryError\b|\b(?:ERROR|SEVERE|CRITICAL)\b|\[(?:emerg|alert|crit|error)\]|\blevel=(?:error|critical)\b|"(?:level|severity|log\.level)": ?"(?i:error|critical)"|^(?i:error)\b|\berror: |\berror setting\b|[Oo]ut of memory|[Ss]egmentation fault|[Rr]efus(?:ing|ed) to start|[Rr]ead-only file system)"#;
+    let error = r#"(?:\b[A-Z][a-z]\w*(?:Error|Exception)\b(?:: |$)|\bOutOfMemoryError\b|\b(?:ERROR|SEVERE|CRITICAL)\b|\[(?:emerg|alert|crit|error)\]|\blevel=(?:error|critical)\b|"(?:level|severity|log\.level)": ?"(?i:error|critical)"|^(?i:error)\b|\berror: |\berror setting\b|[Oo]ut of memory|[Ss]egmentation fault|[Rr]efus(?:ing|ed) to start|[Rr]ead-only file system|\b(?:failed|unable) to\b|\b(?:cannot|can't|could not|does not match|mismatch)\b)"#;
     let exec = r"(?:exec format error|executable file not found|command not found|: not found$|[Pp]ermission denied$|cannot execute|No such file or directory$)";
     let peer = r"(?i)(?:connection refused|no such host|bad address '|could not (?:connect|resolve|translate)|econnrefused|enotfound|unknownhostexception|i/o timeout|name or service not known|temporary failure in name resolution|connect: no route|etimedout|connect(?:ion)?(?: attempt)? timed ?out|connection timeout|(?:dial|connect|get|post)\b[^\n]{0,200}deadline exceeded)";
     let mut all = Vec::new();
@@ -106,6 +106,13 @@ pub(crate) fn patterns() -> Vec<Pattern> {
             "egmentation fault",
             "to start",
             "ead-only file system",
+            "ailed to",
+            "nable to",
+            "annot ",
+            "an't ",
+            "ould not",
+            "mismatch",
+            "does not match",
         ],
         error,
     );
