@@ -56,17 +56,15 @@ fn beats() -> Vec<Input> {
 }
 
 fn run(inputs: &[Input], until: &str) -> Bench<Monitoring> {
-    let mut bench = Bench::new();
-    bench.feed_all(inputs).unwrap();
+    let mut bench = Bench::fed(inputs);
     bench.until(at(until)).unwrap();
     bench
 }
 
 fn only(bench: &Bench<Monitoring>) -> Diagnosis {
-    let all = bench.diagnoses();
-    assert_eq!(all.len(), 1, "{all:#?}");
-    assert!(!all[0].remedies.is_empty() && !all[0].evidence.is_empty());
-    all[0].clone()
+    let found = bench.only();
+    assert!(!found.remedies.is_empty() && !found.evidence.is_empty());
+    found
 }
 
 const ENOSPC: &str = r#"ts=2024-05-07T09:36:00.404Z caller=main.go:1229 level=error err="opening storage failed: open /prometheus/wal/00001873: no space left on device""#;
@@ -216,13 +214,21 @@ fn an_alertmanager_that_nobody_listens_to_is_told_and_an_attempt_that_is_repeate
 }
 
 #[test]
-fn a_refused_configuration_is_told_once_it_is_refused_and_another_programs_is_not() {
+fn a_configuration_that_stays_refused_is_told_and_another_programs_is_not() {
     let text = r#"ts=2024-05-07T09:00:00Z caller=main.go:1062 level=error msg="Error reloading config" err="couldn't load configuration (--config.file=\"/etc/prometheus/config_out/prometheus.env.yaml\"): parsing YAML file: yaml: line 7: did not find expected key""#;
-    let found = only(&run(&lines("prometheus-k8s-0", text, 1), "09:00:01"));
+    let refused = lines("prometheus-k8s-0", text, 1);
+    assert!(run(&refused, "09:04:59").diagnoses().is_empty(), "whoever made it may mend it at once");
+    let found = only(&run(&refused, "09:05:00"));
     assert_eq!(found.code, "monitoring.config-reload-failed");
+    let taken = r#"ts=2024-05-07T09:03:00Z caller=main.go:1378 level=info msg="Completed loading of configuration file" filename=/etc/prometheus/config_out/prometheus.env.yaml"#;
+    let at_last = |clock| Input::line(at(clock), &pod_ref("prometheus-k8s-0"), "x", taken);
+    assert!(run(&[refused.clone(), vec![at_last("09:03:00")]].concat(), "09:30:00").diagnoses().is_empty());
+    let mended = run(&[refused, vec![at_last("09:08:00")]].concat(), "09:30:00");
+    assert!(mended.diagnoses().is_empty(), "mended later: over");
+    assert_eq!(mended.cleared()[0].because, "prometheus-k8s-0 took a configuration at 09:08:00");
     assert!(found.explanation.contains("line 7: did not find expected key"), "{}", found.explanation);
     let manager = r#"ts=2024-05-07T09:00:00Z caller=coordinator.go:118 level=error component=configuration msg="Loading configuration file failed" file=/etc/alertmanager/alertmanager.yml err="undefined receiver \"pager\" used in route""#;
-    let found = only(&run(&lines("alertmanager-main-0", manager, 1), "09:00:01"));
+    let found = only(&run(&lines("alertmanager-main-0", manager, 1), "09:06:00"));
     assert!(
         found.title.starts_with("Alertmanager")
             && found.explanation.contains(r#"undefined receiver "pager""#),

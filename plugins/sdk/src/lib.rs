@@ -40,6 +40,7 @@ mod container;
 mod json;
 mod program;
 mod rule;
+mod selector;
 mod time;
 mod world;
 
@@ -87,6 +88,7 @@ pub use container::{command_line, flag, image_name};
 pub use json::Json;
 pub use program::Program;
 pub use rule::{Rule, examine};
+pub use selector::selects;
 pub use serde_json;
 pub use time::{clock, hours, minutes, parse_time, seconds, span};
 pub use world::{Host, World};

@@ -1,8 +1,9 @@
 //! A small cluster in the form that the API server gives it, with the objects as kubeadm makes them.
-#![allow(dead_code, reason = "each test file uses its own part of it")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part of it")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails here")]
 
 use kwhy_coredns::Coredns;
+pub(crate) use kwhy_sdk::testkit::words;
 use kwhy_sdk::{
     Diagnosis, ObjectRef, parse_time,
     testkit::{Bench, Input},
@@ -120,27 +121,10 @@ pub(crate) fn listed(json: Value) -> Input {
 }
 
 pub(crate) fn run<'a>(inputs: impl IntoIterator<Item = &'a Input>) -> Bench<Coredns> {
-    let mut bench = Bench::new();
-    bench.feed_all(inputs).unwrap();
-    bench
+    Bench::fed(inputs)
 }
 
 /// The one diagnosis that stands.
 pub(crate) fn only(bench: &Bench<Coredns>) -> Diagnosis {
-    let all = bench.diagnoses();
-    assert_eq!(all.len(), 1, "{all:#?}");
-    all[0].clone()
-}
-
-/// All that a person reads of a diagnosis.
-pub(crate) fn words(d: &Diagnosis) -> String {
-    let remedies = d.remedies.iter().map(|r| format!("{}\n{}\n{}\n", r.text, r.command, r.caution));
-    let evidence = d.evidence.iter().map(|e| format!("{} | {}\n", e.excerpt, e.note));
-    format!(
-        "{}\n{}\n{}{}",
-        d.title,
-        d.explanation,
-        remedies.collect::<String>(),
-        evidence.collect::<String>()
-    )
+    bench.only()
 }

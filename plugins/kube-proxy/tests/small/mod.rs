@@ -1,5 +1,5 @@
 //! A small cluster in the form that the API server gives it, with the objects as kubeadm makes them.
-#![allow(dead_code, reason = "each test file uses its own part of it")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part of it")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -8,6 +8,7 @@
 )]
 
 use kwhy_kube_proxy::KubeProxy;
+pub(crate) use kwhy_sdk::testkit::words;
 use kwhy_sdk::{
     Diagnosis, ObjectRef, parse_time,
     testkit::{Bench, Input},
@@ -145,27 +146,10 @@ pub(crate) fn resolved(clock: &str, alert: Input) -> Input {
 }
 
 pub(crate) fn run<'a>(inputs: impl IntoIterator<Item = &'a Input>) -> Bench<KubeProxy> {
-    let mut bench = Bench::new();
-    bench.feed_all(inputs).unwrap();
-    bench
+    Bench::fed(inputs)
 }
 
 /// The one diagnosis that stands.
 pub(crate) fn only(bench: &Bench<KubeProxy>) -> Diagnosis {
-    let all = bench.diagnoses();
-    assert_eq!(all.len(), 1, "{all:#?}");
-    all[0].clone()
-}
-
-/// All that a person reads of a diagnosis.
-pub(crate) fn words(d: &Diagnosis) -> String {
-    let remedies = d.remedies.iter().map(|r| format!("{}\n{}\n{}\n", r.text, r.command, r.caution));
-    let evidence = d.evidence.iter().map(|e| format!("{} | {}\n", e.excerpt, e.note));
-    format!(
-        "{}\n{}\n{}{}",
-        d.title,
-        d.explanation,
-        remedies.collect::<String>(),
-        evidence.collect::<String>()
-    )
+    bench.only()
 }

@@ -1,5 +1,5 @@
 //! A small cluster in the form that the API server gives it.
-#![allow(dead_code, reason = "each test file uses its own part of it")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part of it")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -8,6 +8,7 @@
 )]
 
 use kwhy_metrics_server::MetricsServer;
+pub(crate) use kwhy_sdk::testkit::claims;
 use kwhy_sdk::{
     Diagnosis, ObjectRef, parse_time,
     testkit::{Bench, Input},
@@ -153,9 +154,7 @@ pub(crate) fn hpa_failed(clock: &str, message: &str) -> Input {
 pub(crate) const NO_API: &str = "failed to get cpu utilization: unable to get metrics for resource cpu: unable to fetch metrics from resource metrics API: the server is currently unable to handle the request (get pods.metrics.k8s.io)";
 
 pub(crate) fn run<'a>(inputs: impl IntoIterator<Item = &'a Input>) -> Bench<MetricsServer> {
-    let mut bench = Bench::new();
-    bench.feed_all(inputs).unwrap();
-    bench
+    Bench::fed(inputs)
 }
 
 /// All inputs and what follows within half a minute.
@@ -169,13 +168,5 @@ pub(crate) fn settled<'a>(inputs: impl IntoIterator<Item = &'a Input>) -> Bench<
 
 /// The one diagnosis that stands.
 pub(crate) fn only(bench: &Bench<MetricsServer>) -> Diagnosis {
-    let all = bench.diagnoses();
-    assert_eq!(all.len(), 1, "{all:#?}");
-    all[0].clone()
-}
-
-/// What the answer keys of captures look at: title and remedies.
-pub(crate) fn claims(d: &Diagnosis) -> String {
-    let remedies = d.remedies.iter().map(|r| format!("{}\n{}\n{}\n", r.text, r.command, r.caution));
-    format!("{}\n{}\n{}", d.title, d.explanation, remedies.collect::<String>())
+    bench.only()
 }

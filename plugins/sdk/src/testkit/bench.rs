@@ -109,6 +109,28 @@ impl<R: Rule + Default> Bench<R> {
         inputs.into_iter().try_for_each(|i| self.feed(i))
     }
 
+    /// A bench to which all inputs were fed in the order given.
+    ///
+    /// # Panics
+    /// If the rule reports an error.
+    #[must_use]
+    pub fn fed<'a>(inputs: impl IntoIterator<Item = &'a Input>) -> Self {
+        let mut bench = Self::new();
+        let done = bench.feed_all(inputs);
+        assert!(done.is_ok(), "the rule reports an error: {done:?}");
+        bench
+    }
+
+    /// The one diagnosis that stands.
+    ///
+    /// # Panics
+    /// If none stands or several do.
+    #[must_use]
+    pub fn only(&self) -> Diagnosis {
+        assert_eq!(self.standing.len(), 1, "{:#?}", self.diagnoses());
+        self.standing.values().next().cloned().unwrap_or_default()
+    }
+
     /// Lets time pass up to `at`, with the timers due until then.
     ///
     /// # Errors

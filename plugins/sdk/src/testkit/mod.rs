@@ -40,6 +40,33 @@ pub use capture::{CaptureError, read_capture};
 pub use cluster::Cluster;
 pub use input::Input;
 
+/// All that a person reads of a diagnosis: title, explanation, remedies, evidence.
+#[must_use]
+pub fn words(diagnosis: &crate::Diagnosis) -> String {
+    let mut all = claims(diagnosis);
+    for evidence in &diagnosis.evidence {
+        all.extend([evidence.excerpt.as_str(), " | ", evidence.note.as_str(), "\n"]);
+    }
+    all
+}
+
+/// What a diagnosis claims: the same without the evidence, which cites others.
+#[must_use]
+pub fn claims(diagnosis: &crate::Diagnosis) -> String {
+    let mut all = format!("{}\n{}\n", diagnosis.title, diagnosis.explanation);
+    for remedy in &diagnosis.remedies {
+        all.extend([
+            remedy.text.as_str(),
+            "\n",
+            remedy.command.as_str(),
+            "\n",
+            remedy.caution.as_str(),
+            "\n",
+        ]);
+    }
+    all
+}
+
 /// Whether `text` matches a glob as a whole: `*` any run of characters, `?` one.
 pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     let Some(first) = pattern.chars().next() else { return text.is_empty() };
