@@ -24,6 +24,10 @@ use crate::{
 /// The list of packs in `target/packs`
 const MANIFEST: &str = "packs.txt";
 
+/// Largest component of a built-in pack: 100 KiB more are half a second of compiling at the first run. The host takes
+/// 4 MiB.
+const LARGEST: usize = 768 << 10;
+
 /// What the interfaces of the contract are called, whatever their version
 const CONTRACT: &str = "kwhy:rules/";
 
@@ -117,6 +121,11 @@ fn package_name(id: &str) -> Option<&str> {
 /// The component of a module that was built with wit-bindgen, checked to ask for nothing but the contract
 fn component(module: &[u8]) -> Result<Vec<u8>> {
     let component = ComponentEncoder::default().validate(true).module(module)?.encode()?;
+    ensure!(
+        component.len() <= LARGEST,
+        "it has {} bytes, more than the {LARGEST} that still load quickly: what has grown? (serde derives and sorting do)",
+        component.len()
+    );
     let interface = interface(&component)?;
     let foreign: Vec<&str> =
         interface.imports.iter().map(String::as_str).filter(|name| !name.starts_with(CONTRACT)).collect();
