@@ -68,9 +68,11 @@ pub(crate) fn diagnose(world: &World<'_>, firing: &[Firing]) -> Option<Diagnosis
         .filter_map(|id| Some(Member { json: world.read(&id, "")?, id }))
         .collect();
     let k3s = |m: &Member| m.json.text("/status/nodeInfo/kubeletVersion").contains("+k3s");
-    if nodes.is_empty() || !nodes.iter().all(|m| k3s(m) && m.ready() && m.json.has(ARGS)) {
+    if nodes.is_empty() || !nodes.iter().all(|m| k3s(m) && m.ready()) {
         return None;
     }
+    // Something else may have taken the annotations away: then only the default speaks.
+    let told = nodes.iter().all(|m| m.json.has(ARGS));
     let mut found: Vec<(Component, Vec<&Member>)> = Vec::new();
     for component in Component::ALL {
         let hidden: Vec<&Member> =
@@ -84,22 +86,25 @@ pub(crate) fn diagnose(world: &World<'_>, firing: &[Firing]) -> Option<Diagnosis
     let names: Vec<String> = found.iter().map(|(c, _)| c.name().to_owned()).collect();
     let all = list(&names);
     let mut diagnosis = Diagnosis::new(CODE, bare(&first.id));
-    diagnosis.confidence = 85;
+    diagnosis.confidence = if told { 85 } else { 65 };
     diagnosis.title =
         format!("k3s serves the metrics of {all} on 127.0.0.1 only, where Prometheus cannot reach them");
     diagnosis.explanation = format!(
         "k3s runs {all} inside its own process and lets them answer for metrics on the loopback address unless it is told \
-         otherwise; the arguments of its nodes do not say otherwise. The components themselves are well: all {} nodes are ready.",
+         otherwise; {}. The components themselves are well: all {} nodes are ready.",
+        if told {
+            "the arguments of its nodes do not say otherwise"
+        } else {
+            "what its nodes were told is not known here"
+        },
         nodes.len(),
     );
-    let excerpt = format!("k3s.io/node-args: {}", first.json.text(ARGS));
-    let note = "sets no other address for the metrics";
-    diagnosis.evidence.push(Evidence::object(
-        &first.id,
-        excerpt.chars().take(300).collect::<String>(),
-        40,
-        note,
-    ));
+    if told {
+        let excerpt = format!("k3s.io/node-args: {}", first.json.text(ARGS));
+        let excerpt: String = excerpt.chars().take(300).collect();
+        let note = "sets no other address for the metrics";
+        diagnosis.evidence.push(Evidence::object(&first.id, excerpt, 40, note));
+    }
     let version = first.json.text("/status/nodeInfo/kubeletVersion");
     diagnosis.evidence.push(Evidence::object(&first.id, version, 10, "the node is ready"));
     for (component, _) in &found {

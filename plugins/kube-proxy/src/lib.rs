@@ -146,6 +146,10 @@ fn one(world: &World<'_>, memory: &mut Memory, seen: &Seen, firing: &[Firing]) -
     let found = explained.or_else(|| stale::waits(world, memory, seen));
     let held = memory.held(component);
     if let Some(mut diagnosis) = found {
+        if diagnosis.severity == "info" {
+            let subject = memory.edits.last().map(|e| object(&e.map));
+            verdict.wakes.push(Wake { id: LOOK.into(), subject, at: world.now() + stale::AGAIN });
+        }
         if let Some((code, root)) = held.filter(|(_, root)| *root != id(&diagnosis.root)) {
             let because = format!("it is set in {} {} now", diagnosis.root.kind, diagnosis.root.path());
             verdict.cleared.push(Clearing::new(&code, &object(&root), because));

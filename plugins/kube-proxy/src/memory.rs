@@ -86,6 +86,17 @@ impl Edit {
         let lines: Vec<&str> = all.lines().take(4).collect();
         Some(Self { map: id(map), at: change.at, signal: signal.id.clone(), lines: lines.join("\n"), old })
     }
+
+    /// The first edited line in words: `says `mode: ipvs` instead of `mode: iptables``.
+    pub(crate) fn change(&self) -> String {
+        let with = |mark: char| self.lines.lines().find_map(|l| l.strip_prefix(mark)).map_or("", str::trim);
+        match (with('-'), with('+')) {
+            ("", "") => "says something else now".to_owned(),
+            (gone, "") => format!("does not say `{gone}` any more"),
+            ("", new) => format!("now says `{new}`"),
+            (gone, new) => format!("now says `{new}` instead of `{gone}`"),
+        }
+    }
 }
 
 /// A component, and code and root of what is held true of it.

@@ -26,7 +26,10 @@ pub(crate) fn listen(world: &World<'_>, seen: &Seen, hidden: &[&Copy], listening
     let component = seen.component;
     let first_remedy = match &listening.told {
         Told::Map { map, .. } => in_map(world, map, &first.instance.workload, listening),
-        _ if first.instance.is_static() => in_manifest(world, component, hidden, listening),
+        _ if first.instance.is_static() && !on_talos(world, first) => {
+            in_manifest(world, component, hidden, listening)
+        }
+        _ if on_talos(world, first) => in_machine_config(component, hidden, listening),
         told => in_workload(component, &first.instance.workload, told, listening),
     };
     vec![first_remedy, unwatched(component)]
@@ -66,6 +69,51 @@ fn in_map(world: &World<'_>, map: &ObjectRef, workload: &ObjectRef, listening: &
     .command(format!("kubectl -n {} edit configmap {}     # {line}", map.namespace, map.name))
     .command(restart(workload))
     .caution(format!("{}{manager}", exposed(Component::Proxy)))
+}
+
+/// Talos writes the manifests of these components from the machine configuration; its nodes have no shell.
+fn on_talos(world: &World<'_>, copy: &Copy) -> bool {
+    let node = ObjectRef::new("Node", "", copy.instance.node());
+    world.read(&node, "/status/nodeInfo").unwrap_or_default().text("/osImage").starts_with("Talos")
+}
+
+fn in_machine_config(component: Component, hidden: &[&Copy], listening: &Listening) -> Remedy {
+    let (key, flag, any) = (section(component), component.flag(), address::any(&listening.address));
+    let value = match component {
+        Component::Proxy => format!("{any}:{}", component.port()),
+        Component::Etcd => format!("http://{any}:{}", component.port()),
+        _ => any.to_owned(),
+    };
+    let patch = format!("{{\"cluster\":{{\"{key}\":{{\"extraArgs\":{{\"{flag}\":\"{value}\"}}}}}}}}");
+    let addresses = ips(hidden);
+    let mut remedy = Remedy::new(format!(
+        "let {} serve its metrics on the node's addresses: `cluster.{key}.extraArgs.{flag}: {value}` in the machine \
+         configuration of the control plane",
+        component.name()
+    ))
+    .command(format!("talosctl -n {addresses} patch machineconfig -p '{patch}'"));
+    if component == Component::Proxy {
+        // What is bootstrapped once is written again only by an upgrade.
+        remedy =
+            remedy.command("talosctl upgrade-k8s --to <version that runs>     # writes the DaemonSet anew");
+    }
+    remedy.caution(exposed(component))
+}
+
+/// Addresses of the nodes, as talosctl takes them.
+fn ips(copies: &[&Copy]) -> String {
+    let all: Vec<&str> = copies.iter().map(|c| c.instance.host_ip()).filter(|ip| !ip.is_empty()).collect();
+    all.join(",")
+}
+
+/// What kubeadm and Talos call the component in their configuration.
+fn section(component: Component) -> &'static str {
+    match component {
+        Component::Proxy => "proxy",
+        Component::Scheduler => "scheduler",
+        Component::ControllerManager => "controllerManager",
+        Component::Etcd => "etcd",
+    }
 }
 
 fn in_workload(component: Component, workload: &ObjectRef, told: &Told, listening: &Listening) -> Remedy {
@@ -110,11 +158,11 @@ fn in_manifest(world: &World<'_>, component: Component, hidden: &[&Copy], listen
             format!("{key}: [\"{value}\"]")
         };
         return Remedy::new(format!(
-            "let {name} serve its metrics on the node's addresses (`{value}`), then restart rke2-server"
+            "let {name} serve its metrics on the node's addresses (`{value}`), then restart RKE2"
         ))
         .command(format!("sudoedit /etc/rancher/rke2/config.yaml     # on {on}: {line}"))
-        .command(format!("sudo systemctl restart rke2-server     # on {on}"))
-        .caution(format!("one server after the other; {}", exposed(component)));
+        .command(format!("sudo systemctl restart rke2-server     # on {on}; rke2-agent on a worker"))
+        .caution(format!("one node after the other; {}", exposed(component)));
     }
     let manifest = format!("/etc/kubernetes/manifests/{name}.yaml");
     let edit = match &listening.told {
@@ -124,9 +172,8 @@ fn in_manifest(world: &World<'_>, component: Component, hidden: &[&Copy], listen
         _ => format!("sudoedit {manifest}     # on {on}: {new}"),
     };
     let section = match component {
-        Component::Scheduler => "scheduler.extraArgs",
-        Component::ControllerManager => "controllerManager.extraArgs",
-        _ => "etcd.local.extraArgs",
+        Component::Etcd => "etcd.local.extraArgs".to_owned(),
+        other => format!("{}.extraArgs", section(other)),
     };
     let each = if component == Component::Etcd {
         "one member after the other, since each of them restarts"

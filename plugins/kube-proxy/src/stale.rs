@@ -15,6 +15,8 @@ use crate::{
 
 pub(crate) const CODE: &str = "kube-proxy.config-changed-not-restarted";
 
+/// How often that is said again, so that it stands while it is true.
+pub(crate) const AGAIN: u64 = minutes(10);
 /// How long an edit may wait for its restart before somebody is told, where nothing hurts.
 const PATIENCE: u64 = minutes(10);
 
@@ -75,8 +77,13 @@ fn diagnose(seen: &Seen, old: &[&Copy]) -> Option<Diagnosis> {
     let before = first.then.as_deref().map_or(String::new(), |a| {
         format!(" They still serve metrics on {a} only, out of reach of Prometheus.")
     });
+    // Where the metrics are not what was edited, what was is more telling.
+    let says = match &first.stale {
+        Stale::Edited(edit) if edit.old.is_none() => edit.change(),
+        _ => format!("now says `{line}`"),
+    };
     diagnosis.explanation = format!(
-        "ConfigMap {} {when} and now says `{line}`, but kube-proxy reads it at its start only, and {} of {} pods have run \
+        "ConfigMap {} {when} and {says}, but kube-proxy reads it at its start only, and {} of {} pods have run \
          since before ({}).{before} kube-proxy itself is well: {}.",
         map.path(),
         old.len(),
