@@ -64,20 +64,8 @@ pub(crate) fn from_lines(
             );
             found
         }
-        Kind::Denied => {
-            let mut found = make("warning", 85, "The kubelets do not let metrics-server read their metrics");
-            found.explanation = format!(
-                "The kubelets on {on} answer metrics-server with a refusal: its ServiceAccount may not read what it asks for. \
-                 Since 0.6 that is the resource nodes/metrics, before it was nodes/stats; an upgrade of the image alone leaves the old ClusterRole."
-            );
-            let account = format!("system:serviceaccount:{}:{}", workload.namespace, account(world, pod));
-            found.remedies.push(
-                Remedy::new("give metrics-server the ClusterRole of its version: apply its whole manifest, not the image alone")
-                    .command(format!("kubectl auth can-i get nodes --subresource=metrics --as={account}"))
-                    .command("kubectl edit clusterrole system:metrics-server     # resources: [nodes/metrics], verbs: [get]"),
-            );
-            found
-        }
+        Kind::Denied if telling.contains("401") => unknown_to_kubelets(world, server, pod, &on),
+        Kind::Denied => forbidden(world, server, pod, &on),
         Kind::Expired => {
             let mut found =
                 make("warning", 80, "The kubelets' serving certificates are not valid at this time");
@@ -139,6 +127,54 @@ pub(crate) fn from_lines(
     Some(found)
 }
 
+/// The kubelets do not believe the token: they do not ask the API server whose it is.
+fn unknown_to_kubelets(world: &World<'_>, server: &Server<'_>, pod: &Pod, on: &str) -> Diagnosis {
+    let title = "The kubelets do not accept metrics-server's token".to_owned();
+    let mut found = diagnosis(server.workload, "warning", 85, title);
+    found.explanation = format!(
+        "The kubelets on {on} answer metrics-server with 401 Unauthorized: they do not know whose token it is, because their \
+         webhook authentication is off, or the token of its ServiceAccount {} is not valid any more.",
+        account(world, pod)
+    );
+    let each = "authentication.webhook.enabled: true and authorization.mode: Webhook";
+    found.remedies.push(
+        Remedy::new("let the kubelets ask the API server whose a token is (authentication.webhook, --authentication-token-webhook)")
+            .command(format!("sudoedit /var/lib/kubelet/config.yaml     # on {on}: {each}"))
+            .command(format!("sudo systemctl restart kubelet     # on {on}"))
+            .caution("with kops it is kubelet.authenticationTokenWebhook and authorizationMode of the cluster; others keep it in their own configuration"),
+    );
+    found
+}
+
+/// The kubelets know who asks and refuse it.
+fn forbidden(world: &World<'_>, server: &Server<'_>, pod: &Pod, on: &str) -> Diagnosis {
+    let title = "The kubelets do not let metrics-server read their metrics".to_owned();
+    let mut found = diagnosis(server.workload, "warning", 85, title);
+    // `/metrics/resource` since 0.6, the summary API before.
+    let (part, other) = if is_old(pod) {
+        ("stats", "since 0.6 it is nodes/metrics")
+    } else {
+        ("metrics", "before 0.6 it was nodes/stats")
+    };
+    found.explanation = format!(
+        "The kubelets on {on} answer metrics-server with a refusal, 403 Forbidden: its ServiceAccount may not read nodes/{part} \
+         ({other}). An upgrade of the image alone leaves the old ClusterRole."
+    );
+    let account = format!("system:serviceaccount:{}:{}", server.workload.namespace, account(world, pod));
+    found.remedies.push(
+        Remedy::new("give metrics-server the ClusterRole of its version: apply its whole manifest, not the image alone")
+            .command(format!("kubectl auth can-i get nodes --subresource={part} --as={account}"))
+            .command(format!("kubectl edit clusterrole system:metrics-server     # resources: [nodes/{part}], verbs: [get]")),
+    );
+    found
+}
+
+/// Whether its image is older than 0.6, by its tag.
+fn is_old(pod: &Pod) -> bool {
+    let tag = pod.image().rsplit_once(':').map_or("", |(_, tag)| tag).trim_start_matches('v');
+    ["0.1.", "0.2.", "0.3.", "0.4.", "0.5."].iter().any(|old| tag.starts_with(old))
+}
+
 fn host(reading: &Reading) -> &str {
     reading.silent.first().map_or("", |s| s.failure.host.as_str())
 }
@@ -180,6 +216,9 @@ pub(crate) fn from_objects(world: &World<'_>, server: &Server<'_>) -> Option<Dia
         )));
         found
     } else if server.pods.iter().any(|p| p.ready_since().is_some()) && api.reason == "FailedDiscoveryCheck" {
+        // `https://10.244.1.3:4443/apis/…`: where the API server asks.
+        let at = api.message.split_once("https://").and_then(|(_, rest)| rest.split(['/', '"', ' ']).next());
+        let port = at.and_then(|at| at.rsplit_once(':')).map_or("", |(_, port)| port);
         let title = "The API server does not reach metrics-server, which is ready".to_owned();
         let mut found = diagnosis(workload, "warning", 70, title);
         found.explanation = format!(
@@ -189,7 +228,10 @@ pub(crate) fn from_objects(world: &World<'_>, server: &Server<'_>) -> Option<Dia
             api.service.path()
         );
         found.remedies.push(
-            Remedy::new("open the port of metrics-server from the control plane to the nodes, or let it run in the host's network (hostNetwork: true)")
+            Remedy::new(format!(
+                "open the port of metrics-server{} from the control plane to the nodes, or let it run in the host's network (hostNetwork: true)",
+                if port.is_empty() { String::new() } else { format!(" ({port})") }
+            ))
                 .command(format!("kubectl get apiservice {name} -o yaml"))
                 .command(format!("kubectl -n {} get endpoints {}", api.service.namespace, api.service.name)),
         );

@@ -130,20 +130,43 @@ fn certificate(world: &World<'_>, server: &Server<'_>, reading: &Reading) -> Dia
         "The kubelets' serving certificates have no SAN for the addresses that metrics-server asks"
             .to_owned();
     let what = if texts().any(|t| t.contains("any IP SANs")) {
-        "the certificates that kubelets make for themselves name no IP address"
+        "the certificates that kubelets make for themselves name no IP address".to_owned()
     } else if texts().any(|t| t.contains("legacy Common Name")) {
-        "the certificates name the host in the Common Name only, which counts no more"
+        "the certificates name the host in the Common Name only, which counts no more".to_owned()
+    } else if let Some((valid, _)) = texts().find_map(made_out) {
+        format!("the certificates are made out to other names or addresses (the first to {valid})")
     } else {
-        "the certificates are made out to other names or addresses"
+        "the certificates are made out to other names or addresses".to_owned()
     };
     diagnosis.explanation = format!(
         "metrics-server asks the kubelets at {}, but {what}: x509 verification fails for want of a subject alternative name. {}",
         list(&hosts),
         consequence(server)
     );
+    // Where the certificates name the InternalIP, or the host name, that is the way to ask.
+    let better = reading.silent.iter().all(|s| {
+        let node = ObjectRef::new("Node", "", &s.failure.node);
+        let ip = internal_ip(world, &node);
+        !ip.is_empty()
+            && ip != s.failure.host
+            && made_out(&s.failure.text).is_some_and(|(to, _)| names_it(to, &ip))
+    });
+    if better {
+        diagnosis.remedies.push(remedy::by_address(world, server.workload));
+    }
     diagnosis.remedies.push(remedy::server_tls_bootstrap(world, &reading.nodes(), &Wanted::Addresses));
     diagnosis.remedies.push(remedy::insecure(world, server.workload));
     diagnosis
+}
+
+/// `certificate is valid for A, B, not C`: what it is made out to, and what was asked.
+fn made_out(text: &str) -> Option<(&str, &str)> {
+    text.split_once("certificate is valid for ")?.1.rsplit_once(", not ")
+}
+
+/// Whether a list `A, B` names it.
+fn names_it(names: &str, one: &str) -> bool {
+    names.split(", ").any(|name| name == one)
 }
 
 fn unknown_ca(world: &World<'_>, server: &Server<'_>, pod: &Pod, reading: &Reading) -> Diagnosis {
