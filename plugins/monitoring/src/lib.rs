@@ -1,7 +1,13 @@
 //! The monitoring rule pack: why alerts do not arrive, or do not tell the truth.
 
+mod admission;
+mod config;
 mod line;
+mod notify;
 mod parts;
+mod repair;
+mod rules;
+mod send;
 mod target;
 mod trouble;
 mod watchdog;
@@ -26,6 +32,7 @@ impl Rule for Monitoring {
             &trouble::RULES_ALERTS[..],
             &trouble::NOTIFY_ALERTS[..],
             &trouble::CONFIG_ALERTS[..],
+            &send::ALERTS[..],
             &["TargetDown"],
         ]
         .concat();
@@ -63,6 +70,9 @@ impl Rule for Monitoring {
     fn on_signal(&self, world: &World<'_>, signal: &Signal) -> Result<Verdict, String> {
         let name = signal.name.as_str();
         match signal.source.as_str() {
+            "timer" if name == trouble::LOOK => {
+                Ok(signal.subject.as_ref().map(|w| trouble::look(world, w)).unwrap_or_default())
+            }
             "timer" => Ok(name
                 .strip_prefix(watchdog::BEAT)
                 .map(|label| watchdog::due(world, label))
@@ -74,10 +84,13 @@ impl Rule for Monitoring {
             _ => {
                 let Some(subject) = &signal.subject else { return Ok(Verdict::default()) };
                 let mut verdict = trouble::judge(world, signal, subject);
+                if send::ALERTS.contains(&name) && signal.state == "firing" {
+                    verdict.merge(send::judge(world, signal, subject));
+                }
                 let fatal = [line::NO_SPACE, line::STORAGE, line::CONFIG, line::AM_CONFIG, line::SEND];
                 if fatal.contains(&name) && subject.kind == "Pod" {
                     let part = parts::of(world, subject);
-                    let programs = ["prometheus", "alertmanager"];
+                    let programs = [parts::PROMETHEUS, parts::ALERTMANAGER];
                     if programs.iter().any(|p| parts::runs(world, subject, p)) {
                         verdict.merge(watchdog::told(world, &part));
                     }

@@ -1,5 +1,6 @@
 //! Lines of Prometheus, Alertmanager and the configuration reloader, by their own sources: prometheus `cmd/prometheus/main.go`,
-//! `rules/group.go`, `notifier/notifier.go`; alertmanager `dispatch/dispatch.go`, `notify/notify.go`, `config/coordinator.go`.
+//! `rules/group.go`, `notifier/notifier.go`; alertmanager `dispatch/dispatch.go`, `notify/notify.go`, `config/coordinator.go`;
+//! thanos `pkg/reloader`, `pkg/runutil` for the sidecar.
 //! logfmt before Prometheus 3 and slog since; the words stayed.
 
 use kwhy_sdk::{Pattern, Subscription};
@@ -11,6 +12,10 @@ pub(crate) const AM_CONFIG: &str = "monitoring-am-config";
 pub(crate) const RULE: &str = "monitoring-rule";
 pub(crate) const NOTIFY: &str = "monitoring-notify";
 pub(crate) const SEND: &str = "monitoring-send";
+/// A configuration was taken.
+pub(crate) const LOADED: &str = "monitoring-loaded";
+/// The sidecar of the operator cannot bring a changed configuration to the program.
+pub(crate) const RELOADER: &str = "monitoring-reloader";
 
 pub(crate) fn wanted() -> Subscription {
     let patterns = [
@@ -21,6 +26,8 @@ pub(crate) fn wanted() -> Subscription {
         (RULE, "Evaluating rule failed", ""),
         (NOTIFY, "Notify for alerts failed", ""),
         (SEND, "Error sending alert", ""),
+        (LOADED, "Completed loading of configuration file", ""),
+        (RELOADER, "trigger reload: ", "Retrying in next tick"),
     ];
     Subscription::logs(patterns.map(|(id, literal, regex)| Pattern::new(id, literal, regex)).into())
 }

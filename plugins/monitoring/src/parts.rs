@@ -1,6 +1,11 @@
 //! The parts of the alerting path in the cluster: the pods that run Prometheus and Alertmanager, told by their images.
 
-use kwhy_sdk::{ObjectRef, Signal, World, clock, image_name, parse_time};
+use kwhy_sdk::{Json, ObjectRef, Signal, World, clock, image_name, parse_time};
+
+pub(crate) const PROMETHEUS: &str = "prometheus";
+pub(crate) const ALERTMANAGER: &str = "alertmanager";
+/// What the operator calls its own object.
+pub(crate) const MANAGER_KIND: &str = "Alertmanager";
 
 /// A workload of the alerting path with its pods.
 #[derive(Debug, Clone)]
@@ -52,6 +57,20 @@ impl Part {
         out
     }
 
+    /// The memory limit of a container that was killed for want of memory, empty where it has none; none where none was.
+    pub(crate) fn out_of_memory(&self, world: &World<'_>) -> Option<String> {
+        self.pods.iter().find_map(|pod| {
+            let json = world.read(pod, "").unwrap_or_default();
+            let killed = json.list("/status/containerStatuses").into_iter().find(|c| {
+                let reason = |state: &str| c.text(&format!("/{state}/terminated/reason")) == "OOMKilled";
+                reason("state") || reason("lastState")
+            })?;
+            let containers = json.list("/spec/containers");
+            let of_it = containers.iter().find(|c| c.text("/name") == killed.text("/name"));
+            Some(of_it.map_or("", |c| c.text("/resources/limits/memory")).to_owned())
+        })
+    }
+
     /// What the first pod that does not work says of itself.
     pub(crate) fn state(&self, world: &World<'_>) -> String {
         let Some(pod) = self.pods.iter().find(|p| !ready(world, p)) else { return "ready".to_owned() };
@@ -87,10 +106,24 @@ impl Part {
     }
 }
 
+/// Whether a container runs the program, by its image: mirrors put the name of the project before it
+/// (`rancher/mirrored-prometheus-alertmanager`).
+fn is(container: &Json, program: &str) -> bool {
+    let image = image_name(container.text("/image"));
+    image == program || image.strip_suffix(program).is_some_and(|before| before.ends_with("prometheus-"))
+}
+
 /// Whether a container of the pod runs that program.
 pub(crate) fn runs(world: &World<'_>, pod: &ObjectRef, program: &str) -> bool {
     let containers = world.read(pod, "/spec/containers").unwrap_or_default();
-    containers.list("").iter().any(|c| image_name(c.text("/image")) == program)
+    containers.list("").iter().any(|c| is(c, program))
+}
+
+/// What the container that runs the program is called in the part's pods.
+pub(crate) fn container(world: &World<'_>, part: &Part, program: &str) -> String {
+    let of = |pod: &ObjectRef| world.read(pod, "/spec/containers").unwrap_or_default().list("");
+    let found = part.pods.iter().flat_map(of).find(|c| is(c, program));
+    found.map_or_else(|| program.to_owned(), |c| c.text("/name").to_owned())
 }
 
 /// All workloads that run the program, sorted.
@@ -99,7 +132,7 @@ pub(crate) fn all(world: &World<'_>, program: &str) -> Vec<Part> {
     for kind in ["StatefulSet", "Deployment"] {
         for workload in world.list(kind, "") {
             let containers = world.read(&workload, "/spec/template/spec/containers").unwrap_or_default();
-            if containers.list("").iter().any(|c| image_name(c.text("/image")) == program) {
+            if containers.list("").iter().any(|c| is(c, program)) {
                 let pods = world.pods(&workload);
                 out.push(Part { workload, pods });
             }
@@ -110,7 +143,7 @@ pub(crate) fn all(world: &World<'_>, program: &str) -> Vec<Part> {
 
 /// The Prometheus that calls itself so in its external label: `namespace/name` of the operator's object.
 pub(crate) fn prometheus(world: &World<'_>, label: &str) -> Option<Part> {
-    let parts = all(world, "prometheus");
+    let parts = all(world, PROMETHEUS);
     let (namespace, name) = label.split_once('/').unwrap_or(("", label));
     let own = |part: &Part| {
         let (ns, called) = (&part.workload.namespace, &part.workload.name);

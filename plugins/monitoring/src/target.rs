@@ -5,6 +5,8 @@ use kwhy_sdk::{
     Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, Verdict, World, hours, minutes,
 };
 
+use crate::admission;
+
 pub(crate) const CODE: &str = "monitoring.target-down-by-cause";
 
 /// Judges one alert about a job.
@@ -30,7 +32,7 @@ pub(crate) fn judge(world: &World<'_>, alert: &Signal, subject: &ObjectRef) -> V
         let inward = types.is_empty() || types.iter().any(|t| t == "Ingress");
         let change =
             world.changes(&policy, "self", from, 3).into_iter().find(|c| c.at + minutes(5) < alert.at);
-        (hits && inward).then_some(())?;
+        (hits && inward && !admission::admits(world, &policy, alert, &service, &pods)).then_some(())?;
         Some((policy, change?))
     });
     let Some((policy, change)) = culprit else { return verdict };

@@ -10,8 +10,10 @@ use kwhy_sdk::{
 };
 
 use crate::{
+    config,
     line::{self, value},
     parts::{self, Part},
+    repair,
 };
 
 pub(crate) const CODE: &str = "monitoring.watchdog-missing";
@@ -187,7 +189,7 @@ fn broken(world: &World<'_>, part: &Part) -> Reason {
         .collect();
     let lines = part.lines(world, line::NO_SPACE, since);
     let storage = part.lines(world, line::STORAGE, since);
-    let config = part.lines(world, line::CONFIG, since);
+    let refused = part.lines(world, line::CONFIG, since);
     let mut reason = Reason {
         severity: "critical",
         confidence: 85,
@@ -232,7 +234,7 @@ fn broken(world: &World<'_>, part: &Part) -> Reason {
             reason.explains.push(Explains::alert(name, claim, "self"));
         }
         reason.path = vec![Step::new(claim, "", "no space left"), step];
-        reason.remedies = enlarge(world, part, claim, size.text(""));
+        reason.remedies = repair::enlarge(world, part, claim, size.text(""));
         return reason;
     }
     reason.path = vec![Step::new(&part.workload, "", part.state(world))];
@@ -249,22 +251,35 @@ fn broken(world: &World<'_>, part: &Part) -> Reason {
         return reason;
     }
     let (ns, pod) = (&part.workload.namespace, part.pods.first().map_or("", |p| p.name.as_str()));
+    let container = parts::container(world, part, parts::PROMETHEUS);
     let read = Remedy::new("read Prometheus' last words")
-        .command(format!("kubectl -n {ns} logs {pod} -c prometheus --previous --tail=30"))
+        .command(format!("kubectl -n {ns} logs {pod} -c {container} --previous --tail=30"))
         .command(format!("kubectl -n {ns} describe pod {pod}"));
-    if let Some(line) = config.first() {
-        reason.confidence = 92;
+    if let Some(line) = refused.first() {
+        reason.confidence = 97;
         reason.title = format!("Prometheus {path} cannot load its configuration");
         reason.text = format!("Prometheus {path} ends at its start: {}.", value(&line.message, "err"));
         reason.evidence.push(Evidence::signal(line, 80, "Prometheus' own last words"));
-        reason.remedies =
-            vec![Remedy::new("correct the configuration that it names, or take the last change back"), read];
+        let mend = Remedy::new("correct the configuration that it names, or take the last change back");
+        let owner = world.owners(&part.workload).into_iter().find(|o| o.kind == "Prometheus");
+        let edit = config::source(world, part, "Prometheus", owner.as_ref());
+        reason.remedies = vec![edit.into_iter().fold(mend, Remedy::command), read];
     } else if let Some(line) = storage.first() {
-        reason.confidence = 92;
+        let why = value(&line.message, "err");
+        reason.confidence = 97;
         reason.title = format!("Prometheus {path} cannot open its storage");
-        reason.text = format!("Prometheus {path} ends at its start: {}.", value(&line.message, "err"));
+        reason.text = format!("Prometheus {path} ends at its start: {why}.");
         reason.evidence.push(Evidence::signal(line, 80, "Prometheus' own last words"));
-        reason.remedies = vec![read];
+        reason.remedies = repair::storage_mended(part, &why).into_iter().chain([read]).collect();
+    } else if let Some(limit) = part.out_of_memory(world) {
+        reason.confidence = 97;
+        let most = if limit.is_empty() { String::new() } else { format!(" of {limit}") };
+        reason.title = format!("Prometheus {path} runs out of memory");
+        reason.text = format!(
+            "Prometheus {path} is killed again and again because it needs more than its memory limit{most} (OOMKilled), most \
+             often while it reads its write-ahead log (WAL) at its start; so no rule is evaluated."
+        );
+        reason.remedies = vec![repair::more_memory(world, part, &limit), read];
     } else {
         reason.remedies = vec![read];
     }
@@ -288,37 +303,9 @@ fn explains(workload: &ObjectRef) -> Vec<Explains> {
     out
 }
 
-/// The pod is down, so the volume can only be enlarged, or freed by other hands.
-fn enlarge(world: &World<'_>, part: &Part, claim: &ObjectRef, size: &str) -> Vec<Remedy> {
-    let ns = &claim.namespace;
-    let class = world.read(claim, "/spec/storageClassName").unwrap_or_default();
-    let class = class.text("").to_owned();
-    let expands = world
-        .read(&ObjectRef::new("StorageClass", "", &class), "/allowVolumeExpansion")
-        .is_some_and(|a| a.is_true(""));
-    let owner = world.owners(&part.workload).into_iter().find(|o| o.kind == "Prometheus");
-    let mut grow = Remedy::new(format!("enlarge the volume beyond {size}"))
-        .command(format!("kubectl -n {ns} patch pvc {} -p '{{\"spec\":{{\"resources\":{{\"requests\":{{\"storage\":\"<more than {size}>\"}}}}}}}}'", claim.name));
-    if !expands {
-        grow = grow.caution(format!(
-            "StorageClass {class} does not say allowVolumeExpansion: the patch is refused unless it does"
-        ));
-    }
-    let mut limit =
-        Remedy::new("and limit what it keeps to 85 % of the volume, so that it does not come again");
-    limit = match owner {
-        Some(owner) => limit.command(format!("kubectl -n {ns} patch prometheus {} --type merge -p '{{\"spec\":{{\"retentionSize\":\"<85 % of {size}>\"}}}}'", owner.name)),
-        None => limit.command("# --storage.tsdb.retention.size=<85 % of the volume> among the arguments of Prometheus"),
-    };
-    let free = Remedy::new("or free space from a pod that mounts the volume: the oldest blocks are the directories with the smallest names")
-        .command(format!("kubectl -n {ns} scale {} {} --replicas=0     # with an operator: set replicas in its object", part.workload.kind.to_ascii_lowercase(), part.workload.name))
-        .caution("what is removed is lost from the history of measurements");
-    vec![grow, limit, free]
-}
-
 /// Prometheus works or is not known: the way behind it.
 fn beyond(world: &World<'_>, prometheus: Option<&Part>, label: &str) -> Reason {
-    let managers = parts::all(world, "alertmanager");
+    let managers = parts::all(world, parts::ALERTMANAGER);
     let since = world.ago(hours(1));
     let send = prometheus.map(|p| p.lines(world, line::SEND, since)).unwrap_or_default();
     let broken = managers.iter().find(|m| !m.pods.is_empty() && !m.works(world));
@@ -361,16 +348,28 @@ fn beyond(world: &World<'_>, prometheus: Option<&Part>, label: &str) -> Reason {
                 .first()
                 .map(|p| Evidence::object(p, manager.state(world), 70, "a pod of Alertmanager")),
         );
-        let config = manager.lines(world, line::AM_CONFIG, since);
-        reason.evidence.extend(config.first().map(|l| Evidence::signal(l, 70, "its own last words")));
+        if let Some(line) = manager.lines(world, line::AM_CONFIG, since).first() {
+            reason.confidence = 97;
+            reason.title = format!("Alertmanager {} cannot load its configuration", manager.workload.path());
+            reason.text = format!(
+                "Prometheus has nobody to send alerts to: Alertmanager {} ends at its start, because it refuses its configuration: {}.",
+                manager.workload.path(),
+                value(&line.message, "err")
+            );
+            reason.evidence.push(Evidence::signal(line, 80, "its own last words"));
+            let owner = world.owners(&manager.workload).into_iter().find(|o| o.kind == parts::MANAGER_KIND);
+            let edit = config::source(world, manager, "Alertmanager", owner.as_ref());
+            let mend = Remedy::new("correct the configuration of Alertmanager, or take the last change back");
+            reason.remedies.push(edit.into_iter().fold(mend, Remedy::command));
+        }
     }
     reason.evidence.extend(send.first().map(|l| Evidence::signal(l, 60, "Prometheus cannot send")));
     let ns = &reason.root.namespace;
-    reason.remedies = vec![
+    reason.remedies.push(
         Remedy::new("go along the path: the rule, Prometheus, Alertmanager, the receiver")
             .command("kubectl get prometheusrules -A -o yaml | grep -n 'alert: Watchdog'")
             .command(format!("kubectl -n {ns} get pods -o wide"))
             .command(format!("kubectl -n {ns} logs -l app.kubernetes.io/name=alertmanager --tail=30")),
-    ];
+    );
     reason
 }
