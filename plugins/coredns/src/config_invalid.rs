@@ -104,16 +104,14 @@ fn judge_pod<'a>(world: &World<'_>, pod: &'a Pod, line: Signal) -> Result<Refusa
         let dir = conf.rsplit_once('/').map_or("", |(dir, _)| dir);
         pod.mounted(&format!("{dir}/{file}")).or_else(|| pod.mounted(&conf))
     });
+    let place = imported(world, pod, &line).or(place);
     if let Some((map, key)) = &place
         && let Some(edit) = world.changes(map, "self", line.at.saturating_add(1), 1).into_iter().next()
     {
         return Err(format!("{key} in {} was edited at {}", map.path(), clock(edit.at)));
     }
     let number: Option<usize> = line.field("line").parse().ok();
-    let text = place.as_ref().and_then(|(map, key)| {
-        let data = world.read(map, "/data").unwrap_or_default().map("");
-        data.into_iter().find(|(k, _)| k == key).map(|(_, text)| text)
-    });
+    let text = place.as_ref().and_then(|(map, key)| text_of(world, map, key));
     // The words that it quotes stand there no more: the file was mended before anybody looked at the ConfigMap.
     let why = line.field("why");
     let quoted = why.split('\'').nth(1).filter(|w| !w.is_empty() && !w.contains(' '));
@@ -132,6 +130,15 @@ fn judge_pod<'a>(world: &World<'_>, pod: &'a Pod, line: Signal) -> Result<Refusa
             .or_else(|| lines().enumerate().find(|(_, line)| fits(line)).map(|(at, line)| (at + 1, line)))?;
         Some((at, line.to_owned()))
     });
+    // A plugin that complains of its own arguments names no line: it is the one that begins with it.
+    let plugin = line.field("plugin");
+    let shown = shown.or_else(|| {
+        let word = why.split('"').nth(1).unwrap_or("");
+        let its = |l: &str| l.split_whitespace().next() == Some(plugin) && l.contains(word);
+        let text = text.as_ref().filter(|_| number.is_none() && !plugin.is_empty())?;
+        let mut lines = text.lines().map(str::trim).enumerate();
+        lines.find(|(_, l)| its(l)).map(|(at, l)| (at + 1, l.to_owned()))
+    });
     if runs {
         let reloaded = world.about(&pod.id, "self", "log", CONFIG, line.at.saturating_add(1), 1);
         if let Some(reloaded) = reloaded.first() {
@@ -144,6 +151,42 @@ fn judge_pod<'a>(world: &World<'_>, pod: &'a Pod, line: Signal) -> Result<Refusa
         return Err(format!("{name} is ready since {}", clock(ready)));
     }
     Ok(Refusal { pod, line, place, at: shown, runs })
+}
+
+/// An entry of a ConfigMap.
+fn text_of(world: &World<'_>, map: &ObjectRef, key: &str) -> Option<String> {
+    let data = world.read(map, "/data").unwrap_or_default().map("");
+    data.into_iter().find(|(k, _)| k == key).map(|(_, text)| text)
+}
+
+/// The ConfigMap beside the Corefile's own that an `import` puts in place and that holds what is refused, where the
+/// line names a plugin and no file (`plugin/hosts: this plugin can only be used once per Server Block`).
+fn imported(world: &World<'_>, pod: &Pod, line: &Signal) -> Option<(ObjectRef, String)> {
+    let plugin = line.field("plugin");
+    if plugin.is_empty() || !line.field("file").is_empty() {
+        return None;
+    }
+    let main = pod.mounted(&pod.conf_path())?;
+    let uses = |text: &str| text.lines().any(|l| l.split_whitespace().next() == Some(plugin));
+    let whole = text_of(world, &main.0, &main.1).unwrap_or_default();
+    if !whole.lines().any(|l| l.trim_start().starts_with("import ")) {
+        return None;
+    }
+    let why = line.field("why");
+    let word = why.split('"').nth(1).filter(|w| !w.is_empty());
+    if word.is_some_and(|w| whole.contains(w)) {
+        return None;
+    }
+    // Used twice, or in the imported part alone: what came on top is what is too much.
+    let on_top = word.is_some() || why.contains("only be used once") || !uses(&whole);
+    let fits = |text: &str| on_top && uses(text) && word.is_none_or(|w| text.contains(w));
+    let others =
+        world.related(&pod.id, "uses").into_iter().filter(|o| o.kind == "ConfigMap" && !o.is(&main.0));
+    others.into_iter().find_map(|map| {
+        let keys = world.read(&map, "/data").unwrap_or_default().map("");
+        let key = keys.into_iter().find(|(_, text)| fits(text)).map(|(key, _)| key)?;
+        Some((map, key))
+    })
 }
 
 fn diagnose(

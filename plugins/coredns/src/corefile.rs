@@ -73,6 +73,29 @@ pub(crate) fn forward(server: &Server, zone: &str) -> Option<Forward> {
     })
 }
 
+/// The stanza that names one of these hosts as an upstream, and the zone that it is for.
+pub(crate) fn forward_to(servers: &[Server], hosts: &[&str]) -> Option<(String, Forward)> {
+    servers.iter().find_map(|server| {
+        let (first, port) = server.zones.first().cloned()?;
+        server.directives.iter().filter(|d| matches!(d.name.as_str(), "forward" | "proxy")).find_map(|d| {
+            let (from, to) = d.args.split_first()?;
+            let plain = |to: &str| {
+                let to = to.split_once("://").map_or(to, |(_, rest)| rest);
+                let to = to.split('%').next().unwrap_or(to);
+                hosts.iter().any(|h| {
+                    to == *h
+                        || to.trim_matches(['[', ']']) == *h
+                        || to.rsplit_once(':').is_some_and(|(host, _)| host.trim_matches(['[', ']']) == *h)
+                })
+            };
+            to.iter().any(|t| plain(t)).then(|| {
+                let zone = if from == "." { first.clone() } else { zone_of(from).0 };
+                (zone, Forward { to: to.to_vec(), text: d.text.clone(), line: d.line, port })
+            })
+        })
+    })
+}
+
 fn covers(zone: &str, name: &str) -> bool {
     zone == "." || name == zone || name.ends_with(&format!(".{zone}"))
 }

@@ -64,6 +64,53 @@ pub(crate) fn dependants(world: &World<'_>, own: &ObjectRef) -> Vec<(ObjectRef, 
     all
 }
 
+/// Findings of rules that see a program wait or end and cannot know for what.
+const WEAK: [&str; 4] = [
+    "workload.readiness-failing",
+    "workload.exit-on-start",
+    "workload.dependency-down",
+    "workload.liveness-too-strict",
+];
+
+/// Those of them that miss a name under a zone which is not the cluster's own.
+pub(crate) fn outside(world: &World<'_>, own: &ObjectRef, zone: &str) -> Vec<(ObjectRef, Signal)> {
+    let mut all = dependants(world, own);
+    all.retain(|(_, line)| {
+        let name = asked(line);
+        // Some libraries do not say which name it was.
+        name.is_empty() || (!inside(&name) && under(&name, zone))
+    });
+    all
+}
+
+/// The name that a program could not look up; empty where its words do not tell.
+fn asked(line: &Signal) -> String {
+    let said = line.message.split_once("EAI_AGAIN ").map_or("", |(_, rest)| rest);
+    let name = match line.field("name") {
+        "" => said.split([' ', ':', ',', '"', '\'']).next().unwrap_or(""),
+        name => name,
+    };
+    name.trim_matches(['"', '\'']).trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// Whether CoreDNS answers for it itself, by the usual names of a cluster.
+fn inside(name: &str) -> bool {
+    !name.contains('.') || name.ends_with(".svc") || name.ends_with(".local") || name.contains(".svc.")
+}
+
+fn under(name: &str, zone: &str) -> bool {
+    let zone = zone.trim_end_matches('.');
+    zone.is_empty() || name == zone || name.strip_suffix(zone).is_some_and(|rest| rest.ends_with('.'))
+}
+
+/// What such a workload shows beside its alerts: findings that do not know the reason.
+pub(crate) fn findings(dependants: &[(ObjectRef, Signal)]) -> Vec<Explains> {
+    let of = |workload: &ObjectRef| {
+        WEAK.map(|code| Explains { source: "finding".into(), ..Explains::alert(code, workload, "self") })
+    };
+    dependants.iter().flat_map(|(workload, _)| of(workload)).collect()
+}
+
 /// Symptoms on those workloads.
 pub(crate) fn of_dependants(dependants: &[(ObjectRef, Signal)]) -> Vec<Explains> {
     let mut out = Vec::new();
@@ -81,4 +128,22 @@ pub(crate) fn all(world: &World<'_>, workload: &ObjectRef, pods: &[Pod]) -> Vec<
         out.extend(of_dependants(&dependants(world, workload)));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_outside_is_told_from_one_of_the_cluster() {
+        let said = |message: &str| asked(&Signal { message: message.into(), ..Signal::default() });
+        assert_eq!(said("Error: getaddrinfo EAI_AGAIN api.psp.example"), "api.psp.example");
+        assert_eq!(said("psycopg2: Temporary failure in name resolution"), "");
+        for own in ["db", "db.shop.svc", "db.shop.svc.cluster.local", "printer.local"] {
+            assert!(inside(own), "{own}");
+        }
+        assert!(!inside("api.psp.example"));
+        assert!(under("git.corp.example.com", "corp.example.com.") && under("a.b", "."));
+        assert!(!under("xcorp.example.com", "corp.example.com."));
+    }
 }

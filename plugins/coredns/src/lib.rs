@@ -53,11 +53,11 @@ impl Rule for Coredns {
                 r#"|Seen "HINFO IN \S+" more than twice, loop detected)"#,
             ),
         );
-        let timeouts = Pattern::new(
-            TIMEOUT,
-            "i/o timeout",
-            r"plugin/errors: \d+ (?P<query>\S+) (?P<type>[A-Z0-9]+): (?:unreachable backend: )?(?:read|write|dial) (?:udp|tcp)[46]? (?:\S+->)?(?P<upstream>\S+): i/o timeout",
-        );
+        // A server that is silent, and one that cannot be reached or does not listen.
+        let timeouts = ["i/o timeout", "connection refused", "no route to host", "network is unreachable"].map(|why| {
+            let head = r"plugin/errors: \d+ (?P<query>\S+) (?P<type>[A-Z0-9]+): (?:unreachable backend: )?(?:read|write|dial) (?:udp|tcp)[46]? (?:\S+->)?(?P<upstream>\S+): (?:[a-z]+: )?(?P<why>";
+            Pattern::new(TIMEOUT, why, &format!("{head}{why})"))
+        });
         let version =
             Pattern::new(VERSION, "CoreDNS-", r"^(?:\S+ )?(?:\[INFO\] )?CoreDNS-(?P<version>\d\S*)$");
         let config = Pattern::new(
@@ -102,7 +102,8 @@ impl Rule for Coredns {
                     "https://coredns.io/plugins/ready/",
                 ],
             )
-            .wants(Subscription::logs(vec![loops, timeouts, version, config]))
+            .wants(Subscription::logs(vec![loops, version, config]))
+            .wants(Subscription::logs(timeouts.into()))
             .wants(Subscription::logs(patterns()))
             .wants(Subscription::alerts(&["CoreDNSDown", "KubeDNSDown"]))
             .wants(Subscription::objects(&["Deployment", "DaemonSet"]).workloads(&["*dns*"]))

@@ -61,6 +61,8 @@ pub(crate) struct Watched {
     pub(crate) undecided: Option<u64>,
     /// Log time of the last look at timeouts.
     pub(crate) looked: u64,
+    /// Log time at which timeouts were last told of.
+    pub(crate) told: u64,
 }
 
 impl Watched {
@@ -99,6 +101,7 @@ impl Memory {
             felt: w.list("/felt").iter().map(id_of).collect(),
             undecided: w.has("/undecided").then(|| time(&w, "/undecided")),
             looked: time(&w, "/looked"),
+            told: time(&w, "/told"),
         });
         let pending = json.list("/pending").iter().map(|p| (id_of(&p.at("/pod")), time(p, "/at"))).collect();
         Some(Self { watched: watched.collect(), pending })
@@ -121,7 +124,7 @@ impl Memory {
             json!({
                 "workload": w.workload, "map": w.map, "seen": w.seen, "loops": w.loops,
                 "timeouts": w.timeouts, "invalid": w.invalid, "down": w.down, "down_since": w.down_since,
-                "felt": w.felt, "undecided": w.undecided, "looked": w.looked,
+                "felt": w.felt, "undecided": w.undecided, "looked": w.looked, "told": w.told,
             })
         });
         let pending = self.pending.iter().map(|(pod, at)| json!({"pod": pod, "at": at}));

@@ -1,4 +1,4 @@
-//! `coredns.upstream-timeout`: the servers that CoreDNS forwards to do not answer in time, again and again. A few such
+//! `coredns.upstream-timeout`: the servers that CoreDNS forwards to do not answer in time, or at all, again and again. A few such
 //! lines are the daily noise of any network, and the loop plugin's own HINFO probe adds some at each start.
 
 use kwhy_sdk::{
@@ -7,7 +7,7 @@ use kwhy_sdk::{
 };
 
 use crate::{
-    TIMEOUT, corefile, each_once, look_at,
+    TIMEOUT, corefile, each_once, felt, look_at,
     memory::{Watched, id, object},
     server::Pod,
 };
@@ -18,6 +18,8 @@ pub(crate) const CODE: &str = "coredns.upstream-timeout";
 const WINDOW: u64 = minutes(10);
 const COVERS: u64 = minutes(3);
 const OFTEN: usize = 30;
+/// How often it is told anew while it goes on.
+const AGAIN: u64 = minutes(5);
 /// Fewer than this in a window are noise again.
 const SELDOM: usize = 5;
 
@@ -49,6 +51,11 @@ pub(crate) fn judge(world: &World<'_>, watched: &mut Watched, workload: &ObjectR
     }
     let persists = watched.timeouts.is_some() || (count >= OFTEN && covers >= COVERS);
     let (Some(newest), true) = (newest, persists) else { return verdict };
+    // Each line would make a new revision of the same facts.
+    if watched.timeouts.is_some() && watched.told + AGAIN > world.now() {
+        return verdict;
+    }
+    watched.told = world.now();
     let diagnosis = diagnose(world, workload, pods, &told, newest, count);
     if let Some(held) = watched.timeouts.replace(id(&diagnosis.root)).filter(|h| *h != id(&diagnosis.root)) {
         verdict.cleared.push(Clearing::new(CODE, &object(&held), "other pods show it now"));
@@ -69,7 +76,15 @@ fn diagnose(
     let upstreams = each_once(told.iter().flat_map(|(_, l)| l).map(|l| l.field("upstream")));
     let servers = upstreams.join(", ");
     let config = told.first().and_then(|(p, _)| p.config(world));
-    let forward = config.as_ref().and_then(|c| corefile::forward(corefile::serving(&c.servers, ".")?, "."));
+    let hosts: Vec<&str> = upstreams.iter().map(|u| host(u)).collect();
+    let forward = config.as_ref().and_then(|c| corefile::forward_to(&c.servers, &hosts));
+    let (zone, forward) = match forward {
+        Some((zone, forward)) => (zone, Some(forward)),
+        None => {
+            let root = config.as_ref().and_then(|c| corefile::serving(&c.servers, "."));
+            (".".to_owned(), root.and_then(|s| corefile::forward(s, ".")))
+        }
+    };
     let node = told.first().map_or("", |(p, _)| p.node());
     let elsewhere = pods.iter().any(|p| p.node() != node && p.ready_since().is_some());
     let one_node = elsewhere && told.iter().all(|(p, _)| p.node() == node);
@@ -81,18 +96,47 @@ fn diagnose(
     }
     let mut diagnosis = Diagnosis::new(CODE, root);
     diagnosis.confidence = 65;
-    diagnosis.title = format!("The DNS server {servers} does not answer CoreDNS");
+    let why = newest.field("why");
+    let (title, got) = match why {
+        "connection refused" => {
+            ("refuses the queries of CoreDNS", "were refused (connection refused)".to_owned())
+        }
+        "no route to host" | "network is unreachable" => {
+            ("is out of reach of CoreDNS", format!("found no way there ({why})"))
+        }
+        _ => ("does not answer CoreDNS", "got no answer within its time limit".to_owned()),
+    };
+    let whom = if zone == "." { String::new() } else { format!(" for {}", zone.trim_end_matches('.')) };
+    diagnosis.title = format!("The DNS server {servers}{whom} {title}");
+    let felt = if zone == "." {
+        "Names outside the cluster resolve slowly or not at all; names inside do.".to_owned()
+    } else {
+        format!("Names under {} resolve slowly or not at all; all others do.", zone.trim_end_matches('.'))
+    };
     diagnosis.explanation = format!(
-        "{count} queries that CoreDNS forwarded to {servers} in the last 10 min got no answer within its time limit, {wide}. \
-         Names outside the cluster resolve slowly or not at all; names inside do."
+        "{count} queries that CoreDNS forwarded to {servers} in the last 10 min {got}, {wide}. {felt}"
     );
+    let dependants = felt::outside(world, workload, &zone);
+    if !dependants.is_empty() {
+        diagnosis.confidence = 85;
+        let who: Vec<String> = dependants.iter().take(3).map(|(w, _)| w.path()).collect();
+        let more = dependants.len().saturating_sub(who.len());
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        diagnosis.explanation.push_str(&format!(" It is felt by {}{more}.", who.join(", ")));
+    }
     diagnosis.evidence.push(Evidence::signal(newest, 40, format!("the newest of {count} such lines")));
+    let said = dependants.iter().take(3);
+    diagnosis
+        .evidence
+        .extend(said.map(|(_, line)| Evidence::signal(line, 20, "a program that misses a name outside")));
+    diagnosis.explains = felt::of_dependants(&dependants);
+    diagnosis.explains.extend(felt::findings(&dependants));
     if let (Some(config), Some(forward)) = (&config, &forward) {
         let note = format!("line {} of the Corefile", forward.line);
         diagnosis.evidence.push(Evidence::object(&config.map, forward.text.clone(), 20, note));
         diagnosis.path.push(Step::new(&config.map, "", forward.text.clone()));
     }
-    for alert in ["CoreDNSForward*", "CoreDNSErrorsHigh", "CoreDNSLatencyHigh"] {
+    for alert in ["CoreDNSForward*", "CoreDNSErrorsHigh", "CoreDNSLatencyHigh", "NodeLocalDNS*"] {
         diagnosis.explains.push(Explains::alert(alert, workload, "workload"));
     }
     if let Some(pod) = newest.subject.as_ref() {
@@ -101,11 +145,13 @@ fn diagnose(
         step.signal = Some(newest.id.clone());
         diagnosis.path.push(step);
     }
-    let server = upstreams.first().and_then(|u| u.rsplit_once(':')).map_or("", |(host, _)| host);
+    let server = upstreams.first().map_or("", |u| host(u));
+    // A name that the server is asked for.
+    let query = if zone == "." { "example.org" } else { newest.field("query") };
     let namespace = &workload.namespace;
     diagnosis.remedies.push(
         Remedy::new("see whether the server answers from a pod, on the node that reports it").command(format!(
-            "kubectl -n {namespace} run dns-check --rm -it --restart=Never --image=busybox --overrides='{{\"spec\":{{\"nodeName\":\"{node}\"}}}}' -- nslookup example.org {server}"
+            "kubectl -n {namespace} run dns-check --rm -it --restart=Never --image=busybox --overrides='{{\"spec\":{{\"nodeName\":\"{node}\"}}}}' -- nslookup {query} {server}"
         )),
     );
     if let Some(config) = config {
@@ -113,6 +159,11 @@ fn diagnose(
         diagnosis.remedies.push(Remedy::new("or forward to another server in the Corefile").command(edit));
     }
     diagnosis
+}
+
+/// The host of `10.0.0.2:53` or `[fd00::2]:53`.
+fn host(upstream: &str) -> &str {
+    upstream.rsplit_once(':').map_or(upstream, |(host, _)| host).trim_matches(['[', ']'])
 }
 
 /// Why the timeouts that were seen are not what ends a pod that loops; none where there were none.
