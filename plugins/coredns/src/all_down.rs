@@ -20,8 +20,6 @@ pub(crate) const CODE: &str = "coredns.all-replicas-down";
 const LASTS: u64 = seconds(60);
 /// How long a line about the API server speaks for its pod.
 const RECENT: u64 = hours(1);
-/// Alerts that only say that CoreDNS is not seen; they carry no more than its job.
-const ABSENT: [&str; 2] = ["CoreDNSDown", "KubeDNSDown"];
 
 /// The Service of the cluster's DNS that leads to this workload, and whether the workload is one.
 pub(crate) fn service(world: &World<'_>, workload: &ObjectRef, pods: &[Pod]) -> Option<ObjectRef> {
@@ -143,7 +141,7 @@ fn diagnose(
     let said = dependants.iter().take(3);
     d.evidence.extend(said.map(|(_, line)| Evidence::signal(line, 20, "a program that gets no answer")));
     d.explains = felt::own(workload);
-    d.explains.extend(ABSENT.map(|name| Explains::alert(name, workload, "cluster")));
+    d.explains.extend(felt::ABSENT.map(|name| Explains::alert(name, workload, "cluster")));
     d.explains.extend(felt::of_dependants(&dependants));
     d.path = vec![
         Step::new(workload, "", "no pod is ready"),

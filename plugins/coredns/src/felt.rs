@@ -40,6 +40,9 @@ const DEPENDANT: [&str; 8] = [
     "KubeJobFailed",
 ];
 
+/// Alerts that only say that CoreDNS is not seen; they carry no more than its job.
+pub(crate) const ABSENT: [&str; 2] = ["CoreDNSDown", "KubeDNSDown"];
+
 /// Symptoms on the workload itself.
 pub(crate) fn own(workload: &ObjectRef) -> Vec<Explains> {
     let alerts = OWN.iter().map(|name| Explains::alert(name, workload, "workload"));
@@ -126,6 +129,7 @@ pub(crate) fn all(world: &World<'_>, workload: &ObjectRef, pods: &[Pod]) -> Vec<
     let mut out = own(workload);
     if pods.iter().all(|p| p.ready_since().is_none()) {
         out.extend(of_dependants(&dependants(world, workload)));
+        out.extend(ABSENT.map(|name| Explains::alert(name, workload, "cluster")));
     }
     out
 }

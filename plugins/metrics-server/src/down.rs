@@ -68,7 +68,7 @@ pub(crate) fn from_lines(
         Kind::Denied => forbidden(world, server, pod, &on),
         Kind::Expired => {
             let mut found =
-                make("warning", 80, "The kubelets' serving certificates are not valid at this time");
+                make("warning", 80, "The kubelets' serving certificates have expired, or are not valid yet");
             found.explanation = format!(
                 "metrics-server refuses the certificates of the kubelets on {on}: their time is over or has not come yet, or a clock is wrong."
             );

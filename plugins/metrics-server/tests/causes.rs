@@ -186,7 +186,7 @@ fn other_reasons_of_all_kubelets_are_told_as_what_they_are() {
                 "{get}x509: certificate has expired or is not yet valid: current time 2024-03-21T09:00:00Z is after 2024-03-20T00:00:00Z"
             ),
             "warning",
-            "not valid at this time",
+            "have expired",
         ),
         (format!("{get}dial tcp 192.168.7.10:10250: i/o timeout"), "warning", "does not reach the kubelets"),
         (
