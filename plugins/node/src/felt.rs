@@ -23,7 +23,21 @@ const STILL: [&str; 13] = [
     "etcdMembersDown",
 ];
 
-/// A pod that was made for another one on the node and finds no place.
+/// Alerts of one workload that stands still.
+pub(crate) fn still(workload: &ObjectRef) -> impl Iterator<Item = Explains> + '_ {
+    STILL.iter().map(move |name| Explains::alert(name, workload, "workload"))
+}
+
+/// The same cause at other nodes, as a network plugin or a time server that fails for all: one finding tells, the others
+/// stand under it.
+pub(crate) fn elsewhere(world: &World<'_>, code: &str, node: &ObjectRef) -> Vec<Explains> {
+    let others = world.list("Node", "").into_iter().filter(|other| !other.is(node)).take(100);
+    others
+        .map(|other| Explains { source: "finding".into(), ..Explains::alert(code, &other, "self") })
+        .collect()
+}
+
+/// A pod that was made for another one on the node and finds no place, or not its volume, which the node holds.
 pub(crate) struct Stranded {
     pub(crate) pod: ObjectRef,
     pub(crate) why: Option<Signal>,
@@ -68,9 +82,12 @@ impl Load {
         for workload in load.workloads.iter().filter(|w| w.kind != "Pod" && w.kind != "DaemonSet") {
             for pod in world.pods(workload) {
                 let placed = world.read(&pod, "/spec/nodeName").is_some_and(|n| !n.text("").is_empty());
+                let event = |reason: &str| world.about(&pod, "self", "event", reason, since, 1).pop();
                 if !placed {
-                    let why = world.about(&pod, "self", "event", "FailedScheduling", since, 1).pop();
+                    let why = event("FailedScheduling");
                     load.stranded.push(Stranded { pod, why });
+                } else if let Some(why) = held_volume(&event("FailedAttachVolume")) {
+                    load.stranded.push(Stranded { pod, why: Some(why) });
                 }
             }
         }
@@ -83,12 +100,19 @@ impl Load {
     }
 }
 
+/// The volume is on the lost node still: the attach-detach controller's words, and those of the drivers' clouds.
+fn held_volume(event: &Option<Signal>) -> Option<Signal> {
+    let words = ["Multi-Attach error", "already attached", "is being deleted", "still being used"];
+    event.clone().filter(|e| words.iter().any(|w| e.message.contains(w)))
+}
+
 /// All that follows from the node standing still.
 pub(crate) fn explains(world: &World<'_>, node: &Node, load: &Load, since: u64) -> Vec<Explains> {
     let id = &node.id;
     let mut out: Vec<Explains> = ["KubeNode*", "Kubelet*", "*InstanceUnreachable"]
         .map(|name| Explains::alert(name, id, "self"))
         .into();
+    out.push(Explains::alert("NodeSystemdService*", id, "self"));
     out.push(Explains::event("*", id, "self"));
     for event in
         ["NodeNotReady", "FailedCreatePodSandBox", "NetworkNotReady", "FailedMount", "FailedAttachVolume"]
@@ -105,8 +129,12 @@ pub(crate) fn explains(world: &World<'_>, node: &Node, load: &Load, since: u64) 
         }
     }
     for stranded in &load.stranded {
-        out.push(Explains::alert("KubePodNotReady", &stranded.pod, "self"));
-        out.push(Explains::event("FailedScheduling", &stranded.pod, "self"));
+        for alert in ["KubePodNotReady", "KubeContainerWaiting"] {
+            out.push(Explains::alert(alert, &stranded.pod, "self"));
+        }
+        for event in ["FailedScheduling", "FailedAttachVolume", "FailedMount"] {
+            out.push(Explains::event(event, &stranded.pod, "self"));
+        }
     }
     out.extend(
         targets(world, node, since).iter().map(|subject| Explains::alert("TargetDown", subject, "self")),

@@ -5,11 +5,15 @@
 
 mod felt;
 mod line;
+mod lost;
 mod memory;
 mod node;
+mod oom;
 mod pressure;
 mod ready;
+mod sandbox;
 mod told;
+mod word;
 
 use kwhy_sdk::{Descriptor, ObjectRef, Rule, Signal, Subscription, Verdict, Wake, World, seconds};
 
@@ -41,7 +45,7 @@ impl Rule for NodePack {
             .code(pressure::DISK, "A node is short of disk", any, &[PRESSURE])
             .code(pressure::MEMORY, "A node is short of memory", any, &[PRESSURE])
             .code(pressure::PID, "A node is short of process ids", any, &[PRESSURE, "https://kubernetes.io/docs/concepts/policy/pid-limiting/"])
-            .code(told::OOM, "The kernel of a node ran out of memory", any, &[PRESSURE])
+            .code(oom::CODE, "The kernel of a node ran out of memory", any, &[PRESSURE])
             .code(told::REBOOT, "A node was rebooted", any, &[NODES])
             .code(told::CLOCK, "The clock of a node is off", any, &["https://runbooks.prometheus-operator.dev/runbooks/node/nodeclockskewdetected/"])
             .code(told::CGROUP, "Kubelet and runtime use different cgroup drivers", "Kubernetes before 1.34 with a runtime that does not tell its driver", &["https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/configure-cgroup-driver/"])
@@ -54,9 +58,20 @@ impl Rule for NodePack {
                 "EvictionThresholdMet",
                 "FreeDiskSpaceFailed",
                 "ImageGCFailed",
+                "NodeHas*",
+                "NodeNotSchedulable",
+                "OOMKilling",
+                "NTPIsDown",
+                "ContainerdUnhealthy",
+                "DockerUnhealthy",
+                "ScaleDown",
+                "SpotInterrupted",
+                "TerminatingOnInterruption",
+                "Disruption*",
+                "DeletingNode",
             ]).kinds(&["Node"]))
-            .wants(Subscription::events(&["FailedScheduling", "Evicted", "FailedCreatePodSandBox"]).kinds(&["Pod"]))
-            .wants(Subscription::alerts(&["KubeNode*", "Kubelet*", "NodeClock*"]).kinds(&["Node"]))
+            .wants(Subscription::events(&["FailedScheduling", "Evicted", "FailedCreatePodSandBox", "FailedAttachVolume"]).kinds(&["Pod"]))
+            .wants(Subscription::alerts(&["KubeNode*", "Kubelet*", "NodeClock*", "NodeMemory*", "NodeFilesystem*"]).kinds(&["Node"]))
             .wants(Subscription::alerts(&["TargetDown", "KubePodNotReady", "Kube*Mismatch", "Kube*Stuck"]))
             .wants(line::wanted())
     }
@@ -71,7 +86,7 @@ impl Rule for NodePack {
             verdict.wakes.push(Wake { id: LOOK.into(), subject: Some(subject.clone()), at });
         } else if subject.kind == "Node" {
             look(world, &mut held, subject, &mut verdict);
-        } else if signal.name == "Evicted" || signal.name == "FailedCreatePodSandBox" {
+        } else if matches!(signal.name.as_str(), "Evicted" | "FailedCreatePodSandBox") {
             for node in world.related(subject, "node") {
                 look(world, &mut held, &node, &mut verdict);
             }

@@ -51,6 +51,11 @@ impl Held {
         self.0.retain(|e| !over(e));
     }
 
+    /// Drops codes that another one carries on at the same node.
+    pub(crate) fn forget(&mut self, codes: &[String], node: &ObjectRef) {
+        self.0.retain(|(code, name)| !(*name == node.name && codes.contains(code)));
+    }
+
     pub(crate) fn save(self, world: &World<'_>) {
         if self.0.is_empty() {
             world.forget(KEY);

@@ -1,6 +1,6 @@
 //! One Node as its own status tells it: conditions, taints, versions.
 
-use kwhy_sdk::{Json, ObjectRef, World, parse_time};
+use kwhy_sdk::{Json, ObjectRef, World, minutes, parse_time};
 
 /// One condition of the status.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,8 +27,12 @@ impl Condition {
 pub(crate) struct Node {
     pub(crate) id: ObjectRef,
     pub(crate) ready: Condition,
-    /// Somebody has cordoned it.
+    /// Somebody has cordoned it, before it was lost where it is.
     pub(crate) cordoned: bool,
+    /// An autoscaler or a cloud takes it away.
+    pub(crate) leaving: bool,
+    /// It stands in the cluster as far as was seen. Where no node was collected at all, only what is said of it counts.
+    pub(crate) seen: bool,
     pub(crate) created: u64,
     pub(crate) kubelet: String,
     pub(crate) runtime: String,
@@ -37,20 +41,26 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// None where no such node stands in the cluster.
+    /// None where no such node stands in the cluster though others were seen.
     pub(crate) fn load(world: &World<'_>, id: &ObjectRef) -> Option<Self> {
-        if id.kind != "Node" || !world.exists(id) {
+        let seen = world.exists(id);
+        let collected = || world.read(id, "/metadata").is_some() || !world.list("Node", "").is_empty();
+        if id.kind != "Node" || (!seen && collected()) {
             return None;
         }
         let status = world.read(id, "/status").unwrap_or_default();
-        let created = world.read(id, "/metadata/creationTimestamp").unwrap_or_default();
+        let spec = world.read(id, "/spec").unwrap_or_default();
+        let meta = world.read(id, "/metadata").unwrap_or_default();
+        let ready = condition(&status, "Ready");
         let addresses = status.list("/addresses");
         let internal = addresses.iter().find(|a| a.text("/type") == "InternalIP");
         Some(Self {
             id: id.clone(),
-            ready: condition(&status, "Ready"),
-            cordoned: world.read(id, "/spec").is_some_and(|spec| spec.is_true("/unschedulable")),
-            created: parse_time(created.text("")).unwrap_or(0),
+            cordoned: cordoned(&spec, &ready),
+            leaving: meta.has("/deletionTimestamp") || leaving(world, id, &spec),
+            seen,
+            ready,
+            created: parse_time(meta.text("/creationTimestamp")).unwrap_or(0),
             kubelet: status.text("/nodeInfo/kubeletVersion").to_owned(),
             runtime: status.text("/nodeInfo/containerRuntimeVersion").to_owned(),
             address: internal.map_or("", |a| a.text("/address")).to_owned(),
@@ -89,6 +99,35 @@ impl Node {
             agent => agent,
         }
     }
+}
+
+/// Taints of those who take nodes away or down: the autoscalers, kured, and the person who says that it is off.
+const LEAVING_TAINTS: [&str; 6] = [
+    "ToBeDeletedByClusterAutoscaler",
+    "karpenter.sh/disruption",
+    "karpenter.sh/disrupted",
+    "weave.works/kured-node-reboot",
+    "aws-node-termination-handler/",
+    "node.kubernetes.io/out-of-service",
+];
+/// Events with which they tell of it, on the node.
+const LEAVING_EVENTS: [&str; 5] =
+    ["ScaleDown", "SpotInterrupted", "TerminatingOnInterruption", "Disruption*", "DeletingNode"];
+
+fn leaving(world: &World<'_>, id: &ObjectRef, spec: &Json) -> bool {
+    let tainted = |t: &Json| LEAVING_TAINTS.iter().any(|key| t.text("/key").starts_with(key));
+    spec.list("/taints").iter().any(tainted)
+        || LEAVING_EVENTS
+            .iter()
+            .any(|name| !world.about(id, "self", "event", name, world.ago(minutes(30)), 1).is_empty())
+}
+
+/// Who cordons a node that is lost already does not tell that it was meant.
+fn cordoned(spec: &Json, ready: &Condition) -> bool {
+    let taints = spec.list("/taints");
+    let taint = taints.iter().find(|t| t.text("/key") == "node.kubernetes.io/unschedulable");
+    let added = taint.and_then(|t| parse_time(t.text("/timeAdded"))).unwrap_or(0);
+    spec.is_true("/unschedulable") && (ready.status == "True" || added <= ready.since)
 }
 
 fn condition(status: &Json, kind: &str) -> Condition {

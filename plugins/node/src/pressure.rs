@@ -1,19 +1,70 @@
 //! A node that is short of memory, disk or process ids: the kubelet's own condition, and what it throws out for it
 //! (`pkg/kubelet/eviction/helpers.go`).
 
-use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, Step, Verdict, World, clock, minutes};
+use kwhy_sdk::{
+    Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, Verdict, World, clock, minutes,
+};
 
-use crate::{memory::Held, node::Node};
+use crate::{
+    memory::Held,
+    node::{Condition, Node},
+};
 
 pub(crate) const DISK: &str = "node.disk-pressure";
 pub(crate) const MEMORY: &str = "node.memory-pressure";
 pub(crate) const PID: &str = "node.pid-pressure";
 pub(crate) const CODES: [&str; 3] = [DISK, MEMORY, PID];
 
-const KINDS: [(&str, &str, &str); 3] = [
-    (DISK, "DiskPressure", "disk"),
-    (MEMORY, "MemoryPressure", "memory"),
-    (PID, "PIDPressure", "process ids"),
+/// One of the three.
+struct Kind {
+    code: &'static str,
+    condition: &'static str,
+    what: &'static str,
+    /// Events that say that it begins and that it is over.
+    begins: &'static str,
+    ends: &'static str,
+    /// How evictions call the resource.
+    resources: &'static [&'static str],
+}
+
+const KINDS: [Kind; 3] = [
+    Kind {
+        code: DISK,
+        condition: "DiskPressure",
+        what: "disk",
+        begins: "NodeHasDiskPressure",
+        ends: "NodeHasNoDiskPressure",
+        resources: &["storage", "inodes"],
+    },
+    Kind {
+        code: MEMORY,
+        condition: "MemoryPressure",
+        what: "memory",
+        begins: "NodeHasInsufficientMemory",
+        ends: "NodeHasSufficientMemory",
+        resources: &["memory"],
+    },
+    Kind {
+        code: PID,
+        condition: "PIDPressure",
+        what: "process ids",
+        begins: "NodeHasInsufficientPID",
+        ends: "NodeHasSufficientPID",
+        resources: &["pids"],
+    },
+];
+
+/// Alerts of workloads whose pods are thrown out or find no place for it.
+const FELT: [&str; 9] = [
+    "KubePodNotReady",
+    "KubeContainerWaiting",
+    "KubeDeployment*",
+    "KubeStatefulSet*",
+    "KubeDaemonSet*",
+    "KubeJob*",
+    "KubeHpaReplicasMismatch",
+    "KubePdb*",
+    "TargetDown",
 ];
 
 /// Judges all three of one node.
@@ -23,43 +74,91 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdi
         held.clear(&mut verdict, &CODES, id, "the node was removed from the cluster");
         return verdict;
     };
-    for (code, kind, what) in KINDS {
-        match node.condition(kind).status.as_str() {
-            "True" => held.assert(&mut verdict, pressed(world, &node, code, kind, what)),
+    for kind in &KINDS {
+        let condition = node.condition(kind.condition);
+        let told = told(world, &node, kind, &condition);
+        match (condition.status.as_str(), told) {
             // A silent kubelet says nothing of its pressure.
-            "Unknown" => {}
-            _ => held.clear(&mut verdict, &[code], id, &format!("node {} has no {kind} any more", id.name)),
+            ("Unknown", None) => {}
+            ("True", _) => held.assert(&mut verdict, pressed(world, &node, kind, &condition, None)),
+            (_, Some(told)) => {
+                let since = Condition { since: told.at, ..Condition::default() };
+                held.assert(&mut verdict, pressed(world, &node, kind, &since, Some(&told)));
+            }
+            _ => {
+                let because = format!("node {} has no {} any more", id.name, kind.condition);
+                held.clear(&mut verdict, &[kind.code], id, &because);
+            }
         }
     }
     verdict
 }
 
-fn pressed(world: &World<'_>, node: &Node, code: &str, kind: &str, what: &str) -> Diagnosis {
+/// The event or alert that tells of the pressure and is newer than the status.
+fn told(world: &World<'_>, node: &Node, kind: &Kind, condition: &Condition) -> Option<Signal> {
+    let newest = |source: &str, name: &str| {
+        world.about(&node.id, "self", source, name, world.ago(minutes(60)), 3).into_iter().next()
+    };
+    let seen = condition.heartbeat.max(condition.since);
+    let over = newest("event", kind.ends).map_or(0, |e| e.at).max(seen);
+    let event = newest("event", kind.begins).filter(|e| e.at > over);
+    let alert = newest("alert", "KubeNodePressure").filter(|a| {
+        // It has waited for ten minutes before it fires.
+        a.state == "firing" && a.field("condition") == kind.condition && a.at > over + minutes(10)
+    });
+    event.or(alert)
+}
+
+fn pressed(
+    world: &World<'_>,
+    node: &Node,
+    kind: &Kind,
+    condition: &Condition,
+    told: Option<&Signal>,
+) -> Diagnosis {
     let (id, name, host) = (&node.id, &node.id.name, node.host());
-    let condition = node.condition(kind);
+    let Kind { code, what, .. } = *kind;
     let from = condition.since.saturating_sub(minutes(10));
     let events = |reason: &str, reach: &str| world.about(id, reach, "event", reason, from, 5);
-    let evicted = events("Evicted", "on-node");
+    let mut evicted = world.about(id, "on-node", "event", "Evicted", from, 20);
+    // A pod may go past its own limit at the same time.
+    evicted.retain(|e| {
+        e.message.contains(kind.condition)
+            || (e.message.contains("low on resource") && kind.resources.iter().any(|r| e.message.contains(r)))
+    });
     let mut d = Diagnosis::new(code, id.clone());
     d.severity = if evicted.is_empty() { "warning" } else { "critical" }.into();
-    d.confidence = 94;
-    d.title = format!("Node {name} is short of {what} ({kind})");
+    d.confidence = if told.is_some() { 85 } else { 94 };
+    d.title = format!("Node {name} is short of {what} ({})", kind.condition);
     d.explanation = format!(
-        "The kubelet of {name} reports {kind} since {}: it takes no new pods{} until five minutes after the pressure \
+        "The kubelet of {name} reports {} since {}: it takes no new pods{} until five minutes after the pressure \
          is gone.{}",
+        kind.condition,
         clock(condition.since),
         if code == MEMORY { " without memory requests" } else { "" },
         match evicted.len() {
             0 => String::new(),
-            n => format!(" It has evicted pods to get free ({n} seen)."),
+            n => format!(
+                " It has evicted pods to get free ({n} seen): {}.",
+                evicted
+                    .iter()
+                    .filter_map(|e| e.subject.as_ref())
+                    .take(4)
+                    .map(ObjectRef::path)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
         }
     );
-    d.evidence.push(Evidence::object(
-        id,
-        condition.quote(kind),
-        80,
-        format!("since {}", clock(condition.since)),
-    ));
+    match told {
+        Some(signal) => d.evidence.push(Evidence::signal(signal, 70, "newer than what was seen of the node")),
+        None => d.evidence.push(Evidence::object(
+            id,
+            condition.quote(kind.condition),
+            80,
+            format!("since {}", clock(condition.since)),
+        )),
+    }
     d.evidence.extend(evicted.iter().take(3).map(|e| Evidence::signal(e, 40, "thrown out for it")));
     for reason in ["EvictionThresholdMet", "FreeDiskSpaceFailed", "ImageGCFailed", "SystemOOM"] {
         d.evidence.extend(events(reason, "self").iter().take(1).map(|e| Evidence::signal(e, 30, reason)));
@@ -73,10 +172,7 @@ fn pressed(world: &World<'_>, node: &Node, code: &str, kind: &str, what: &str) -
     for pod in evicted.iter().filter_map(|e| e.subject.clone()) {
         let workload = world.workload(&pod);
         d.explains.push(Explains::event("Evicted", &pod, "self"));
-        for alert in ["KubePodNotReady", "KubeDeployment*", "KubeStatefulSet*", "KubeDaemonSet*", "KubePdb*"]
-        {
-            d.explains.push(Explains::alert(alert, &workload, "workload"));
-        }
+        d.explains.extend(FELT.iter().map(|alert| Explains::alert(alert, &workload, "workload")));
     }
     // Pods that would go there wait: the taint is called after the condition.
     let taint = format!(
@@ -87,17 +183,19 @@ fn pressed(world: &World<'_>, node: &Node, code: &str, kind: &str, what: &str) -
         let Some(pod) = event.subject.clone().filter(|_| event.message.contains(&taint)) else { continue };
         d.evidence.push(Evidence::signal(&event, 20, "a pod that this node would take"));
         d.explains.push(Explains::event("FailedScheduling", &pod, "self"));
-        for alert in ["KubePodNotReady", "KubeDeployment*", "KubeStatefulSet*", "KubeDaemonSet*", "KubePdb*"]
-        {
-            d.explains.push(Explains::alert(alert, &world.workload(&pod), "workload"));
-        }
+        let workload = world.workload(&pod);
+        d.explains.extend(FELT.iter().map(|alert| Explains::alert(alert, &workload, "workload")));
     }
-    d.path = vec![Step::new(id, "", format!("{kind} since {}", clock(condition.since)))];
+    d.path = vec![Step::new(id, "", format!("{} since {}", kind.condition, clock(condition.since)))];
     d.remedies = match code {
         DISK => vec![
             Remedy::new(format!("see what fills the disk of {name}: images, logs, emptyDir volumes"))
                 .command(format!("ssh {host} 'df -h; sudo du -xhd1 /var/lib /var/log | sort -h | tail'"))
-                .command(format!("ssh {host} sudo crictl rmi --prune     # images that no container uses"))
+                .command(if node.runtime_unit() == "docker" {
+                format!("ssh {host} sudo docker system prune     # containers that ended and images without a name")
+            } else {
+                format!("ssh {host} sudo crictl rmi --prune     # images that no container uses")
+            })
                 .caution("images that are removed have to be pulled again"),
         ],
         MEMORY => vec![

@@ -1,17 +1,21 @@
-//! What single messages tell of a node that is ready all the same: a kernel out of memory, a reboot, a clock that is
-//! off, two cgroup drivers.
+//! What single messages tell of a node: a reboot, a clock that is off, two cgroup drivers.
 
 use kwhy_sdk::{
     Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, Verdict, World, clock, hours, minutes,
 };
 
-use crate::{line, memory::Held, node::Node};
+use crate::{felt, line, memory::Held, node::Node, oom, ready};
 
-pub(crate) const OOM: &str = "node.kernel-oom";
 pub(crate) const REBOOT: &str = "node.reboot";
 pub(crate) const CLOCK: &str = "node.clock-skew";
 pub(crate) const CGROUP: &str = "node.cgroup-driver-mismatch";
 
+/// How runc and cri-o refuse the path of a sandbox's cgroup.
+const REFUSED: [&str; 3] = [
+    "expected cgroupsPath to be of format",
+    "did not receive slice as parent",
+    "but received systemd slice as parent",
+];
 /// How long a message of that kind counts.
 const RECENT: u64 = hours(1);
 /// An alert so soon after a reboot is taken for its doing.
@@ -21,18 +25,26 @@ const AFTER_REBOOT: u64 = minutes(30);
 pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdict {
     let mut verdict = Verdict::default();
     let Some(node) = Node::load(world, id) else {
-        held.clear(&mut verdict, &[OOM, REBOOT, CLOCK, CGROUP], id, "the node was removed from the cluster");
+        held.clear(
+            &mut verdict,
+            &[oom::CODE, REBOOT, CLOCK, CGROUP],
+            id,
+            "the node was removed from the cluster",
+        );
         return verdict;
     };
     let found = [
-        (OOM, kernel_oom(world, &node)),
+        (oom::CODE, oom::judge(world, &node)),
         (REBOOT, reboot(world, &node)),
         (CLOCK, clock_skew(world, &node)),
         (CGROUP, cgroup_driver(world, &node)),
     ];
     for (code, diagnosis) in found {
         match diagnosis {
-            Some(diagnosis) => held.assert(&mut verdict, diagnosis),
+            Some(diagnosis) => {
+                held.forget(&diagnosis.supersedes, id);
+                held.assert(&mut verdict, diagnosis);
+            }
             None => held.clear(&mut verdict, &[code], id, "not seen any more"),
         }
     }
@@ -40,53 +52,8 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdi
 }
 
 /// Log lines and events of the last hour that name the node itself.
-fn said(world: &World<'_>, id: &ObjectRef, source: &str, name: &str) -> Vec<Signal> {
+pub(crate) fn said(world: &World<'_>, id: &ObjectRef, source: &str, name: &str) -> Vec<Signal> {
     world.about(id, "self", source, name, world.ago(RECENT), 10)
-}
-
-/// The kubelet tells only of kills that hit no container's limit (`pkg/kubelet/oom/oom_watcher_linux.go`).
-fn kernel_oom(world: &World<'_>, node: &Node) -> Option<Diagnosis> {
-    let events = said(world, &node.id, "event", "SystemOOM");
-    let last = events.first()?;
-    let name = &node.id.name;
-    let victim =
-        last.message.split("victim process: ").nth(1).and_then(|v| v.split(',').next()).unwrap_or("");
-    let mut d = Diagnosis::new(OOM, node.id.clone());
-    d.confidence = 85;
-    d.title = match victim {
-        "" => format!("Node {name} as a whole ran out of memory and its kernel killed a process"),
-        victim => format!("Node {name} as a whole ran out of memory and its kernel killed {victim}"),
-    };
-    d.explanation = format!(
-        "It was not a container's own limit: all of {name} was out of memory at {}, so the kernel chose a process to \
-         end. Pods without limits, or daemons outside of the kubelet's account, take more than is left.",
-        clock(last.at)
-    );
-    d.evidence.extend(
-        events.iter().take(3).map(|e| Evidence::signal(e, 70, "a kill outside of any container's limit")),
-    );
-    let memory = node.condition("MemoryPressure");
-    if memory.status == "True" {
-        d.evidence.push(Evidence::object(
-            &node.id,
-            memory.quote("MemoryPressure"),
-            20,
-            "short of memory still",
-        ));
-    }
-    for alert in ["NodeMemory*", "KubeNodePressure"] {
-        d.explains.push(Explains::alert(alert, &node.id, "self"));
-    }
-    d.explains.push(Explains::event("SystemOOM", &node.id, "self"));
-    d.path = vec![Step::new(&node.id, "", format!("out of memory at {}", clock(last.at)))];
-    d.remedies = vec![
-        Remedy::new(format!(
-            "give the pods on {name} memory limits and keep memory for the system (systemReserved)"
-        ))
-        .command(format!("kubectl describe node {name} | sed -n '/Allocated resources/,$p'"))
-        .command(format!("ssh {} 'sudo dmesg -T | grep -i -A2 \"out of memory\"'", node.host())),
-    ];
-    Some(d)
 }
 
 fn reboot(world: &World<'_>, node: &Node) -> Option<Diagnosis> {
@@ -98,8 +65,14 @@ fn reboot(world: &World<'_>, node: &Node) -> Option<Diagnosis> {
         .into_iter()
         .filter(|a| a.state == "firing" && a.at < last.at + AFTER_REBOOT)
         .collect();
-    let again = events.len() > 1;
+    let mut boots: Vec<&str> = events.iter().filter_map(|e| e.message.rsplit("boot id: ").next()).collect();
+    boots.sort_unstable();
+    boots.dedup();
+    let again = boots.len() > 1;
+    let before = last.at.saturating_sub(hours(1));
     let planned = node.cordoned
+        || node.leaving
+        || !world.about(&node.id, "self", "event", "NodeNotSchedulable", before, 1).is_empty()
         || world
             .changes(&node.id, "self", last.at.saturating_sub(hours(1)), 10)
             .iter()
@@ -116,7 +89,7 @@ fn reboot(world: &World<'_>, node: &Node) -> Option<Diagnosis> {
     d.explanation = format!(
         "The kubelet of {name} found another boot id at {}{}. All pods on it were started anew.{}",
         clock(last.at),
-        if again { format!(", {} times within the hour", events.len()) } else { String::new() },
+        if again { format!(", {} boots within the hour", boots.len()) } else { String::new() },
         if planned {
             " It was cordoned around that time, so it was meant."
         } else {
@@ -136,6 +109,10 @@ fn reboot(world: &World<'_>, node: &Node) -> Option<Diagnosis> {
         d.explains.push(Explains::alert(alert, &node.id, "on-node"));
     }
     d.explains.push(Explains::event("Rebooted", &node.id, "self"));
+    if node.ready.status == "True" || last.at >= node.ready.since {
+        // That it was away is the same matter; that it is away again is not.
+        d.supersedes = ready::CODES.iter().map(|c| (*c).to_owned()).collect();
+    }
     d.path = vec![Step::new(&node.id, "", format!("rebooted at {}", clock(last.at)))];
     d.remedies = vec![
         Remedy::new("read why it went down: the end of the journal of the boot before")
@@ -156,6 +133,7 @@ fn clock_skew(world: &World<'_>, node: &Node) -> Option<Diagnosis> {
             all.into_iter().next().filter(|a| a.state == "firing")
         })
         .collect();
+    let ntp = said(world, &node.id, "event", "NTPIsDown");
     if early.is_empty() && alerts.is_empty() {
         return None;
     }
@@ -178,9 +156,12 @@ fn clock_skew(world: &World<'_>, node: &Node) -> Option<Diagnosis> {
     d.evidence
         .extend(early.iter().take(2).map(|l| Evidence::signal(l, 70, "a time before the certificate's")));
     d.evidence.extend(alerts.iter().map(|a| Evidence::signal(a, 60, "the node exporter measures it")));
+    d.evidence
+        .extend(ntp.iter().take(1).map(|e| Evidence::signal(e, 40, "the node problem detector says so")));
     for alert in ["NodeClock*", "KubeNodeNotReady", "KubeNodeUnreachable", "KubeletInstanceUnreachable"] {
         d.explains.push(Explains::alert(alert, &node.id, "self"));
     }
+    d.explains.extend(felt::elsewhere(world, CLOCK, &node.id));
     d.path = vec![Step::new(&node.id, "", "its clock is off")];
     d.remedies = vec![
         Remedy::new(format!("let {name} set its clock by a time server that it can reach"))
@@ -194,45 +175,54 @@ fn clock_skew(world: &World<'_>, node: &Node) -> Option<Diagnosis> {
     Some(d)
 }
 
+/// Whether the node's kubelet ends at its start because its driver is not docker's.
+pub(crate) fn driver_ends_it(world: &World<'_>, node: &Node) -> bool {
+    node.ready.status == "Unknown" && !said(world, &node.id, "kubelet", line::DRIVER).is_empty()
+}
+
 fn cgroup_driver(world: &World<'_>, node: &Node) -> Option<Diagnosis> {
     let mut lines = said(world, &node.id, "kubelet", line::DRIVER);
-    if node.ready.status == "Unknown" {
-        // A kubelet that ends for it is told as stopped, with this as the reason.
-        lines.clear();
-    }
     lines.extend(said(world, &node.id, "kubelet", line::CGROUPS_PATH));
     let since = world.ago(RECENT);
     let events = world.about(&node.id, "on-node", "event", "FailedCreatePodSandBox", since, 50);
-    lines.extend(events.into_iter().filter(|e| e.message.contains("expected cgroupsPath to be of format")));
+    lines.extend(events.into_iter().filter(|e| REFUSED.iter().any(|w| e.message.contains(w))));
     let first = lines.first()?;
     let name = &node.id.name;
     let (kubelet, runtime) = match (first.field("kubelet"), first.field("runtime")) {
+        ("", _) if first.message.contains("received systemd slice") => ("systemd", "cgroupfs"),
         ("", _) => ("cgroupfs", "systemd"),
         named => named,
     };
+    let ends = driver_ends_it(world, node);
     let mut d = Diagnosis::new(CGROUP, node.id.clone());
     d.severity = "critical".into();
     d.confidence = 93;
     d.title = format!("Kubelet and container runtime of node {name} use different cgroup drivers");
     d.explanation = format!(
-        "The kubelet of {name} works with the cgroup driver {kubelet}, its runtime with {runtime}: the paths that one \
-         hands over the other refuses, so no pod can start there."
+        "The kubelet of {name} works with the cgroup driver {kubelet}, its runtime with {runtime}: {}.",
+        if ends {
+            "so it ends at each start, nobody reports for the node, and it counts as lost"
+        } else {
+            "the paths that one hands over the other refuses, so no pod can start there"
+        }
     );
     d.evidence
         .extend(lines.iter().take(3).map(|l| Evidence::signal(l, 80, "one driver refuses the other's path")));
-    for alert in ["KubeNodeNotReady", "KubeNodeUnreachable", "KubeletInstanceUnreachable"] {
-        d.explains.push(Explains::alert(alert, &node.id, "self"));
-    }
-    for alert in ["KubePodNotReady", "KubeContainerWaiting", "KubeDaemonSetRolloutStuck"] {
-        d.explains.push(Explains::alert(alert, &node.id, "on-node"));
-    }
-    d.explains.push(Explains::event("FailedCreatePodSandBox", &node.id, "on-node"));
+    let from = if ends { node.ready.since } else { lines.iter().map(|l| l.at).min().unwrap_or(0) };
+    let load = felt::Load::of(world, &node.id, from);
+    d.explains = felt::explains(world, node, &load, from.saturating_sub(minutes(1)));
+    d.supersedes = ready::CODES.iter().map(|c| (*c).to_owned()).collect();
     d.path = vec![Step::new(&node.id, "", "two cgroup drivers")];
-    let wanted = if node.kubelet.starts_with("v1.") { "systemd" } else { runtime };
+    let host = node.host();
+    let place = match node.runtime_unit() {
+        "docker" => "sudo grep -n native.cgroupdriver /etc/docker/daemon.json",
+        "crio" => "sudo grep -rn cgroup_manager /etc/crio",
+        _ => "sudo grep -n SystemdCgroup /etc/containerd/config.toml",
+    };
     d.remedies = vec![
-        Remedy::new(format!("let both of {name} use the driver {wanted}, then start them anew"))
-            .command(format!("ssh {} 'sudo grep -n cgroupDriver /var/lib/kubelet/config.yaml; sudo grep -n SystemdCgroup /etc/containerd/config.toml'", node.host()))
-            .command(format!("ssh {} sudo systemctl restart {} {}", node.host(), node.runtime_unit(), node.unit()))
+        Remedy::new(format!("let both of {name} use the driver systemd, then start them anew"))
+            .command(format!("ssh {host} 'sudo grep -n cgroupDriver /var/lib/kubelet/config.yaml; {place}'"))
+            .command(format!("ssh {host} sudo systemctl restart {} {}", node.runtime_unit(), node.unit()))
             .caution("pods that run on the node under the old driver are made anew: drain it first"),
     ];
     Some(d)

@@ -310,19 +310,27 @@ fn a_new_node_may_take_its_time_to_get_a_network() {
 
 #[test]
 fn pressure_is_the_kubelets_word_and_names_what_was_thrown_out() {
-    for (kind, reason, message, code) in [
-        ("DiskPressure", "KubeletHasDiskPressure", "kubelet has disk pressure", "node.disk-pressure"),
+    for (kind, reason, message, code, resource) in [
+        (
+            "DiskPressure",
+            "KubeletHasDiskPressure",
+            "kubelet has disk pressure",
+            "node.disk-pressure",
+            "ephemeral-storage",
+        ),
         (
             "MemoryPressure",
             "KubeletHasInsufficientMemory",
             "kubelet has insufficient memory available",
             "node.memory-pressure",
+            "memory",
         ),
         (
             "PIDPressure",
             "KubeletHasInsufficientPID",
             "kubelet has insufficient PID available",
             "node.pid-pressure",
+            "pids",
         ),
     ] {
         let mut all = workload("True", "08:00:00");
@@ -338,7 +346,7 @@ fn pressure_is_the_kubelets_word_and_names_what_was_thrown_out() {
             &pod,
             "Evicted",
             "Warning",
-            "The node was low on resource: ephemeral-storage. Threshold quantity: 1Gi, available: 800Mi.",
+            &format!("The node was low on resource: {resource}. Threshold quantity: 9, available: 8."),
             1,
         ));
         let found = only(&run(&all, "09:01:01"));
@@ -442,4 +450,93 @@ fn two_cgroup_drivers_are_told_by_the_path_that_runc_refuses() {
     assert!(
         bench.standing("node.cgroup-driver-mismatch").is_some_and(|d| d.explanation.contains("cgroupfs"))
     );
+}
+
+#[test]
+fn a_node_that_nobody_listed_is_known_by_its_alerts_where_no_node_was_listed_at_all() {
+    let firing = Input::Signal(Signal {
+        id: "alert/1".into(),
+        source: "alert".into(),
+        name: "KubeNodeUnreachable".into(),
+        state: "firing".into(),
+        at: at("09:20:00"),
+        subject: Some(n1()),
+        ..Signal::default()
+    });
+    let mut bench: Bench<NodePack> = Bench::new();
+    bench.feed_all([firing.clone()].iter()).unwrap();
+    bench.until(at("09:25:00")).unwrap();
+    assert_eq!(only(&bench).code, "node.down");
+    let mut bench: Bench<NodePack> = Bench::new();
+    bench.feed_all([Input::listed(at("08:30:00"), well("n2")), firing].iter()).unwrap();
+    bench.until(at("09:25:00")).unwrap();
+    assert!(bench.diagnoses().is_empty(), "others were listed, so n1 is none of the cluster's");
+}
+
+#[test]
+fn a_kubelet_that_cannot_reach_the_api_server_lives() {
+    let line = r#""Error updating node status, will retry" err="error getting node \"n1\": Get \"https://10.0.0.1:6443/api/v1/nodes/n1\": dial tcp 10.0.0.1:6443: i/o timeout""#;
+    let all = [
+        kubelet("08:59:30", line),
+        Input::changed(at("09:00:00"), lost("09:00:00", json!({}))),
+        kubelet("09:01:00", line),
+    ];
+    let found = only(&run(&all, "09:05:00"));
+    assert_eq!(found.code, "node.down");
+    assert!(found.title.contains("cut off") && found.title.contains("i/o timeout"), "{}", found.title);
+}
+
+#[test]
+fn a_kubelet_that_runs_again_did_not_end_for_good() {
+    let all = [
+        kubelet("08:50:00", "kubelet.service: Main process exited, code=exited, status=1/FAILURE"),
+        kubelet("08:50:10", "Started kubelet: The Kubernetes Node Agent."),
+        Input::changed(at("09:00:00"), lost("09:00:00", json!({}))),
+    ];
+    assert_eq!(only(&run(&all, "09:05:00")).code, "node.down");
+    let stopped = [
+        kubelet("08:58:00", "Stopped kubelet.service - kubelet: The Kubernetes Node Agent."),
+        Input::changed(at("09:00:00"), lost("09:00:00", json!({}))),
+    ];
+    let found = only(&run(&stopped, "09:05:00"));
+    assert_eq!((found.code.as_str(), found.confidence), ("node.kubelet-stopped", 85));
+}
+
+#[test]
+fn a_node_that_an_autoscaler_takes_away_is_a_note() {
+    let taint = json!({"taints": [{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}]});
+    let found = only(&run(&[Input::changed(at("09:00:00"), lost("09:00:00", taint))], "09:05:00"));
+    assert_eq!(found.severity, "info");
+}
+
+#[test]
+fn who_cordons_a_lost_node_did_not_mean_its_loss() {
+    let spec = json!({"unschedulable": true, "taints": [{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule", "timeAdded": "2024-05-07T09:10:00Z"}]});
+    let found = only(&run(&[Input::changed(at("09:12:00"), lost("09:00:00", spec))], "09:15:00"));
+    assert_eq!(found.severity, "critical");
+}
+
+#[test]
+fn a_plugin_that_fails_for_each_sandbox_is_a_node_without_network_though_it_is_ready() {
+    let pod = |phase: &str| {
+        json!({
+            "kind": "Pod", "metadata": {"namespace": "shop", "name": "late"}, "spec": {"nodeName": "n1"},
+            "status": {"phase": phase, "podIP": if phase == "Running" { "10.1.1.1" } else { "" }},
+        })
+    };
+    let told = Input::event(
+        at("09:00:00"),
+        &ObjectRef::new("Pod", "shop", "late"),
+        "FailedCreatePodSandBox",
+        "Warning",
+        r#"Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "0f": plugin type="flannel" failed (add): open /run/flannel/subnet.env: no such file or directory"#,
+        9,
+    );
+    let waits = [Input::listed(at("08:30:00"), pod("Pending")), told.clone()];
+    let found = only(&run(&waits, "09:05:00"));
+    assert_eq!(found.code, "node.cni-not-ready");
+    assert!(found.title.contains("/run/flannel/subnet.env"), "{}", found.title);
+    let runs =
+        [Input::listed(at("08:30:00"), pod("Pending")), told, Input::changed(at("09:00:40"), pod("Running"))];
+    assert!(run(&runs, "09:05:00").diagnoses().is_empty());
 }

@@ -1,0 +1,164 @@
+//! A node that is ready and yet gives its pods no network: the plugin fails for each sandbox that the runtime makes
+//! (containerd `failed to setup network for sandbox`, dockershim `networkPlugin cni failed`, cri-o `failed to create pod
+//! network sandbox`).
+
+use kwhy_sdk::{
+    Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, Verdict, Wake, World, clock, minutes,
+};
+
+use crate::{
+    LOOK, felt,
+    node::Node,
+    ready::{CNI, CODES, short},
+    word::network_pod,
+};
+
+/// A plugin that starts, or a pod's first tries, take less.
+const PATIENCE: u64 = minutes(2);
+/// How the runtimes say that it was the network.
+const NETWORK: [&str; 6] = [
+    "failed to setup network for sandbox",
+    "failed to create pod network sandbox",
+    "networkPlugin cni failed",
+    "NetworkPlugin cni failed",
+    "to CNI network",
+    "failed to find plugin",
+];
+/// How the plugins say that they have no address left.
+const NO_ADDRESS: [&str; 6] = [
+    "no IP addresses available in range set",
+    "failed to assign an IP address to container",
+    "no available IP",
+    "No more free IP",
+    "range is full",
+    "IPAM Pool",
+];
+
+/// Looks at the pods of a ready node that get no sandbox; none where all is well or it is too early to say.
+pub(crate) fn judge(world: &World<'_>, node: &Node, verdict: &mut Verdict) -> Option<Diagnosis> {
+    let id = &node.id;
+    let events = world.about(id, "on-node", "event", "FailedCreatePodSandBox", world.ago(minutes(30)), 50);
+    let mut failed: Vec<(ObjectRef, Signal)> = Vec::new();
+    for event in events.into_iter().filter(|e| NETWORK.iter().any(|w| e.message.contains(w))) {
+        let Some(pod) = event.subject.clone() else { continue };
+        if !failed.iter().any(|(p, _)| p.is(&pod)) && world.exists(&pod) && waits(world, &pod) {
+            failed.push((pod, event));
+        }
+    }
+    let first = failed.iter().map(|(_, e)| begins(e)).min()?;
+    if world.now() < first + PATIENCE {
+        verdict.wakes.push(Wake { id: LOOK.into(), subject: Some(id.clone()), at: first + PATIENCE });
+        return None;
+    }
+    let (_, event) = failed.first()?;
+    Some(put(world, node, &failed, reason(&event.message), first))
+}
+
+fn put(world: &World<'_>, node: &Node, failed: &[(ObjectRef, Signal)], why: &str, first: u64) -> Diagnosis {
+    let (id, name) = (&node.id, &node.id.name);
+    let no_address = NO_ADDRESS.iter().any(|w| why.contains(w));
+    let plugin = network_pod(world, id);
+    let mut d = Diagnosis::new(CNI, id.clone());
+    d.severity = "critical".into();
+    d.confidence = if failed.len() > 1 || plugin.as_ref().is_some_and(|(_, ready)| !ready) { 91 } else { 84 };
+    d.title = if no_address {
+        format!("Node {name} has no address left for pods: {}", short(why))
+    } else {
+        format!("Node {name} gives pods no network: {}", short(why))
+    };
+    let names: Vec<&str> = failed.iter().take(4).map(|(p, _)| p.name.as_str()).collect();
+    d.explanation = format!(
+        "{name} is ready, but its CNI plugin has failed for every new sandbox since {}: {why}. {} cannot start there{}.",
+        clock(first),
+        names.join(", "),
+        match &plugin {
+            Some((pod, true)) => format!("; the network's pod {} is ready all the same", pod.path()),
+            Some((pod, false)) => format!("; the network's pod {} is not ready", pod.path()),
+            None => String::new(),
+        }
+    );
+    d.evidence
+        .extend(failed.iter().take(3).map(|(_, e)| Evidence::signal(e, 70, "no network for the sandbox")));
+    if let Some((pod, ready)) = &plugin {
+        let state = if *ready { "ready" } else { "not ready" };
+        d.evidence.push(Evidence::object(
+            pod,
+            format!("{} is {state}", pod.path()),
+            30,
+            "the network's pod on the node",
+        ));
+    }
+    d.explains.push(Explains::event("FailedCreatePodSandBox", id, "on-node"));
+    d.explains.extend(felt::elsewhere(world, CNI, id));
+    for (pod, _) in failed {
+        d.explains.extend(felt::still(&world.workload(pod)));
+    }
+    if let Some((pod, false)) = &plugin {
+        let workload = world.workload(pod);
+        d.explains.extend(felt::still(&workload));
+        d.explains
+            .push(Explains { source: "finding".into(), ..Explains::alert("workload.*", &workload, "self") });
+    }
+    d.supersedes = CODES.iter().filter(|c| **c != CNI).map(|c| (*c).to_owned()).collect();
+    d.path = vec![Step::new(id, "", "its network plugin fails")];
+    let logs = match &plugin {
+        Some((pod, _)) => {
+            format!("kubectl -n {} logs {} --all-containers --tail=50", pod.namespace, pod.name)
+        }
+        None => format!(
+            "kubectl get pods -A -o wide --field-selector spec.nodeName={name} | grep -i -E 'cni|calico|flannel|cilium|weave|aws-node'"
+        ),
+    };
+    let mut remedy = Remedy::new(if no_address {
+        format!("free addresses on {name} or give it more: fewer pods, a larger range, more addresses at the cloud's interface")
+    } else {
+        format!("mend the network plugin of {name}: its pod tells what it lacks")
+    })
+    .command(logs);
+    if let Some((pod, false)) = &plugin {
+        remedy = remedy
+            .command(format!("kubectl -n {} delete pod {}     # it is made anew", pod.namespace, pod.name));
+    }
+    d.remedies = vec![remedy.command(format!("ssh {} ls -l /etc/cni/net.d /opt/cni/bin", node.host()))];
+    d
+}
+
+/// The pod has not got its sandbox yet.
+fn waits(world: &World<'_>, pod: &ObjectRef) -> bool {
+    let status = world.read(pod, "/status").unwrap_or_default();
+    status.text("/phase") == "Pending" && status.text("/podIP").is_empty()
+}
+
+fn begins(event: &Signal) -> u64 {
+    event.field("first-at").parse().unwrap_or(event.at)
+}
+
+/// What the plugin itself said: runtimes wrap it.
+fn reason(message: &str) -> &str {
+    ["(add): ", "\" network: ", "CNI network \"", "desc = "]
+        .iter()
+        .find_map(|mark| message.rsplit_once(mark).map(|(_, rest)| rest))
+        .unwrap_or(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugins_own_words_are_found_in_each_runtimes_wrapping() {
+        for (message, expected) in [
+            (
+                r#"Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "0f": plugin type="calico" failed (add): stat x: no such file"#,
+                "stat x: no such file",
+            ),
+            (
+                r#"rpc error: code = Unknown desc = failed to set up sandbox container "9" network for pod "a": networkPlugin cni failed to set up pod "a_b" network: open /run/flannel/subnet.env: no such file or directory"#,
+                "open /run/flannel/subnet.env: no such file or directory",
+            ),
+            ("no mark at all", "no mark at all"),
+        ] {
+            assert_eq!(reason(message), expected);
+        }
+    }
+}
