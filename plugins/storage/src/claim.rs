@@ -46,6 +46,8 @@ pub(crate) struct Class {
     pub(crate) provisioner: String,
     /// Volumes are made only when a pod is about to use them.
     pub(crate) waits: bool,
+    /// Its volumes can be enlarged.
+    pub(crate) grows: bool,
 }
 
 pub(crate) fn class(world: &World<'_>, name: &str) -> Option<Class> {
@@ -57,6 +59,7 @@ pub(crate) fn class(world: &World<'_>, name: &str) -> Option<Class> {
     Some(Class {
         provisioner: json.text("/provisioner").to_owned(),
         waits: json.text("/volumeBindingMode") == "WaitForFirstConsumer",
+        grows: json.is_true("/allowVolumeExpansion"),
     })
 }
 

@@ -9,16 +9,27 @@ use crate::{claim, memory::Held};
 
 pub(crate) const CODE: &str = "storage.volume-full";
 pub(crate) const LINE: &str = "storage-no-space";
+const LINES: &str = "storage-no-space*";
 /// Alerts of kubernetes-mixin about a claim's volume.
 pub(crate) const ALERTS: [&str; 2] = ["KubePersistentVolumeFillingUp", "KubePersistentVolumeInodesFillingUp"];
 
 /// strerror(ENOSPC) with the path before it, as Go, Java, Python, PostgreSQL and MySQL put it; a path may be missing.
-pub(crate) fn pattern() -> Pattern {
-    Pattern::new(
-        LINE,
-        "o space left on device",
-        r#"(?:(?:^|[\s"'=(])(?P<path>/[\w@%+=.,/-]*\w)[^/]{0,60})?[Nn]o space left on device"#,
-    )
+pub(crate) fn pattern() -> Vec<Pattern> {
+    vec![
+        Pattern::new(
+            LINE,
+            "o space left on device",
+            r#"(?:(?:^|[\s"'=(])(?P<path>/[\w@%+=.,/-]*\w)[^/]{0,60})?[Nn]o space left on device"#,
+        ),
+        // Node names the error, SQLite and MySQL put it in words of their own, quotas have another one.
+        Pattern::new(
+            "storage-no-space-errno",
+            "ENOSPC",
+            r#"ENOSPC(?:.{0,60}['" ](?P<path>/[\w@%+=.,/-]*\w))?"#,
+        ),
+        Pattern::new("storage-no-space-sqlite", "database or disk is full", ""),
+        Pattern::new("storage-no-space-quota", "isk quota exceeded", ""),
+    ]
 }
 
 /// Judges the claim that a line or an alert is about.
@@ -43,7 +54,7 @@ pub(crate) fn look(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdic
     let users = claim::users(world, id);
     let lines: Vec<Signal> = users
         .iter()
-        .flat_map(|pod| world.about(pod, "self", "log", LINE, world.ago(hours(1)), 20))
+        .flat_map(|pod| world.about(pod, "self", "log", LINES, world.ago(hours(1)), 20))
         .filter(|l| {
             let pod = l.subject.clone().unwrap_or_default();
             claim::holding(world, &pod, l.field("container"), l.field("path")).is_some_and(|c| c.is(id))
@@ -73,15 +84,29 @@ pub(crate) fn look(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdic
         (false, true) => 85,
         (true, _) => 70,
     };
-    d.title =
-        format!("The volume of claim {} is {}full", id.path(), if lines.is_empty() { "almost " } else { "" });
+    d.title = format!(
+        "The volume of claim {} {}",
+        id.path(),
+        match (lines.is_empty(), inodes) {
+            (true, true) => "has almost no inodes left",
+            (false, true) => "has no inodes left",
+            (true, false) => "is almost full",
+            (false, false) => "is full",
+        }
+    );
     d.explanation = match lines.last() {
         Some(line) => format!(
-            "{} finds no space left on the volume of {} ({}) since {}; what has to write there fails.",
+            "{} finds no {} left on the volume of {} ({}) since {}; what has to write there fails.{}",
             line.subject.as_ref().map_or("Its pod", |p| p.name.as_str()),
+            what,
             id.path(),
             size.text(""),
-            clock(line.at)
+            clock(line.at),
+            if inodes {
+                " Every file takes an inode: many small files use them up while space is left."
+            } else {
+                ""
+            }
         ),
         None => format!("Less than 3 % of the {what} of {} ({}) is left.", id.path(), size.text("")),
     };
@@ -99,20 +124,47 @@ pub(crate) fn look(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdic
     }
     d.path = vec![Step::new(id, "", format!("no {what} left"))];
     d.path.extend(users.iter().take(3).map(|p| Step::new(p, "used-by", "")));
-    let (ns, name) = (&id.namespace, &id.name);
-    d.remedies = vec![
-        Remedy::new("enlarge the volume, if its class allows it (allowVolumeExpansion)")
-            .command(format!("kubectl -n {ns} get pvc {name} -o jsonpath='{{.spec.storageClassName}}{{\"\\n\"}}' | xargs kubectl get storageclass"))
-            .command(format!("kubectl -n {ns} patch pvc {name} -p '{{\"spec\":{{\"resources\":{{\"requests\":{{\"storage\":\"<larger than {}>\"}}}}}}}}'", size.text("")))
-            .caution("a volume can be enlarged and not made smaller again"),
-        match users.first() {
-            Some(pod) => Remedy::new("or free space on it: old data, logs, a shorter retention")
-                .command(format!("kubectl -n {ns} exec {} -- df -h", pod.name)),
-            None => Remedy::new("or free space on it: old data, logs, a shorter retention"),
-        },
-    ];
+    d.remedies = remedies(world, id, size.text(""), inodes, users.first());
     held.assert(&mut verdict, d);
     verdict
+}
+
+/// Enlarging helps where the class can; else only less on it does.
+fn remedies(
+    world: &World<'_>,
+    id: &ObjectRef,
+    size: &str,
+    inodes: bool,
+    user: Option<&ObjectRef>,
+) -> Vec<Remedy> {
+    let (ns, name) = (&id.namespace, &id.name);
+    let class = claim::Claim::load(world, id).and_then(|c| c.class).unwrap_or_default();
+    let fixed = claim::class(world, &class).is_some_and(|c| !c.grows);
+    let mut free = Remedy::new(if inodes {
+        "delete many small files on it, or move them away: caches, sessions, old mail"
+    } else {
+        "free space on it: old data, logs, a shorter retention"
+    });
+    if let Some(pod) = user {
+        free = free.command(format!(
+            "kubectl -n {ns} exec {} -- df {}",
+            pod.name,
+            if inodes { "-i" } else { "-h" }
+        ));
+    }
+    let larger = Remedy::new(if fixed {
+        format!("class {class} does not let volumes grow: make a larger claim and copy the data")
+    } else {
+        "enlarge the volume, if its class allows it (allowVolumeExpansion)".to_owned()
+    })
+    .command(format!("kubectl -n {ns} get pvc {name} -o jsonpath='{{.spec.storageClassName}}{{\"\\n\"}}' | xargs kubectl get storageclass"));
+    if fixed {
+        return vec![free, larger];
+    }
+    let larger = larger
+        .command(format!("kubectl -n {ns} patch pvc {name} -p '{{\"spec\":{{\"resources\":{{\"requests\":{{\"storage\":\"<larger than {size}>\"}}}}}}}}'"))
+        .caution("a volume can be enlarged and not made smaller again");
+    if inodes { vec![free, larger] } else { vec![larger, free] }
 }
 
 fn runs_prometheus(world: &World<'_>, pod: &ObjectRef) -> bool {

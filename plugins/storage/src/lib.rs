@@ -5,6 +5,7 @@ mod full;
 mod memory;
 mod mount;
 mod noise;
+mod reason;
 mod unbound;
 
 use kwhy_sdk::{Descriptor, ObjectRef, Rule, Signal, Subscription, Verdict, Wake, World, seconds};
@@ -36,10 +37,10 @@ impl Rule for Storage {
             .code(mount::SLOW, "Setting the ownership of a volume's files holds a pod up", "Kubernetes 1.20 and later have the policy, 1.34 and later the event", &[ownership])
             .code(noise::CODE, "Not churn: the kubelet repeats a harmless warning", "Kubernetes before 1.18.6", &["https://github.com/kubernetes/kubernetes/issues/90293", "https://github.com/kubernetes/kubernetes/pull/92878"])
             .wants(Subscription::objects(&["PersistentVolumeClaim", "StorageClass", "Pod"]))
-            .wants(Subscription::events(&["ProvisioningFailed", "FailedBinding", "ExternalProvisioning"]).kinds(&["PersistentVolumeClaim"]))
-            .wants(Subscription::events(&["FailedAttachVolume", "FailedMount", "VolumePermissionChangeInProgress"]).kinds(&["Pod"]))
+            .wants(Subscription::events(&["ProvisioningFailed", "FailedBinding", "ExternalProvisioning", "VolumeMismatch", "ClaimLost", "ClaimMisbound"]).kinds(&["PersistentVolumeClaim"]))
+            .wants(Subscription::events(&["FailedAttachVolume", "FailedMount", "FailedMapVolume", "VolumePermissionChangeInProgress", "FailedScheduling"]).kinds(&["Pod"]))
             .wants(Subscription::alerts(&full::ALERTS))
-            .wants(Subscription::logs(vec![full::pattern()]))
+            .wants(Subscription::logs(full::pattern()))
             .wants(Subscription::kubelet(vec![noise::pattern()]))
     }
 
@@ -62,6 +63,7 @@ impl Rule for Storage {
             (_, "PersistentVolumeClaim") => unbound::judge(world, &mut held, subject),
             (_, "StorageClass") => class_changed(world, &mut held, subject),
             ("object", "Pod") => pod_changed(world, &mut held, subject),
+            (_, "Pod") if signal.name == "FailedScheduling" => unplaced(world, &mut held, subject, signal),
             (_, "Pod") => mount::judge(world, &mut held, subject),
             _ => Verdict::default(),
         };
@@ -76,6 +78,17 @@ fn ownership(world: &World<'_>, held: &mut Held, node: &ObjectRef, line: &Signal
     if !noise::small(line) {
         for pod in world.related(node, "pod").iter().filter(|p| p.uid == line.field("uid")) {
             verdict.merge(mount::judge(world, held, pod));
+        }
+    }
+    verdict
+}
+
+/// A pod that finds no place for want of a volume: its claims tell why.
+fn unplaced(world: &World<'_>, held: &mut Held, pod: &ObjectRef, event: &Signal) -> Verdict {
+    let mut verdict = Verdict::default();
+    if unbound::keeps_from_place(&event.message) {
+        for claim in world.related(pod, "uses").iter().filter(|o| o.kind == "PersistentVolumeClaim") {
+            verdict.merge(unbound::judge(world, held, claim));
         }
     }
     verdict

@@ -14,6 +14,7 @@ use crate::{
     claim::{self, behind, started},
     memory::Held,
     noise,
+    reason::{self, Volume},
     unbound::WAITING,
 };
 
@@ -25,6 +26,18 @@ const CODES: [&str; 4] = [MULTI_ATTACH, MOUNT, CSI, SLOW];
 
 /// A volume is let go and taken up within that time when all is well.
 const PATIENCE: u64 = minutes(2);
+/// The attach-detach controller takes a volume away by force after six minutes.
+const FORCED: u64 = minutes(7);
+/// How the attach-detach controller and the clouds behind the drivers say that another node has the volume.
+const ELSEWHERE: [&str; 7] = [
+    "Multi-Attach error",
+    "VolumeInUse",
+    "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE",
+    "is already being used by",
+    "already attached to node",
+    "is already attached to an instance",
+    "is still being used",
+];
 
 /// Judges one pod from the facts as they stand now.
 pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verdict {
@@ -41,6 +54,7 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verd
     let since = world.ago(hours(1));
     let mut events = world.about(pod, "self", "event", "FailedAttachVolume", since, 5);
     events.extend(world.about(pod, "self", "event", "FailedMount", since, 10));
+    events.extend(world.about(pod, "self", "event", "FailedMapVolume", since, 5));
     events.extend(world.about(pod, "self", "event", "VolumePermissionChangeInProgress", since, 5));
     events.retain(|e| !told_by_others(&e.message));
     // Kubelets before 1.34 say it in their journal only.
@@ -55,7 +69,18 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verd
         return verdict;
     }
     let with = |part: &str| events.iter().find(|e| e.message.contains(part));
-    let found = if let Some(event) = with("Multi-Attach error") {
+    let elsewhere = events.iter().find(|e| ELSEWHERE.iter().any(|part| e.message.contains(part)));
+    if let Some(event) = elsewhere {
+        let claim = behind(world, pod, volume(&event.message));
+        let lives = claim.iter().flat_map(|c| claim::users(world, c)).any(|p| !p.is(pod) && !gone(world, &p));
+        if !lives && world.now() < first + FORCED {
+            // Nobody uses it any more: the controller is about to detach it.
+            let at = first + FORCED;
+            verdict.wakes.push(Wake { id: LOOK.into(), subject: Some(pod.clone()), at });
+            return verdict;
+        }
+    }
+    let found = if let Some(event) = elsewhere {
         match away(world, pod, event) {
             Ok(found) => Some(found),
             Err(rejection) => {
@@ -67,6 +92,8 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verd
         with("not found in the list of registered CSI drivers").or(with("does not contain driver"))
     {
         Some(no_driver(world, pod, event))
+    } else if let Some(event) = with("timed out waiting for external-attacher") {
+        Some(no_attacher(world, pod, event))
     } else if let Some(event) =
         events.iter().find(|e| e.name == "VolumePermissionChangeInProgress" || e.name == noise::LINE)
     {
@@ -74,13 +101,17 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verd
     } else {
         // The summary names no reason; a single attempt's failure does.
         let telling =
-            events.iter().find(|e| e.name == "FailedMount" && e.message.contains("failed for volume"));
+            events.iter().find(|e| e.name.starts_with("FailedM") && e.message.contains("failed for volume"));
         telling.or(with("AttachVolume.Attach failed")).map(|event| failed(world, pod, event))
     };
     let Some(mut d) = found else { return verdict };
     d.root = workload.clone();
     for event in events.iter().take(4) {
         d.evidence.push(Evidence::signal(event, 60, format!("since {}", clock(begins(event)))));
+    }
+    // Pods of other workloads on the node miss the same driver.
+    for node in world.related(pod, "node").iter().filter(|_| d.code == CSI) {
+        d.explains.push(finding(CSI, node, "on-node"));
     }
     d.explains.extend(WAITING.map(|name| Explains::alert(name, &workload, "workload")));
     for event in ["FailedMount", "FailedAttachVolume", "VolumePermissionChangeInProgress"] {
@@ -160,6 +191,8 @@ fn away(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> Result<Diagnosis,
     let rolls = workload.kind == "Deployment"
         && world.read(&workload, "/spec/strategy/type").is_none_or(|t| t.text("") != "Recreate");
     let at = nodes.first().map_or("another node", |n| n.name.as_str());
+    // With the node's object gone nobody detaches by itself before the controller's six minutes are over.
+    let removed = nodes.first().is_some_and(|n| !world.exists(n)) && !world.list("Node", "").is_empty();
     let who: Vec<&str> = users.iter().map(|p| p.name.as_str()).collect();
     let mut d = Diagnosis::new(MULTI_ATTACH, workload.clone());
     d.severity = "critical".into();
@@ -172,7 +205,9 @@ fn away(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> Result<Diagnosis,
         } else {
             format!(", and {} holds it on {at}", who.join(", "))
         },
-        if own_sibling && rolls {
+        if removed {
+            " That node does not stand in the cluster any more: its attachment was left behind."
+        } else if own_sibling && rolls {
             " The Deployment updates by starting the new pod before the old one ends, so each waits for the other."
         } else {
             ""
@@ -238,10 +273,46 @@ fn no_driver(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> Diagnosis {
         None => Remedy::new(
             "install the driver, or let its DaemonSet run on that node (tolerations, node selector)",
         )
-        .command(format!("kubectl get csinode {at} -o yaml"))
-        .command("kubectl get pods -A -o wide | grep -i csi"),
+        .command(match daemon_set(world, driver) {
+            Some(set) => format!("kubectl -n {} describe daemonset {}", set.namespace, set.name),
+            None => "kubectl get pods -A -o wide | grep -i csi".to_owned(),
+        })
+        .command(format!("kubectl describe node {at} | grep -A3 Taints"))
+        .command(format!("kubectl get csinode {at} -o yaml")),
     }];
     d
+}
+
+/// The half of a driver that attaches volumes for all nodes does not answer.
+fn no_attacher(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> Diagnosis {
+    let driver =
+        event.message.split("external-attacher of ").nth(1).and_then(|r| r.split(' ').next()).unwrap_or("");
+    let mut d = Diagnosis::new(CSI, world.workload(pod));
+    d.severity = "critical".into();
+    d.confidence = 86;
+    d.title = format!("The controller of storage driver {driver} attaches no volumes");
+    d.explanation = format!(
+        "Pod {} waits for a volume of {driver}: the attach-detach controller asked for it, and the driver's \
+         external-attacher did not answer in time. Its controller does not run, or cannot reach its storage.",
+        pod.name
+    );
+    d.remedies = vec![
+        Remedy::new(format!("see whether the controller of {driver} runs, and what its csi-attacher says"))
+            .command(
+                "kubectl get pods -A -o wide | grep -i csi | grep -i -E 'controller|attacher|provisioner'",
+            )
+            .command(format!("kubectl get volumeattachment -o wide | grep {driver}")),
+    ];
+    d
+}
+
+/// The DaemonSet that brings the driver to the nodes where it may run.
+fn daemon_set(world: &World<'_>, driver: &str) -> Option<ObjectRef> {
+    let brings = |set: &ObjectRef| {
+        let volumes = world.read(set, "/spec/template/spec/volumes").unwrap_or_default().list("");
+        volumes.iter().any(|v| v.text("/hostPath/path").contains(driver))
+    };
+    world.list("DaemonSet", "").into_iter().find(|set| !driver.is_empty() && brings(set))
 }
 
 /// The pod on the node that speaks of the driver in its command lines or host paths.
@@ -257,9 +328,16 @@ fn plugin(world: &World<'_>, node: &ObjectRef, driver: &str) -> Option<ObjectRef
 
 fn slow(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> Diagnosis {
     let workload = world.workload(pod);
+    let volumes = world.read(pod, "/spec/volumes").unwrap_or_default().list("");
+    let named = volumes.iter().map(|v| v.text("/persistentVolumeClaim/claimName")).find(|claim| {
+        let id = ObjectRef::new("PersistentVolumeClaim", &pod.namespace, claim);
+        let volume = world.read(&id, "/spec/volumeName").unwrap_or_default();
+        !volume.text("").is_empty() && event.message.contains(volume.text(""))
+    });
+    let of = named.map_or("its volume".to_owned(), |claim| format!("claim {}/{claim}", pod.namespace));
     let mut d = Diagnosis::new(SLOW, workload.clone());
     d.confidence = 92;
-    d.title = format!("Pod {} waits while every file of its volume gets its group", pod.name);
+    d.title = format!("Pod {} waits while every file of {of} gets its group", pod.name);
     d.explanation = format!(
         "The pod sets fsGroup, so the kubelet goes through all files of the volume before it starts a container: {}",
         event.message
@@ -280,25 +358,68 @@ fn failed(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> Diagnosis {
     let name = volume(&event.message);
     let claim = behind(world, pod, name);
     let shown = claim.as_ref().map_or_else(|| name.to_owned(), ObjectRef::path);
-    let why = event.message.split(" : ").nth(1).unwrap_or(&event.message);
-    let why = why.rsplit("desc = ").next().unwrap_or(why);
-    let short = match why.char_indices().nth(110) {
-        Some((at, _)) => why.get(..at).unwrap_or(why),
-        None => why,
+    let why = reason::words(&event.message);
+    let node = world.related(pod, "node").into_iter().next().map_or(String::new(), |n| n.name);
+    let behind_it = match &claim {
+        Some(claim) => Volume::of(world, claim),
+        None => own_volume(world, pod, name),
     };
+    let told = reason::of(&event.message, &behind_it, &node);
     let mut d = Diagnosis::new(MOUNT, world.workload(pod));
     d.severity = "critical".into();
     d.confidence = 90;
-    d.title = format!("Volume {shown} cannot be mounted for pod {}", pod.name);
-    d.explanation = format!("The kubelet tries again and again and gets: {short}.");
-    let node = world.related(pod, "node").into_iter().next().map_or(String::new(), |n| n.name);
-    d.remedies = vec![
+    d.title = match &told {
+        Some(reason) => format!("Volume {shown} cannot be mounted for pod {}: {}", pod.name, reason.short),
+        None => format!("Volume {shown} cannot be mounted for pod {}", pod.name),
+    };
+    let source = match (behind_it.by.as_str(), behind_it.server.as_str()) {
+        ("", "") => String::new(),
+        (by, "") => format!(" ({by})"),
+        (by, server) => format!(" ({by}, {server} {})", behind_it.path),
+    };
+    d.explanation =
+        format!("The kubelet of {node} tries to mount {name}{source} again and again and gets: {why}.");
+    if let Some(reason) = told {
+        if reason.backend {
+            d.explains.extend(siblings(world, &behind_it));
+        }
+        d.remedies.push(reason.remedy);
+    }
+    d.remedies.push(
         Remedy::new("read the reason on the node and at the storage system: reachable, exported, file system clean, helper installed")
             .command(format!("kubectl -n {} describe pod {}", pod.namespace, pod.name))
             .command(format!("ssh {node} sudo journalctl -u kubelet --since '-10 min' --no-pager | grep -i -E 'mount|volume'")),
-    ];
+    );
     if let Some(claim) = claim {
         d.evidence.push(Evidence::object(&claim, format!("volume {name}"), 10, "its claim"));
     }
     d
+}
+
+/// A volume that the pod names itself, without a claim.
+fn own_volume(world: &World<'_>, pod: &ObjectRef, name: &str) -> Volume {
+    let volumes = world.read(pod, "/spec/volumes").unwrap_or_default().list("");
+    volumes.iter().find(|v| v.text("/name") == name).map(Volume::read).unwrap_or_default()
+}
+
+/// What fails for the storage behind it fails for all volumes on it: one finding tells, the others stand under it.
+fn siblings(world: &World<'_>, volume: &Volume) -> Vec<Explains> {
+    let all = world.list("PersistentVolume", "");
+    let same = all.iter().filter_map(|pv| {
+        let spec = world.read(pv, "/spec")?;
+        let other = Volume::read(&spec);
+        let alike = other.by == volume.by && (other.server == volume.server) && !other.by.is_empty();
+        let claim = ObjectRef::new(
+            "PersistentVolumeClaim",
+            spec.text("/claimRef/namespace"),
+            spec.text("/claimRef/name"),
+        );
+        (alike && !claim.name.is_empty()).then_some(claim)
+    });
+    same.take(50).map(|claim| finding(MOUNT, &claim, "users")).collect()
+}
+
+/// Findings of a code within reach are the same matter.
+fn finding(code: &str, anchor: &ObjectRef, reach: &str) -> Explains {
+    Explains { source: "finding".into(), ..Explains::alert(code, anchor, reach) }
 }

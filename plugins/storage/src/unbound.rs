@@ -19,6 +19,8 @@ pub(crate) const UNBOUND: &str = "storage.pvc-unbound";
 
 /// How long making a volume may take.
 const PATIENCE: u64 = minutes(3);
+/// How long it may take once a provisioner says that it has begun.
+const LONG: u64 = minutes(15);
 
 /// Alerts of those who wait for a claim.
 pub(crate) const WAITING: [&str; 7] = [
@@ -179,6 +181,14 @@ fn felt(d: &mut Diagnosis, claim: &ObjectRef) {
     }
 }
 
+/// Words of the scheduler for a pod that waits for a volume (`pkg/scheduler/framework/plugins/volumebinding`).
+const UNPLACED: [&str; 2] =
+    ["find available persistent volumes to bind", "unbound immediate PersistentVolumeClaims"];
+
+pub(crate) fn keeps_from_place(message: &str) -> bool {
+    UNPLACED.iter().any(|words| message.contains(words))
+}
+
 enum Found {
     Nothing,
     Later(u64),
@@ -190,19 +200,31 @@ fn unbound(world: &World<'_>, claim: &Claim, default: Option<&str>) -> Found {
     let class = claim::class(world, name);
     let events = |reason: &str| world.about(&claim.id, "self", "event", reason, world.ago(hours(2)), 3);
     let lost = claim.phase == "Lost";
+    let unplaced = claim::users(world, &claim.id).iter().find_map(|pod| {
+        let all = world.about(pod, "self", "event", "FailedScheduling", world.ago(hours(2)), 1);
+        all.into_iter().find(|e| keeps_from_place(&e.message))
+    });
     // WaitForFirstConsumer and no node chosen: no pod uses it yet, or its pod waits for something else.
-    if !lost && class.as_ref().is_some_and(|c| c.waits) && !claim.placed {
+    let by_hand = class.as_ref().is_none_or(|c| c.provisioner == "kubernetes.io/no-provisioner");
+    let told_by_hand = by_hand && unplaced.is_some();
+    let waits = class.as_ref().is_some_and(|c| c.waits) && !claim.placed && !told_by_hand;
+    if waits && !lost {
         return Found::Nothing;
     }
     let failed = events("ProvisioningFailed").into_iter().next();
-    let none = events("FailedBinding").into_iter().next();
+    let none = ["FailedBinding", "VolumeMismatch", "ClaimMisbound"]
+        .iter()
+        .find_map(|r| events(r).into_iter().next());
     let asked = events("ExternalProvisioning").into_iter().next();
-    let due = claim.created + PATIENCE;
+    // A provisioner that has begun may copy a lot.
+    let begun = failed.is_none() && none.is_none() && !events("Provisioning").is_empty();
+    let due = claim.created + if begun { LONG } else { PATIENCE };
     if !lost && world.now() < due {
         return Found::Later(due);
     }
     // Nothing but the phase tells of it: another controller may be slow to say why.
-    if !lost && failed.is_none() && none.is_none() && asked.is_none() && claim.volume.is_empty() {
+    let silent = failed.is_none() && none.is_none() && asked.is_none() && unplaced.is_none();
+    if !lost && silent && claim.volume.is_empty() {
         return Found::Nothing;
     }
     let path = claim.id.path();
@@ -234,31 +256,75 @@ fn unbound(world: &World<'_>, claim: &Claim, default: Option<&str>) -> Found {
             failed.message
         );
         d.remedies = vec![look, provider(provisioner)];
-    } else if none.is_some() {
+    } else if let Some(taken) = none.as_ref().filter(|_| !claim.volume.is_empty()) {
+        d.confidence = 92;
+        d.title = format!(
+            "Claim {path} cannot have volume {}: {}",
+            claim.volume,
+            taken.message.trim_end_matches('.')
+        );
+        d.explanation = format!(
+            "The claim names PersistentVolume {} and does not get it: {}. {}",
+            claim.volume,
+            taken.message.trim_end_matches('.'),
+            if taken.message.contains("different claim") {
+                "A volume whose claim was deleted is kept for it (Released) until somebody takes its claimRef away."
+            } else {
+                "Class, size, access modes and volume mode of the two have to fit."
+            }
+        );
+        d.remedies = vec![
+            Remedy::new(format!("see whom volume {} belongs to, and free it for the claim", claim.volume))
+                .command(format!("kubectl get pv {} -o wide", claim.volume))
+                .command(format!(
+                    "kubectl patch pv {} --type json -p '[{{\"op\":\"remove\",\"path\":\"/spec/claimRef\"}}]'",
+                    claim.volume
+                ))
+                .caution("only when the claim that it was made for is gone for good: the new one gets its data"),
+            look,
+        ];
+    } else if none.is_some() || told_by_hand {
         d.confidence = 90;
         let bare = claim.class.is_none() && default.is_none();
         d.title = if bare {
             format!("Claim {path} names no StorageClass and the cluster has no default")
-        } else {
+        } else if name.is_empty() {
             format!("No PersistentVolume fits claim {path}")
+        } else {
+            format!("No PersistentVolume of class {name} fits claim {path}, which asks for {}", claim.size)
         };
         d.explanation = format!(
             "The claim of {} waits for a volume that somebody made by hand: {}.",
             claim.size,
             if bare {
                 "it names no class and no class is marked as the default"
-            } else {
+            } else if name.is_empty() {
                 "it asks for no class, and no free volume matches"
+            } else {
+                "nothing makes volumes of its class by itself, and no free one is large enough where the pod may run"
             }
         );
         let (known, _) = claim::classes(world);
         let class = known.first().map_or("<class>", String::as_str);
-        d.remedies = vec![
+        d.remedies = if !bare {
+            vec![
+                Remedy::new(format!(
+                    "make a PersistentVolume that fits: class {}, {} or larger, the same access mode, on a node where the pod may run",
+                    if name.is_empty() { "\"\"" } else { name },
+                    claim.size
+                ))
+                .command("kubectl get pv -o wide")
+                .command(format!("kubectl -n {ns} get pvc {} -o yaml", claim.id.name)),
+                look,
+            ]
+        } else {
+            vec![
             Remedy::new("mark a StorageClass as the default (1.28 and later give it to claims that wait), or name one in the claim")
                 .command(format!("kubectl patch storageclass {class} -p '{{\"metadata\":{{\"annotations\":{{\"storageclass.kubernetes.io/is-default-class\":\"true\"}}}}}}'")),
             look,
-        ];
-    } else if asked.is_some() {
+            ]
+        };
+    } else if asked.is_some() || claim.volume.is_empty() {
         d.confidence = 85;
         d.title = format!("Nobody makes a volume for claim {path}: {provisioner} does not answer");
         d.explanation = format!(
@@ -276,12 +342,24 @@ fn unbound(world: &World<'_>, claim: &Claim, default: Option<&str>) -> Found {
         );
         d.remedies = vec![look.command(format!("kubectl get pv {} -o yaml", claim.volume))];
     }
-    let told = [(failed, "why it fails"), (none, "no volume fits"), (asked, "asked for")];
+    let told = [
+        (failed, "why it fails"),
+        (none, "no volume fits"),
+        (asked, "asked for"),
+        (unplaced, "its pod finds no place"),
+    ];
     d.evidence.extend(told.into_iter().filter_map(|(e, note)| Some(Evidence::signal(&e?, 60, note))));
     let since = format!("{} since {}", claim.phase, clock(claim.created));
     d.evidence.push(Evidence::object(&claim.id, since, 40, "the claim itself"));
     d.path = vec![Step::new(&claim.id, "", "has no volume")];
     felt(&mut d, &claim.id);
+    // What keeps one claim of a class waiting keeps the others: one finding tells.
+    for other in world.list("PersistentVolumeClaim", "").iter().filter(|o| !lost && !o.is(&claim.id)) {
+        let alike = Claim::load(world, other).is_some_and(|c| c.phase == "Pending" && c.class == claim.class);
+        if alike && !name.is_empty() {
+            d.explains.push(Explains { source: "finding".into(), ..Explains::alert(UNBOUND, other, "self") });
+        }
+    }
     Found::Cause(Box::new(d))
 }
 

@@ -378,3 +378,19 @@ fn an_alert_of_three_per_cent_is_almost_full_and_a_forecast_is_not() {
     assert_eq!((found.confidence, found.severity.as_str()), (70, "warning"));
     assert!(alert("warning").diagnoses().is_empty());
 }
+
+#[test]
+fn an_nfs_server_that_does_not_answer_is_named() {
+    let mut all = base(creating());
+    all.push(Input::listed(at("08:00:00"), claim(json!({"volumeName": "pv-9"}), "Bound")));
+    all.push(Input::listed(
+        at("08:00:00"),
+        json!({"kind": "PersistentVolume", "metadata": {"name": "pv-9"}, "spec": {"nfs": {"server": "nas", "path": "/srv"}}}),
+    ));
+    let message = "MountVolume.SetUp failed for volume \"pv-9\" : mount failed: exit status 32\nMounting command: mount\nMounting arguments: -t nfs nas:/srv /x\nOutput: mount.nfs: Connection timed out\n";
+    all.push(Input::event(at("09:00:00"), &pod_ref(), "FailedMount", "Warning", message, 3));
+    let found = only(&run(&all, "09:05:00"));
+    assert_eq!(found.code, "storage.mount-failed");
+    assert!(found.title.ends_with("the server nas does not answer"), "{}", found.title);
+    assert!(found.remedies[0].command.contains("showmount -e nas"), "{:?}", found.remedies);
+}
