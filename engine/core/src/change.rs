@@ -2,9 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use serde_json::Value;
-
-use crate::{key::Key, object::Object};
+use crate::{json::Json, key::Key, object::Object};
 
 /// Most lines of a diff that are kept.
 const MAX_LINES: usize = 20;
@@ -114,7 +112,7 @@ fn rewritten(old: &Object, new: &Object) -> bool {
     ];
     let (before, after) = (&old.resource_version, &new.resource_version);
     let made = ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token", "helm.sh/release.v1"];
-    let kind = new.json.pointer("/type").and_then(Value::as_str).unwrap_or_default();
+    let kind = new.json.pointer("/type").and_then(Json::as_str).unwrap_or_default();
     new.key.kind == "Secret"
         && old.uid == new.uid
         && keys(new).next().is_some()
@@ -126,8 +124,8 @@ fn rewritten(old: &Object, new: &Object) -> bool {
 }
 
 fn keys(secret: &Object) -> impl Iterator<Item = String> + '_ {
-    let data = secret.json.get("data").and_then(Value::as_object);
-    data.into_iter().flat_map(|d| d.keys()).map(|k| k.replace('~', "~0").replace('/', "~1"))
+    let data = secret.json.get("data").and_then(Json::as_object);
+    data.into_iter().flatten().map(|(k, _)| k.replace('~', "~0").replace('/', "~1"))
 }
 
 fn summarise(fields: &[(String, String)]) -> String {
@@ -152,22 +150,22 @@ fn summarise(fields: &[(String, String)]) -> String {
     }
 }
 
-fn diff(old: Option<&Value>, new: Option<&Value>, pointer: &str, out: &mut Vec<(String, String)>) {
+fn diff(old: Option<&Json>, new: Option<&Json>, pointer: &str, out: &mut Vec<(String, String)>) {
     match (old, new) {
         (a, b) if a == b => {}
-        (Some(Value::Object(a)), Some(Value::Object(b))) => {
-            let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+        (Some(x @ Json::Object(a)), Some(y @ Json::Object(b))) => {
+            let names: BTreeSet<&str> = a.iter().chain(b.iter()).map(|(name, _)| &**name).collect();
             for name in names {
                 let step = name.replace('~', "~0").replace('/', "~1");
-                diff(a.get(name), b.get(name), &format!("{pointer}/{step}"), out);
+                diff(x.get(name), y.get(name), &format!("{pointer}/{step}"), out);
             }
         }
-        (Some(Value::Array(a)), Some(Value::Array(b))) => {
+        (Some(Json::Array(a)), Some(Json::Array(b))) => {
             for i in 0..a.len().max(b.len()) {
                 diff(a.get(i), b.get(i), &format!("{pointer}/{i}"), out);
             }
         }
-        (Some(Value::String(a)), Some(Value::String(b))) if a.contains('\n') || b.contains('\n') => {
+        (Some(Json::String(a)), Some(Json::String(b))) if a.contains('\n') || b.contains('\n') => {
             out.push((pointer.to_owned(), line_diff(a, b)));
         }
         (a, b) => {
@@ -211,16 +209,10 @@ fn line_diff(old: &str, new: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn object(kind: &str, json: Value) -> Object {
-        Object {
-            key: Key::new(kind, "ns", "x"),
-            uid: "u".into(),
-            resource_version: "1".into(),
-            json,
-            deleted: None,
-        }
+        Object::new(Key::new(kind, "ns", "x"), "1", json.into(), None)
     }
 
     fn changed(kind: &str, old: Value, new: Value) -> Option<Change> {

@@ -1,8 +1,9 @@
 //! What an object's own status says is the matter with it, in a few words, and whether that is ill.
 
-use serde_json::Value;
-
-use crate::object::{Object, items, text};
+use crate::{
+    json::Json,
+    object::{Object, items, text},
+};
 
 /// Whether the object's own status says that it does not do its work.
 pub(crate) fn ill(object: &Object) -> bool {
@@ -28,7 +29,7 @@ pub(crate) fn ill(object: &Object) -> bool {
 
 /// Replicas wanted; Kubernetes takes an absent number as one.
 fn wanted(object: &Object) -> i64 {
-    object.at("/spec/replicas").and_then(Value::as_i64).unwrap_or(1)
+    object.at("/spec/replicas").and_then(Json::as_i64).unwrap_or(1)
 }
 
 /// The state in a few words: `not ready, restarted 7 times`; empty where there is nothing to say.
@@ -39,7 +40,7 @@ pub(crate) fn note(object: &Object) -> String {
     match object.key.kind.as_str() {
         "Pod" => pod(object),
         "Node" => match object.condition("Ready") {
-            "True" if object.at("/spec/unschedulable") == Some(&Value::Bool(true)) => {
+            "True" if object.at("/spec/unschedulable") == Some(&Json::Bool(true)) => {
                 "ready, cordoned".to_owned()
             }
             "True" => "ready".to_owned(),
@@ -82,7 +83,7 @@ fn pod(object: &Object) -> String {
         words.push_str(", ");
         words.push_str(reason);
     }
-    let restarts: i64 = statuses().filter_map(|c| c.get("restartCount").and_then(Value::as_i64)).sum();
+    let restarts: i64 = statuses().filter_map(|c| c.get("restartCount").and_then(Json::as_i64)).sum();
     if restarts > 0 {
         words.push_str(&format!(", restarted {restarts} time{}", if restarts == 1 { "" } else { "s" }));
     }

@@ -8,22 +8,16 @@ use std::{
     sync::Arc,
 };
 
-use imbl::OrdMap;
-use kwhy_proto::{
-    millis,
-    v1::{Alert, Event, Finding, ObjectChange, ObjectRef, Signal, signal::Body},
-};
-use serde_json::Value;
-
 use crate::{
     change,
     engine::Notice,
     graph::Graph,
     history::{History, Record},
     incident::{Incident, IncidentKey},
+    json::{Interner, Json},
     key::Key,
     matching::Matcher,
-    object::{Object, text},
+    object::Object,
     rule::{Rejection, RuleSignal, Rules},
     settings::Settings,
     state::StateTable,
@@ -32,6 +26,11 @@ use crate::{
     template::{Template, Templates},
     timer::{Due, Timers},
     verdict::Health,
+};
+use imbl::{OrdMap, OrdSet};
+use kwhy_proto::{
+    millis,
+    v1::{Alert, Event, Finding, ObjectChange, ObjectRef, Signal, signal::Body},
 };
 
 /// How often old history is forgotten, ms of log time.
@@ -45,12 +44,34 @@ pub(crate) struct Env<'a> {
     pub(crate) notices: &'a mut Vec<Notice>,
 }
 
+/// A signal as the state takes it in: the JSON of its object is read, once, however often it is replayed.
+#[derive(Debug)]
+pub(crate) struct Input {
+    signal: Signal,
+    /// None where the signal is about no object or its JSON cannot be read.
+    object: Option<Json>,
+}
+
+impl Input {
+    pub(crate) fn new(mut signal: Signal, interner: &mut Interner) -> Self {
+        let object = match &mut signal.body {
+            // The text is not needed any more, and it is the larger part of the signal.
+            Some(Body::Object(change)) => interner.read(&std::mem::take(&mut change.json)).ok(),
+            _ => None,
+        };
+        Self { signal, object }
+    }
+}
+
 /// Which incidents and symptoms a step has touched, so that only these are looked at again.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Touched {
-    pub(crate) relations: bool,
+    /// Ends of edges of the graph that came or went.
+    pub(crate) moved: BTreeSet<Key>,
     pub(crate) incidents: BTreeSet<IncidentKey>,
     pub(crate) symptoms: BTreeSet<String>,
+    /// A cause that was over is no cause any more: all symptoms are to be folded anew when things settle the next time.
+    pub(crate) all_symptoms: bool,
 }
 
 /// Everything the core knows at one log time.
@@ -147,7 +168,11 @@ impl State {
             // The episode number must outlive the incident, so only its bulk goes.
             if let Some(incident) = self.incidents.get_mut(&key) {
                 incident.path = Arc::default();
+                incident.tree = Arc::default();
+                incident.path_of = None;
                 incident.reaches = Arc::default();
+                incident.passed = OrdSet::new();
+                incident.folded_by = None;
             }
         }
         let ended: Vec<String> = self
@@ -164,19 +189,19 @@ impl State {
 
     /// Takes in one signal. Its time is not before the last one's, but for late ones, which change the past of the
     /// graph and history and leave log time where it is.
-    pub(crate) fn apply(&mut self, signal: &Signal, env: &mut Env<'_>) {
+    pub(crate) fn apply(&mut self, input: &Input, env: &mut Env<'_>) {
+        let signal = &input.signal;
         let at = signal.at.as_ref().map_or(self.now, millis);
         if self.began == 0 {
             self.began = at;
             self.timers.add(at + SWEEP, Due::Sweep);
         }
         self.advance(at, env);
-        let subject = subject::of_signal(&self.graph, &env.settings.cluster, signal);
         match &signal.body {
-            Some(Body::Object(change)) => self.object(signal, change, env),
-            Some(Body::Event(event)) => self.event(signal, event, subject, env),
-            Some(Body::Alert(alert)) => self.alert(signal, alert, subject, env),
-            Some(Body::Log(_)) => self.line(signal, subject, env),
+            Some(Body::Object(change)) => self.object(signal, change, input.object.as_ref(), env),
+            Some(Body::Event(event)) => self.event(signal, event, env),
+            Some(Body::Alert(alert)) => self.alert(signal, alert, env),
+            Some(Body::Log(_)) => self.line(signal, env),
             // A gap or a tick only lets time pass.
             Some(Body::Gap(_)) | None => {}
         }
@@ -185,21 +210,16 @@ impl State {
         self.advance(self.now, env);
     }
 
-    fn object(&mut self, signal: &Signal, body: &ObjectChange, env: &mut Env<'_>) {
+    fn object(&mut self, signal: &Signal, body: &ObjectChange, json: Option<&Json>, env: &mut Env<'_>) {
         let Some(reference) = &signal.subject else { return };
-        let Ok(json) = serde_json::from_str::<Value>(&body.json) else {
+        let Some(json) = json else {
             env.notices.push(Notice::Unreadable { signal: signal.id.clone(), origin: signal.origin.clone() });
             return;
         };
         let at = signal.at.as_ref().map_or(self.now, millis);
         let key = Key::from(reference);
-        let object = Object {
-            uid: text(json.pointer("/metadata/uid")).to_owned(),
-            key: key.clone(),
-            resource_version: body.resource_version.clone(),
-            json,
-            deleted: (signal.name == "DELETED").then_some(at),
-        };
+        let deleted = (signal.name == "DELETED").then_some(at);
+        let object = Object::new(key.clone(), &body.resource_version, json.clone(), deleted);
         let known = self.graph.get(&key);
         if known.is_some_and(|o| {
             o.deleted == object.deleted
@@ -215,8 +235,7 @@ impl State {
             return;
         }
         let change = change::between(known, &object, at, signal.state == "listed");
-        let (_, relations) = self.graph.put(object);
-        self.touched.relations |= relations;
+        self.touched.moved.extend(self.graph.put(object));
         let watching = self.incidents.iter().filter(|(_, i)| i.open() && i.watches(&key));
         self.touched.incidents.extend(watching.map(|(k, _)| k.clone()));
         let mut fields = Vec::new();
@@ -230,8 +249,8 @@ impl State {
         self.tell(signal, subject, fields, env);
     }
 
-    fn event(&mut self, signal: &Signal, event: &Event, subject: Option<ObjectRef>, env: &mut Env<'_>) {
-        let Some(subject) = subject else { return };
+    fn event(&mut self, signal: &Signal, event: &Event, env: &mut Env<'_>) {
+        let Some(subject) = signal.subject.clone() else { return };
         let key = Key::from(&subject);
         let ms =
             |t: &Option<kwhy_proto::Timestamp>| t.as_ref().map_or(String::new(), |t| millis(t).to_string());
@@ -247,6 +266,7 @@ impl State {
         let told = rule_signal(signal, Some(subject.clone()), fields);
         self.history.record(&key, Record { signal: told.clone(), origin: signal.origin.clone(), rule: None });
         if signal.state == "Warning" {
+            self.show_unexplained(&key);
             let slot = format!("event/{key}/{}", signal.name);
             match self.symptoms.get_mut(&slot) {
                 Some(known) => {
@@ -265,22 +285,26 @@ impl State {
         }
     }
 
-    fn alert(&mut self, signal: &Signal, alert: &Alert, subject: Option<ObjectRef>, env: &mut Env<'_>) {
+    fn alert(&mut self, signal: &Signal, alert: &Alert, env: &mut Env<'_>) {
         if is_heartbeat(&signal.name) {
             let from = alert.labels.get("prometheus").cloned().unwrap_or_default();
             let before = self.heartbeats.get(&from).copied();
             self.heartbeats.insert(from, Heartbeat::heard(signal, alert, self.now, before));
-            self.beat(signal, alert, subject, env);
+            self.beat(signal, alert, env);
             return;
         }
-        let Some(subject) = subject.filter(|_| !is_steering(&signal.name)) else { return };
+        if is_steering(&signal.name) {
+            return;
+        }
+        let cluster = &env.settings.cluster;
         let slot = format!("alert/{}", alert.identity);
         let before = self.symptoms.get(&slot).map(|s| (s.since, s.until));
         let fired = self.symptoms.get(&slot).is_some_and(|s| s.fired);
         if let Some(known) = self.symptoms.get_mut(&slot) {
             known.update(signal, alert, self.now);
         } else {
-            self.symptoms.insert(slot.clone(), Symptom::alert(signal, alert, subject.clone(), self.now));
+            let subject = subject::of_alert(&self.graph, cluster, alert);
+            self.symptoms.insert(slot.clone(), Symptom::alert(signal, alert, subject, self.now));
         }
         let Some(symptom) = self.symptoms.get(&slot) else { return };
         if symptom.fired && !fired {
@@ -294,8 +318,9 @@ impl State {
             return;
         }
         let fields = alert.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-        let told = rule_signal(signal, Some(subject.clone()), fields);
+        let subject = subject::of_alert(&self.graph, cluster, alert);
         let key = Key::from(&subject);
+        let told = rule_signal(signal, Some(subject), fields);
         self.history.record(&key, Record { signal: told.clone(), origin: signal.origin.clone(), rule: None });
         self.touched.symptoms.insert(slot);
         for rule in env.matcher.signals(&self.graph, signal, Some(&key)) {
@@ -305,8 +330,8 @@ impl State {
 
     /// Tells rules of a heartbeat, at every delivery: that it goes on is what it says. It is no symptom, so only a rule
     /// that asks for it by its full name hears of it.
-    fn beat(&mut self, signal: &Signal, alert: &Alert, subject: Option<ObjectRef>, env: &mut Env<'_>) {
-        let Some(subject) = subject else { return };
+    fn beat(&mut self, signal: &Signal, alert: &Alert, env: &mut Env<'_>) {
+        let subject = subject::of_alert(&self.graph, &env.settings.cluster, alert);
         let key = Key::from(&subject);
         let rules = env.matcher.named(&self.graph, signal, &key);
         if rules.is_empty() {
@@ -320,12 +345,13 @@ impl State {
         }
     }
 
-    fn line(&mut self, signal: &Signal, subject: Option<ObjectRef>, env: &mut Env<'_>) {
-        let Some(subject) = subject else { return };
+    fn line(&mut self, signal: &Signal, env: &mut Env<'_>) {
+        let Some(subject) = signal.subject.clone() else { return };
         let key = Key::from(&subject);
         // Whether some rule reads it or not: what an unexplained finding shows must not depend on the rules there are.
         if matches!(signal.state.as_str(), "W" | "E" | "F") {
             let at = signal.at.as_ref().map_or(self.now, millis);
+            self.show_unexplained(&key);
             self.templates.count(&key, &signal.message, at, || Template {
                 first_at: at,
                 last_at: at,

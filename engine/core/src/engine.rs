@@ -15,7 +15,8 @@ use kwhy_proto::{
 };
 
 use crate::{
-    correlator::{Env, State},
+    correlator::{Env, Input, State},
+    json::Interner,
     matching::{MatchError, Matcher},
     rule::{Failure, Rules},
     settings::Settings,
@@ -84,10 +85,11 @@ pub struct Engine<R> {
     matcher: Arc<Matcher>,
     state: State,
     /// What was applied since the oldest checkpoint, in order.
-    entries: VecDeque<(Order, Arc<Signal>)>,
+    entries: VecDeque<(Order, Arc<Input>)>,
     /// States to go back to, each with the order of the last signal in it.
     checkpoints: VecDeque<(Order, State)>,
     since_checkpoint: usize,
+    interner: Interner,
     /// Newest time heard of.
     frontier: u64,
     seen: BTreeSet<String>,
@@ -112,6 +114,7 @@ impl<R: Rules> Engine<R> {
             entries: VecDeque::new(),
             checkpoints: VecDeque::from([(Order::default(), State::default())]),
             since_checkpoint: 0,
+            interner: Interner::default(),
             frontier: 0,
             seen: BTreeSet::new(),
             seen_by_time: VecDeque::new(),
@@ -154,7 +157,7 @@ impl<R: Rules> Engine<R> {
         let last = self.entries.back().map(|(order, _)| order);
         let in_order = at >= self.frontier && last.is_none_or(|last| key > *last);
         let too_late = at.saturating_add(self.settings.lateness) < self.frontier;
-        let signal = Arc::new(signal);
+        let signal = Arc::new(Input::new(signal, &mut self.interner));
         if in_order || too_late {
             if too_late {
                 self.counts.2 += 1;
@@ -252,7 +255,7 @@ impl<R: Rules> Engine<R> {
     }
 
     /// Puts a late signal where it belongs and replays what came after.
-    fn go_back(&mut self, key: Order, signal: Arc<Signal>) {
+    fn go_back(&mut self, key: Order, signal: Arc<Input>) {
         let position = self.entries.partition_point(|(order, _)| *order < key);
         self.entries.insert(position, (key.clone(), signal));
         while self.checkpoints.len() > 1 && self.checkpoints.back().is_some_and(|(at, _)| *at >= key) {
@@ -261,7 +264,7 @@ impl<R: Rules> Engine<R> {
         let Some((base, state)) = self.checkpoints.back() else { return };
         let from = self.entries.partition_point(|(order, _)| order <= base);
         self.state = state.clone();
-        let replay: Vec<(Order, Arc<Signal>)> = self.entries.range(from..).cloned().collect();
+        let replay: Vec<(Order, Arc<Input>)> = self.entries.range(from..).cloned().collect();
         self.since_checkpoint = 0;
         for (order, signal) in replay {
             self.with_env(|state, env| state.apply(&signal, env));

@@ -1,6 +1,6 @@
 //! An incident written down: the content of a finding revision.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use kwhy_proto::{
     timestamp,
@@ -128,15 +128,12 @@ impl State {
     }
 
     fn rejected(&self, key: &IncidentKey, incident: &Incident) -> Vec<v1::Rejection> {
-        let mut near: Vec<Key> =
-            incident.path.iter().filter_map(|s| s.object.as_ref()).map(Key::from).collect();
-        near.push(key.root.clone());
+        let near: BTreeSet<Key> =
+            incident.tree.iter().chain([&key.root]).map(|k| stable(&self.graph, k)).collect();
         let mut own: Vec<&Rejection> = self
             .rejections
             .iter()
-            .filter(|((root, code), _)| {
-                *code != key.code && near.iter().any(|k| stable(&self.graph, k) == *root)
-            })
+            .filter(|((root, code), _)| *code != key.code && near.contains(root))
             .map(|(_, (_, r))| r.as_ref())
             .collect();
         own.sort_by(|a, b| (&a.code, &a.because).cmp(&(&b.code, &b.because)));

@@ -1,13 +1,16 @@
 //! Which cause accounts for which symptom, and what follows for findings that lose all of theirs.
 
-use std::{cmp::Reverse, sync::Arc};
+use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
+
+use imbl::OrdSet;
 
 use crate::{
     correlator::{Env, State},
     glob,
-    incident::{Incident, IncidentKey, stable},
+    incident::{FoldedBy, Incident, IncidentKey, stable},
     key::Key,
-    reach::{Reach, distance, reach},
+    reach::{Reach, distance, spell_out},
+    rule::Explains,
     symptom::Symptom,
     unexplained::UNEXPLAINED,
 };
@@ -20,27 +23,30 @@ const SLACK: u64 = 60_000;
 impl State {
     /// Brings everything a step has touched up to date: reaches, folding, life cycle, contents.
     pub(crate) fn settle(&mut self, env: &mut Env<'_>) {
-        let touched = std::mem::take(&mut self.touched);
-        if !touched.relations && touched.incidents.is_empty() && touched.symptoms.is_empty() {
+        if self.touched.moved.is_empty()
+            && self.touched.incidents.is_empty()
+            && self.touched.symptoms.is_empty()
+        {
             return;
         }
-        let mut refold = touched.relations && !self.incidents.is_empty();
+        let touched = std::mem::take(&mut self.touched);
         self.touched.incidents = touched.incidents;
-        if refold {
-            self.touched
-                .incidents
-                .extend(self.incidents.iter().filter(|(_, i)| i.open()).map(|(k, _)| k.clone()));
+        if !touched.moved.is_empty() {
+            let open = self.incidents.iter().filter(|(_, i)| i.open() && i.stands_on(&touched.moved));
+            self.touched.incidents.extend(open.map(|(k, _)| k.clone()));
         }
+        let mut changed = Vec::new();
         for key in self.touched.incidents.clone() {
-            refold |= self.spell_out(&key, touched.relations);
+            changed.extend(self.spell_out(&key, &touched.moved));
         }
-        let symptoms: Vec<String> = if refold {
-            self.symptoms.keys().cloned().collect()
-        } else {
-            touched.symptoms.into_iter().collect()
-        };
-        for key in symptoms {
-            self.fold(&key, env);
+        // After one was resolved, others may account for what it leaves.
+        let concerned = |s: &Symptom| touched.all_symptoms || changed.iter().any(|by| by.reaches(s.key()));
+        let again = self.symptoms.iter().filter(|(k, s)| concerned(s) && !touched.symptoms.contains(*k));
+        for key in again.map(|(k, _)| k.clone()).collect::<Vec<_>>() {
+            self.fold(&key, false, env);
+        }
+        for key in &touched.symptoms {
+            self.fold(key, true, env);
         }
         let touched = std::mem::take(&mut self.touched.incidents);
         let touched = self.subordinate_all(touched);
@@ -52,27 +58,39 @@ impl State {
         }
     }
 
-    /// Spells out on the graph what an incident explains. Says whether that may have changed the folding.
-    fn spell_out(&mut self, key: &IncidentKey, anew: bool) -> bool {
-        let Some(incident) = self.incidents.get(key) else { return false };
-        if !incident.open() || (!anew && incident.reaches.len() == incident.diagnosis.explains.len()) {
-            return false;
+    /// Spells out on the graph what an incident explains. Returns what its symptoms were folded by and are to be folded
+    /// by, where that is not the same.
+    fn spell_out(&mut self, key: &IncidentKey, moved: &BTreeSet<Key>) -> Vec<Arc<FoldedBy>> {
+        let Some(incident) = self.incidents.get(key).filter(|i| i.open()) else { return Vec::new() };
+        let explains = &incident.diagnosis.explains;
+        if explains.is_empty() && incident.folded_by.is_none() {
+            return Vec::new();
         }
-        let root = &incident.diagnosis.root;
-        let reaches: Vec<Reach> = incident
-            .diagnosis
-            .explains
-            .iter()
-            .map(|e| reach(&self.graph, &Key::from(e.anchor.as_ref().unwrap_or(root)), &e.reach))
-            .collect();
+        let (mut reaches, mut passed) = (incident.reaches.clone(), incident.passed.clone());
+        if reaches.len() != explains.len() || incident.stands_on(moved) {
+            let root = &incident.diagnosis.root;
+            let anchor = |e: &Explains| Key::from(e.anchor.as_ref().unwrap_or(root));
+            let spelled = explains.iter().map(|e| spell_out(&self.graph, &anchor(e), &e.reach));
+            let (all, ways): (Vec<Reach>, Vec<OrdSet<Key>>) = spelled.unzip();
+            (reaches, passed) = (Arc::new(all), OrdSet::unions(ways));
+        }
+        let (confidence, onset) = (incident.diagnosis.confidence, incident.onset);
+        let now = FoldedBy { confidence, onset, explains: explains.clone(), reaches: reaches.clone() };
+        let before = incident.folded_by.clone();
+        let same = before.as_deref() == Some(&now);
+        if same && incident.passed == passed && incident.reaches.len() == reaches.len() {
+            return Vec::new();
+        }
+        let now = Arc::new(now);
         if let Some(incident) = self.incidents.get_mut(key) {
-            incident.reaches = Arc::new(reaches);
+            (incident.reaches, incident.passed) = (reaches, passed);
+            incident.folded_by = Some(now.clone());
         }
-        true
+        if same { Vec::new() } else { before.into_iter().chain([now]).collect() }
     }
 
-    /// Folds one symptom under its best cause.
-    fn fold(&mut self, key: &str, env: &Env<'_>) {
+    /// Folds one symptom under its best cause. Where it was not heard of anew, nothing follows from a cause that stays.
+    fn fold(&mut self, key: &str, heard: bool, env: &Env<'_>) {
         let Some(symptom) = self.symptoms.get(key) else { return };
         let able: Vec<_> =
             self.incidents.iter().filter_map(|(k, i)| Some((rank(i, symptom)?, Reverse(k)))).collect();
@@ -80,10 +98,13 @@ impl State {
         let able: Vec<IncidentKey> = able.into_iter().map(|(_, Reverse(k))| k.clone()).collect();
         let waits = symptom.is_alert() && symptom.overdue;
         let cause = best.or_else(|| {
-            let root = stable(&self.graph, &symptom.key());
+            let root = stable(&self.graph, symptom.key());
             waits.then(|| IncidentKey { root, code: UNEXPLAINED.to_owned() })
         });
         let before = symptom.cause.clone();
+        if before == cause && !heard {
+            return;
+        }
         if let Some(cause) = &cause {
             if cause.code == UNEXPLAINED {
                 self.keep_account(cause, env);
@@ -145,13 +166,12 @@ pub(crate) fn rank(incident: &Incident, symptom: &Symptom) -> Option<(u8, bool, 
     if symptom.until.is_some_and(|at| at.saturating_add(AFTERGLOW) < incident.onset) {
         return None;
     }
-    let key = symptom.key();
     let explains = incident.diagnosis.explains.iter().zip(incident.reaches.iter());
     let nearest = explains
         .filter(|(e, reach)| {
             glob::matches(&e.source, symptom.source)
                 && glob::matches(&e.name, &symptom.name)
-                && reach.holds(&key)
+                && reach.holds(symptom.key())
         })
         .map(|(e, _)| distance(&e.reach))
         .min()?;

@@ -3,17 +3,31 @@
 /// Whether `text` matches `pattern` as a whole.
 #[must_use]
 pub fn matches(pattern: &str, text: &str) -> bool {
+    if !pattern.contains(['*', '?']) {
+        return pattern == text;
+    }
+    if pattern == "*" {
+        return true;
+    }
+    if pattern.is_ascii() && text.is_ascii() {
+        return compare(pattern.as_bytes(), text.as_bytes(), b'*', b'?');
+    }
     let (p, t): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    compare(&p, &t, '*', '?')
+}
+
+/// Compares character by character; `run` and `one` are what stands for any run of them and for any one.
+fn compare<C: Copy + PartialEq>(p: &[C], t: &[C], run: C, one: C) -> bool {
     let (mut i, mut j) = (0, 0);
     // Where the last `*` stood and what it has swallowed so far: one level of backtracking is enough.
     let mut star: Option<(usize, usize)> = None;
     while j < t.len() {
         match p.get(i) {
-            Some('*') => {
+            Some(c) if *c == run => {
                 star = Some((i, j));
                 i += 1;
             }
-            Some(c) if *c == '?' || Some(c) == t.get(j) => {
+            Some(c) if *c == one || Some(c) == t.get(j) => {
                 i += 1;
                 j += 1;
             }
@@ -27,7 +41,7 @@ pub fn matches(pattern: &str, text: &str) -> bool {
             },
         }
     }
-    p.iter().skip(i).all(|c| *c == '*')
+    p.iter().skip(i).all(|c| *c == run)
 }
 
 /// Whether any pattern matches; no pattern at all means everything does.

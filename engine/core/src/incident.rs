@@ -2,10 +2,17 @@
 
 use std::{collections::BTreeSet, fmt::Write, sync::Arc};
 
+use imbl::OrdSet;
 use kwhy_proto::v1;
 use sha2::{Digest, Sha256};
 
-use crate::{change::Change, graph::Graph, key::Key, reach::Reach, rule::Diagnosis};
+use crate::{
+    change::Change,
+    graph::Graph,
+    key::{Key, Parts},
+    reach::Reach,
+    rule::{Diagnosis, Explains},
+};
 
 /// What an incident is found by: its root as something that outlives pods, and its code.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,8 +64,16 @@ pub(crate) struct Incident {
     pub(crate) symptoms: BTreeSet<String>,
     /// What it explains, spelled out on the graph; one a line of `diagnosis.explains`.
     pub(crate) reaches: Arc<Vec<Reach>>,
-    /// The tree from root to symptoms; its objects are watched.
+    /// Objects outside of the reaches whose edges led to what is in them.
+    pub(crate) passed: OrdSet<Key>,
+    /// What the symptoms were last folded by; None where that is not known or of no use.
+    pub(crate) folded_by: Option<Arc<FoldedBy>>,
+    /// The tree from root to symptoms.
     pub(crate) path: Arc<Vec<v1::PathStep>>,
+    /// Its objects, which are watched.
+    pub(crate) tree: Arc<BTreeSet<Key>>,
+    /// What the tree was last made from: the version of the graph and the objects with symptoms.
+    pub(crate) path_of: Option<Arc<(u64, BTreeSet<Key>)>>,
     /// Whether an object of the tree was ill when last looked at, and when that ended.
     pub(crate) ill: bool,
     pub(crate) ill_until: Option<u64>,
@@ -71,22 +86,42 @@ pub(crate) struct Incident {
     pub(crate) under: Option<String>,
 }
 
+/// Everything about an incident that decides which symptoms it accounts for, and how well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FoldedBy {
+    pub(crate) confidence: u8,
+    pub(crate) onset: u64,
+    pub(crate) explains: Vec<Explains>,
+    pub(crate) reaches: Arc<Vec<Reach>>,
+}
+
+impl FoldedBy {
+    /// Whether it has a say about symptoms of that object.
+    pub(crate) fn reaches(&self, key: &Key) -> bool {
+        self.reaches.iter().any(|reach| reach.holds(key))
+    }
+}
+
 impl Incident {
+    /// Whether what it explains, or its tree, may be another since edges of these objects came or went.
+    pub(crate) fn stands_on(&self, moved: &BTreeSet<Key>) -> bool {
+        let within =
+            |key: &Key| self.reaches.iter().any(|r| matches!(r, Reach::Objects(set) if set.contains(key)));
+        moved.iter().any(|key| within(key) || self.passed.contains(key) || self.watches(key))
+    }
+
     pub(crate) fn open(&self) -> bool {
         self.resolved.is_none()
     }
 
     pub(crate) fn watches(&self, key: &Key) -> bool {
-        self.path
-            .iter()
-            .filter_map(|s| s.object.as_ref())
-            .any(|o| o.name == key.name && o.kind == key.kind && o.namespace == key.namespace)
+        self.tree.contains(key)
     }
 }
 
 /// The finding's id: a hash of what stays the same over text, arrival order and pod names.
 pub(crate) fn id(cluster: &str, key: &IncidentKey, episode: u32) -> String {
-    let Key { kind, namespace, name } = &key.root;
+    let Parts { kind, namespace, name } = &*key.root;
     let mut hash = Sha256::new();
     for part in [cluster, &key.code, kind, namespace, name, &episode.to_string()] {
         // Lengths keep `a`+`bc` and `ab`+`c` apart.

@@ -1,10 +1,17 @@
 //! What identifies an object in the graph: kind, namespace and name. The uid tells generations apart, not objects.
 
+use std::{cmp::Ordering, ops::Deref, sync::Arc};
+
 use kwhy_proto::v1::ObjectRef;
 
-/// Kind, namespace and name; ordered, so that all objects of a kind in a namespace stand side by side.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key {
+/// Kind, namespace and name; ordered, so that all objects of a kind in a namespace stand side by side. A clone is cheap:
+/// the maps of the graph hold each key many times.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Key(Arc<Parts>);
+
+/// The parts of a key, in the order in which keys are compared.
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Parts {
     pub(crate) kind: String,
     pub(crate) namespace: String,
     pub(crate) name: String,
@@ -12,7 +19,11 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) fn new(kind: &str, namespace: &str, name: &str) -> Self {
-        Self { kind: kind.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() }
+        Self(Arc::new(Parts {
+            kind: kind.to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }))
     }
 
     /// The key as a reference without a uid.
@@ -23,6 +34,26 @@ impl Key {
             name: self.name.clone(),
             uid: String::new(),
         }
+    }
+}
+
+impl Deref for Key {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 

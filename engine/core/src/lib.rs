@@ -25,6 +25,7 @@ mod fold;
 mod graph;
 mod history;
 mod incident;
+mod json;
 mod key;
 mod lifecycle;
 mod object;

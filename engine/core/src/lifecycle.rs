@@ -25,18 +25,20 @@ impl State {
         let mut incident = incident.clone();
         let account = self.account(&incident);
         let own: Vec<&Symptom> = account.iter().filter_map(|s| self.symptoms.get(*s)).collect();
-        let targets: BTreeSet<Key> = own.iter().map(|s| s.key()).collect();
+        let targets: BTreeSet<Key> = own.iter().map(|s| s.key().clone()).collect();
         let root = Key::from(&incident.diagnosis.root);
         incident.onset = own.iter().map(|s| s.since).chain([incident.onset]).min().unwrap_or(self.now);
-        incident.path = Arc::new(path::tree(&self.graph, &root, &incident.diagnosis.path, &targets));
+        let made_of = (self.graph.version(), targets);
+        if incident.path_of.as_deref() != Some(&made_of) {
+            incident.path = Arc::new(path::tree(&self.graph, &root, &incident.diagnosis.path, &made_of.1));
+            incident.tree =
+                Arc::new(incident.path.iter().filter_map(|s| s.object.as_ref()).map(Key::from).collect());
+            incident.path_of = Some(Arc::new(made_of));
+        }
         let firing = own.iter().any(|s| s.firing());
         let ended = own.iter().filter(|s| s.is_alert()).filter_map(|s| s.until).max();
         let ill = key.code != UNEXPLAINED
-            && incident
-                .path
-                .iter()
-                .filter_map(|s| s.object.as_ref())
-                .any(|o| self.graph.get(&Key::from(o)).is_some_and(|o| condition::ill(o)));
+            && incident.tree.iter().any(|key| self.graph.get(key).is_some_and(|o| condition::ill(o)));
         if incident.ill && !ill {
             incident.ill_until = Some(self.now);
         }
@@ -45,6 +47,7 @@ impl State {
             let because =
                 incident.cleared.take().map_or_else(|| "nothing is left to explain".to_owned(), |(_, b)| b);
             incident.resolved = Some(Resolution { at: self.now, because, fix: None });
+            self.touched.all_symptoms = true;
         } else if firing || ill {
             if incident.quiet.take().is_some() {
                 incident.flaps += 1;
@@ -61,6 +64,7 @@ impl State {
             incident.quiet = Some(over);
             if due <= self.now {
                 incident.resolved = Some(self.resolution(&incident, over));
+                self.touched.all_symptoms = true;
             } else {
                 self.timers.add(due, Due::HoldDown(key.clone()));
             }
@@ -104,13 +108,12 @@ impl State {
     /// Objects whose changes matter to an incident: those of its tree and the configuration that they use.
     pub(crate) fn related(&self, incident: &Incident) -> BTreeSet<Key> {
         let mut related = BTreeSet::new();
-        for object in incident.path.iter().filter_map(|s| s.object.as_ref()) {
-            let key = Key::from(object);
-            let uses = self.graph.neighbours(&key).into_iter().filter(|(r, _)| *r == "uses").map(|(_, k)| k);
+        for key in incident.tree.iter() {
+            let uses = self.graph.related(key, "uses").into_iter();
             related.extend(
                 uses.filter(|k| matches!(k.kind.as_str(), "ConfigMap" | "Secret" | "PersistentVolumeClaim")),
             );
-            related.insert(key);
+            related.insert(key.clone());
         }
         related
     }

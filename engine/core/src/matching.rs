@@ -1,5 +1,7 @@
 //! Which rules want a signal: all their log patterns in one automaton, event and alert names by glob.
 
+use std::cell::OnceCell;
+
 use aho_corasick::{AhoCorasick, MatchKind};
 use kwhy_proto::v1::Signal;
 use regex::Regex;
@@ -127,10 +129,11 @@ impl Matcher {
             self.literals.find_overlapping_iter(message).map(|m| m.pattern().as_usize()).collect();
         found.sort_unstable();
         found.dedup();
+        let subject = About::new(graph, subject);
         let mut hits = Vec::new();
         for pattern in found.into_iter().filter_map(|i| self.patterns.get(i)) {
             let Some((_, subscription)) = self.subscriptions.get(pattern.subscription) else { continue };
-            if subscription.source != source || !about(graph, subscription, subject) {
+            if subscription.source != source || !subject.is_wanted(subscription) {
                 continue;
             }
             let captures = match &pattern.regex {
@@ -156,11 +159,12 @@ impl Matcher {
 
     /// The rules that want a signal by its full name and not by a glob, each once, in order.
     pub(crate) fn named(&self, graph: &Graph, signal: &Signal, subject: &Key) -> Vec<usize> {
+        let subject = About::new(graph, Some(subject));
         let mut rules: Vec<usize> = self
             .subscriptions
             .iter()
             .filter(|(_, s)| {
-                s.source == signal.source && s.names.contains(&signal.name) && about(graph, s, Some(subject))
+                s.source == signal.source && s.names.contains(&signal.name) && subject.is_wanted(s)
             })
             .map(|(rule, _)| *rule)
             .collect();
@@ -170,6 +174,7 @@ impl Matcher {
 
     /// The rules that want an event, alert or object signal, each once, in order.
     pub(crate) fn signals(&self, graph: &Graph, signal: &Signal, subject: Option<&Key>) -> Vec<usize> {
+        let subject = About::new(graph, subject);
         let mut rules: Vec<usize> = self
             .subscriptions
             .iter()
@@ -177,7 +182,7 @@ impl Matcher {
                 s.patterns.is_empty()
                     && s.source == signal.source
                     && glob::any(&s.names, &signal.name)
-                    && about(graph, s, subject)
+                    && subject.is_wanted(s)
             })
             .map(|(rule, _)| *rule)
             .collect();
@@ -196,18 +201,34 @@ pub fn asks_for(subscription: &Subscription, signal: &RuleSignal, world: &World)
         subscription.patterns.iter().any(|pattern| pattern.id == signal.name)
     };
     let subject = signal.subject.as_ref().map(Key::from);
-    named && subscription.source == signal.source && about(world.graph(), subscription, subject.as_ref())
+    named
+        && subscription.source == signal.source
+        && About::new(world.graph(), subject.as_ref()).is_wanted(subscription)
 }
 
-/// Whether a subject is one that the subscription asks for.
-fn about(graph: &Graph, subscription: &Subscription, subject: Option<&Key>) -> bool {
-    let Some(subject) = subject else {
-        return subscription.kinds.is_empty()
-            && subscription.namespaces.is_empty()
-            && subscription.workloads.is_empty();
-    };
-    (subscription.kinds.is_empty() || subscription.kinds.contains(&subject.kind))
-        && glob::any(&subscription.namespaces, &subject.namespace)
-        && (glob::any(&subscription.workloads, &subject.name)
-            || glob::any(&subscription.workloads, &graph.top(subject).name))
+/// What a signal is about, as subscriptions ask for it. Many are asked of one subject, so its top-level owner is looked
+/// for once.
+struct About<'a> {
+    graph: &'a Graph,
+    subject: Option<&'a Key>,
+    top: OnceCell<Key>,
+}
+
+impl<'a> About<'a> {
+    fn new(graph: &'a Graph, subject: Option<&'a Key>) -> Self {
+        Self { graph, subject, top: OnceCell::new() }
+    }
+
+    /// Whether the subject is one that the subscription asks for.
+    fn is_wanted(&self, subscription: &Subscription) -> bool {
+        let Some(subject) = self.subject else {
+            return subscription.kinds.is_empty()
+                && subscription.namespaces.is_empty()
+                && subscription.workloads.is_empty();
+        };
+        (subscription.kinds.is_empty() || subscription.kinds.contains(&subject.kind))
+            && glob::any(&subscription.namespaces, &subject.namespace)
+            && (glob::any(&subscription.workloads, &subject.name)
+                || glob::any(&subscription.workloads, &self.top.get_or_init(|| self.graph.top(subject)).name))
+    }
 }

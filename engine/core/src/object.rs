@@ -2,29 +2,41 @@
 
 use std::collections::BTreeMap;
 
+use crate::{
+    json::Json,
+    key::Key,
+    relation::{Relation, references},
+};
 use kwhy_proto::v1::ObjectRef;
-use serde_json::Value;
-
-use crate::key::Key;
 
 /// A stored state of an object, with the log times between which it stood in the cluster.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Object {
     pub(crate) key: Key,
     pub(crate) uid: String,
     pub(crate) resource_version: String,
-    pub(crate) json: Value,
+    pub(crate) json: Json,
     /// Log time of the deletion; a deleted object is kept for the history window.
     pub(crate) deleted: Option<u64>,
+    /// What it names, sorted, each once.
+    pub(crate) names: Vec<(Relation, Key)>,
 }
 
 impl Object {
+    pub(crate) fn new(key: Key, resource_version: &str, json: Json, deleted: Option<u64>) -> Self {
+        let uid = text(json.pointer("/metadata/uid")).to_owned();
+        let resource_version = resource_version.to_owned();
+        let mut object = Self { key, uid, resource_version, json, deleted, names: Vec::new() };
+        object.names = references(&object);
+        object
+    }
+
     pub(crate) fn to_ref(&self) -> ObjectRef {
         ObjectRef { uid: self.uid.clone(), ..self.key.to_ref() }
     }
 
     /// The value at an RFC 6901 pointer.
-    pub(crate) fn at(&self, pointer: &str) -> Option<&Value> {
+    pub(crate) fn at(&self, pointer: &str) -> Option<&Json> {
         self.json.pointer(pointer)
     }
 
@@ -35,10 +47,10 @@ impl Object {
 
     /// The number at a pointer; 0 where there is none, as Kubernetes omits zeroes.
     pub(crate) fn int(&self, pointer: &str) -> i64 {
-        self.at(pointer).and_then(Value::as_i64).unwrap_or(0)
+        self.at(pointer).and_then(Json::as_i64).unwrap_or(0)
     }
 
-    pub(crate) fn list(&self, pointer: &str) -> &[Value] {
+    pub(crate) fn list(&self, pointer: &str) -> &[Json] {
         items(self.at(pointer))
     }
 
@@ -50,7 +62,7 @@ impl Object {
     pub(crate) fn owner(&self) -> Option<ObjectRef> {
         let owners = self.list("/metadata/ownerReferences");
         let owner =
-            owners.iter().find(|o| o.get("controller") == Some(&Value::Bool(true))).or(owners.first())?;
+            owners.iter().find(|o| o.get("controller") == Some(&Json::Bool(true))).or(owners.first())?;
         let (kind, name) = (text(owner.get("kind")), text(owner.get("name")));
         if kind.is_empty() || name.is_empty() {
             return None;
@@ -88,15 +100,15 @@ pub(crate) fn cluster_scoped(kind: &str) -> bool {
     )
 }
 
-pub(crate) fn text(value: Option<&Value>) -> &str {
-    value.and_then(Value::as_str).unwrap_or("")
+pub(crate) fn text(value: Option<&Json>) -> &str {
+    value.and_then(Json::as_str).unwrap_or("")
 }
 
-pub(crate) fn items(value: Option<&Value>) -> &[Value] {
-    value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
+pub(crate) fn items(value: Option<&Json>) -> &[Json] {
+    value.and_then(Json::as_array).unwrap_or(&[])
 }
 
-pub(crate) fn string_map(value: Option<&Value>) -> BTreeMap<&str, &str> {
-    let entries = value.and_then(Value::as_object).into_iter().flatten();
-    entries.filter_map(|(k, v)| Some((k.as_str(), v.as_str()?))).collect()
+pub(crate) fn string_map(value: Option<&Json>) -> BTreeMap<&str, &str> {
+    let entries = value.and_then(Json::as_object).into_iter().flatten();
+    entries.filter_map(|(k, v)| Some((&**k, v.as_str()?))).collect()
 }

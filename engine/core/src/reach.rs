@@ -38,26 +38,37 @@ pub(crate) fn distance(name: &str) -> usize {
 
 /// The objects within `name` of `anchor`, itself included.
 pub(crate) fn reach(graph: &Graph, anchor: &Key, name: &str) -> Reach {
+    spell_out(graph, anchor, name).0
+}
+
+/// The reach, and beside its objects those whose edges were followed to find them: where no edge of either moves, the
+/// reach is what it was.
+pub(crate) fn spell_out(graph: &Graph, anchor: &Key, name: &str) -> (Reach, OrdSet<Key>) {
     let mut set = OrdSet::unit(anchor.clone());
+    let mut passed = OrdSet::new();
     match name {
         "self" => {}
         "owners" => set.extend(graph.owners(anchor)),
         "owned" => set.extend(graph.owned(anchor)),
-        "workload" => extend_workload(graph, anchor, &mut set),
+        "workload" => {
+            passed.extend(graph.owners(anchor));
+            extend_workload(graph, anchor, &mut set);
+        }
         "node" => {
-            for key in with_owned(graph, anchor) {
-                set.extend(related(graph, &key, "node"));
+            passed = with_owned(graph, anchor);
+            for key in &passed {
+                set.extend(graph.related(key, "node"));
             }
         }
         "on-node" => {
             let node = if anchor.kind == "Node" {
                 Some(anchor.clone())
             } else {
-                related(graph, anchor, "node").into_iter().next()
+                graph.related(anchor, "node").into_iter().next()
             };
-            for pod in node.iter().flat_map(|n| related(graph, n, "pod")) {
+            for pod in node.iter().flat_map(|n| graph.related(n, "pod")) {
                 set.extend(graph.owners(&pod));
-                set.extend(related(graph, &pod, "selected-by"));
+                set.extend(graph.related(&pod, "selected-by"));
                 set.insert(pod);
             }
             set.extend(node);
@@ -71,19 +82,19 @@ pub(crate) fn reach(graph: &Graph, anchor: &Key, name: &str) -> Reach {
                         continue;
                     }
                     todo.extend(
-                        related(graph, &at, relation).into_iter().filter(|k| set.insert(k.clone()).is_none()),
+                        graph.related(&at, relation).into_iter().filter(|k| set.insert(k.clone()).is_none()),
                     );
                 }
             }
         }
         "namespace" => {
             let own = if anchor.kind == "Namespace" { &anchor.name } else { &anchor.namespace };
-            return Reach::Namespace(own.clone());
+            return (Reach::Namespace(own.clone()), passed);
         }
-        "cluster" => return Reach::Cluster,
-        _ => return Reach::Nothing,
+        "cluster" => return (Reach::Cluster, passed),
+        _ => return (Reach::Nothing, passed),
     }
-    Reach::Objects(set)
+    (Reach::Objects(set), passed)
 }
 
 fn extend_workload(graph: &Graph, anchor: &Key, set: &mut OrdSet<Key>) {
@@ -91,11 +102,11 @@ fn extend_workload(graph: &Graph, anchor: &Key, set: &mut OrdSet<Key>) {
     let members = with_owned(graph, &top);
     for key in &members {
         for relation in ["selected-by", "scaled-by"] {
-            for around in related(graph, key, relation) {
+            for around in graph.related(key, relation) {
                 // A Service speaks through its Endpoints, and an APIService through its Service.
                 if around.kind == "Service" {
                     set.extend(
-                        related(graph, &around, "used-by").into_iter().filter(|k| {
+                        graph.related(&around, "used-by").into_iter().filter(|k| {
                             matches!(k.kind.as_str(), "Endpoints" | "EndpointSlice" | "APIService")
                         }),
                     );
@@ -113,10 +124,6 @@ fn with_owned(graph: &Graph, key: &Key) -> OrdSet<Key> {
     set
 }
 
-fn related(graph: &Graph, key: &Key, relation: &str) -> Vec<Key> {
-    graph.neighbours(key).into_iter().filter(|(r, _)| *r == relation).map(|(_, k)| k).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,7 +134,7 @@ mod tests {
         let mut graph = Graph::default();
         let mut put = |kind: &str, namespace: &str, name: &str, json: Value| {
             let key = Key::new(kind, namespace, name);
-            graph.put(Object { key, uid: String::new(), resource_version: "1".into(), json, deleted: None });
+            graph.put(Object::new(key, "1", json.into(), None));
         };
         let owned = |kind: &str, name: &str| json!([{"kind": kind, "name": name, "controller": true}]);
         put("Node", "", "n1", json!({}));

@@ -1,9 +1,9 @@
 //! Which other objects an object refers to, read from its JSON.
 
 use kwhy_proto::v1::ObjectRef;
-use serde_json::Value;
 
 use crate::{
+    json::Json,
     key::Key,
     object::{Object, items, text},
 };
@@ -20,6 +20,8 @@ pub(crate) enum Relation {
 }
 
 impl Relation {
+    pub(crate) const ALL: [Self; 5] = [Self::Owner, Self::Node, Self::Uses, Self::Scales, Self::Selects];
+
     pub(crate) fn forward(self) -> &'static str {
         match self {
             Self::Owner => "owner",
@@ -115,7 +117,7 @@ pub(crate) fn references(object: &Object) -> Vec<(Relation, Key)> {
     out
 }
 
-fn pod_uses(spec: Option<&Value>, namespace: &str, add: &mut impl FnMut(Relation, &str, &str, &str)) {
+fn pod_uses(spec: Option<&Json>, namespace: &str, add: &mut impl FnMut(Relation, &str, &str, &str)) {
     let Some(spec) = spec else { return };
     let mut uses = |kind: &str, name: &str| add(Relation::Uses, kind, namespace, name);
     uses("ServiceAccount", text(spec.get("serviceAccountName")));
@@ -127,7 +129,7 @@ fn pod_uses(spec: Option<&Value>, namespace: &str, add: &mut impl FnMut(Relation
         uses("Secret", if secret.is_empty() { text(volume.pointer("/secret/name")) } else { secret });
         uses("PersistentVolumeClaim", text(volume.pointer("/persistentVolumeClaim/claimName")));
     }
-    for container in ["containers", "initContainers"].iter().flat_map(|list| items(spec.get(*list))) {
+    for container in ["containers", "initContainers"].iter().flat_map(|list| items(spec.get(list))) {
         for env in items(container.get("env")) {
             uses("ConfigMap", text(env.pointer("/valueFrom/configMapKeyRef/name")));
             uses("Secret", text(env.pointer("/valueFrom/secretKeyRef/name")));
@@ -142,9 +144,12 @@ fn pod_uses(spec: Option<&Value>, namespace: &str, add: &mut impl FnMut(Relation
     }
 }
 
+/// Kinds that select pods by labels.
+pub(crate) const SELECTING: [&str; 3] = ["Service", "PodDisruptionBudget", "NetworkPolicy"];
+
 /// The labels by which an object selects pods, where it does: Services, PodDisruptionBudgets, NetworkPolicies.
 /// None where it selects nothing (a Service without a selector is fed by hand).
-pub(crate) fn selector(object: &Object) -> Option<&Value> {
+pub(crate) fn selector(object: &Object) -> Option<&Json> {
     let selector = match object.key.kind.as_str() {
         "Service" => object.at("/spec/selector")?,
         "PodDisruptionBudget" => object.at("/spec/selector")?,
@@ -158,11 +163,10 @@ pub(crate) fn selector(object: &Object) -> Option<&Value> {
 }
 
 /// Whether a pod's labels meet a selector, in the plain form of Services or with matchLabels/matchExpressions.
-pub(crate) fn selects(selector: &Value, pod: &Object) -> bool {
-    let labels = pod.labels();
-    let plain = |map: &Value| {
-        map.as_object().into_iter().flatten().all(|(k, v)| labels.get(k.as_str()).copied() == v.as_str())
-    };
+pub(crate) fn selects(selector: &Json, pod: &Object) -> bool {
+    let labels = pod.at("/metadata/labels");
+    let label = |name: &str| labels.and_then(|l| l.get(name)).and_then(Json::as_str);
+    let plain = |map: &Json| map.as_object().into_iter().flatten().all(|(name, v)| label(name) == v.as_str());
     let labelled = selector.get("matchLabels");
     let expressions = selector.get("matchExpressions");
     if labelled.is_none() && expressions.is_none() {
@@ -170,7 +174,7 @@ pub(crate) fn selects(selector: &Value, pod: &Object) -> bool {
     }
     labelled.is_none_or(plain)
         && items(expressions).iter().all(|e| {
-            let value = labels.get(text(e.get("key"))).copied();
+            let value = label(text(e.get("key")));
             let listed = |v: &str| items(e.get("values")).iter().any(|x| x.as_str() == Some(v));
             match text(e.get("operator")) {
                 "In" => value.is_some_and(listed),

@@ -7,30 +7,23 @@
 mod labels;
 mod target;
 
-use kwhy_proto::v1::{Alert, ObjectRef, Signal, signal::Body};
+use kwhy_proto::v1::{Alert, ObjectRef};
 
 use crate::{graph::Graph, key::Key};
 
 use labels::Labels;
 
-/// The subject of any signal, as a key of the graph where it names one.
-pub(crate) fn of_signal(graph: &Graph, cluster: &str, signal: &Signal) -> Option<ObjectRef> {
-    match &signal.body {
-        Some(Body::Alert(alert)) => Some(graph.to_ref(&of_alert(graph, cluster, alert))),
-        _ => signal.subject.clone(),
-    }
-}
-
 /// The object an alert is about; the cluster itself where its labels name nothing.
-fn of_alert(graph: &Graph, cluster: &str, alert: &Alert) -> Key {
+pub(crate) fn of_alert(graph: &Graph, cluster: &str, alert: &Alert) -> ObjectRef {
     let labels = &Labels(&alert.labels);
-    named(graph, labels)
+    let key = named(graph, labels)
         .or_else(|| by_place(graph, labels))
         .or_else(|| {
             let namespace = labels.namespace();
             (!namespace.is_empty()).then(|| Key::new("Namespace", "", namespace))
         })
-        .unwrap_or_else(|| Key::new("Cluster", "", cluster))
+        .unwrap_or_else(|| Key::new("Cluster", "", cluster));
+    graph.to_ref(&key)
 }
 
 /// What labels name: an object of a kind, a pod, a node.
@@ -127,13 +120,7 @@ mod tests {
         let mut graph = Graph::default();
         let mut put = |kind: &str, namespace: &str, name: &str, json: Value| {
             let key = Key::new(kind, namespace, name);
-            graph.put(Object {
-                key,
-                uid: format!("uid-{name}"),
-                resource_version: "1".into(),
-                json,
-                deleted: None,
-            });
+            graph.put(Object::new(key, "1", json.into(), None));
         };
         put("Deployment", "shop", "web", json!({}));
         put("Pod", "shop", "web-1", json!({"status": {"podIP": "10.0.0.9"}}));
@@ -147,7 +134,8 @@ mod tests {
 
     fn subject(labels: &[(&str, &str)]) -> String {
         let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        of_alert(&graph(), "lab", &Alert { labels, ..Alert::default() }).to_string()
+        let subject = of_alert(&graph(), "lab", &Alert { labels, ..Alert::default() });
+        Key::from(&subject).to_string()
     }
 
     #[test]

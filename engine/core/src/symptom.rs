@@ -49,6 +49,8 @@ pub(crate) struct Symptom {
     pub(crate) source: &'static str,
     pub(crate) name: String,
     pub(crate) object: ObjectRef,
+    /// The object, as the graph knows it.
+    key: Key,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) since: u64,
     /// When it ended; None while it lasts. A warning has no end of its own.
@@ -77,6 +79,7 @@ impl Symptom {
         let mut symptom = Self {
             source: "alert",
             name: signal.name.clone(),
+            key: Key::from(&subject),
             object: subject,
             labels: alert.labels.clone(),
             since: alert.starts_at.as_ref().map_or(now, millis),
@@ -124,6 +127,7 @@ impl Symptom {
         Self {
             source: "event",
             name: signal.name.clone(),
+            key: Key::from(&subject),
             object: subject,
             labels: BTreeMap::new(),
             since: event.first_at.as_ref().map_or(now, millis),
@@ -149,8 +153,8 @@ impl Symptom {
         self.is_alert() && self.until.is_none()
     }
 
-    pub(crate) fn key(&self) -> Key {
-        Key::from(&self.object)
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
     }
 
     pub(crate) fn to_proto(&self) -> v1::Symptom {

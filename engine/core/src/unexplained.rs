@@ -7,7 +7,7 @@ use kwhy_proto::{timestamp, v1};
 
 use crate::{
     correlator::{Env, State},
-    incident::{Incident, IncidentKey},
+    incident::{Incident, IncidentKey, stable},
     key::Key,
     reach::{Reach, reach},
     rule::Diagnosis,
@@ -37,6 +37,14 @@ impl State {
             None => self.fresh_incident(key, 1, env),
         };
         self.incidents.insert(key.clone(), incident);
+    }
+
+    /// Something was said about an object: an open unexplained finding of its workload shows it.
+    pub(crate) fn show_unexplained(&mut self, object: &Key) {
+        let key = IncidentKey { root: stable(&self.graph, object), code: UNEXPLAINED.to_owned() };
+        if self.incidents.get(&key).is_some_and(Incident::open) {
+            self.touched.incidents.insert(key);
+        }
     }
 
     /// Writes what is known into an unexplained incident.

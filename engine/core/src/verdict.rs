@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use imbl::Vector;
+use imbl::{OrdSet, Vector};
 use kwhy_proto::{timestamp, v1};
 
 use crate::{
@@ -174,13 +174,18 @@ impl State {
                 let mut incident =
                     self.incidents.remove(&old).unwrap_or_else(|| self.fresh_incident(&key, 1, env));
                 incident.superseded.push(old.code);
+                incident.folded_by = None;
                 incident
             }
             (_, Some(known)) => match &known.resolved {
                 None => known.clone(),
-                Some(r) if self.now.saturating_sub(r.at) <= env.settings.reopen => {
-                    Incident { resolved: None, quiet: None, ..known.clone() }
-                }
+                Some(r) if self.now.saturating_sub(r.at) <= env.settings.reopen => Incident {
+                    resolved: None,
+                    quiet: None,
+                    folded_by: None,
+                    reaches: Arc::default(),
+                    ..known.clone()
+                },
                 Some(_) => self.fresh_incident(&key, known.episode + 1, env),
             },
             (None, None) => self.fresh_incident(&key, 1, env),
@@ -193,9 +198,15 @@ impl State {
         incident.asserted = self.now;
         incident.cleared = None;
         incident.evidence = Arc::new(evidence);
+        let before = &incident.diagnosis;
+        if before.root != diagnosis.root || before.path != diagnosis.path {
+            incident.path_of = None;
+        }
+        if before.root != diagnosis.root || before.explains != diagnosis.explains {
+            // Spelled out anew when things settle.
+            incident.reaches = Arc::default();
+        }
         incident.diagnosis = Arc::new(diagnosis);
-        // Spelled out anew when things settle.
-        incident.reaches = Arc::default();
         self.incidents.insert(key.clone(), incident);
         self.touched.incidents.insert(key);
     }
@@ -217,7 +228,11 @@ impl State {
             cleared: None,
             symptoms: BTreeSet::new(),
             reaches: Arc::default(),
+            passed: OrdSet::new(),
+            folded_by: None,
             path: Arc::default(),
+            tree: Arc::default(),
+            path_of: None,
             ill: false,
             ill_until: None,
             quiet: None,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     graph::Graph,
+    json::Json,
     key::Key,
     object::{Object, items, text},
     relation,
@@ -63,7 +64,7 @@ fn has_ip(pod: &Object, address: &str) -> bool {
 }
 
 fn on_host_network(pod: &Object) -> bool {
-    pod.at("/spec/hostNetwork").and_then(serde_json::Value::as_bool).unwrap_or(false)
+    pod.at("/spec/hostNetwork").and_then(Json::as_bool).unwrap_or(false)
 }
 
 /// The pod of its own network behind `address:port`. Addresses are used again: one that stands and runs comes first.
