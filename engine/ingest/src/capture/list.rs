@@ -6,6 +6,8 @@ use std::{fmt, io::Read};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use super::split;
+
 /// What was in the file besides its items.
 #[derive(Debug, Default)]
 pub(super) struct List {
@@ -15,8 +17,27 @@ pub(super) struct List {
     pub(super) has_items: bool,
 }
 
-/// Reads a list and passes on each item. The error says where the reading ended, if before the end.
-pub(super) fn read(source: impl Read, item: &mut dyn FnMut(Value)) -> (List, Result<(), serde_json::Error>) {
+/// Reads a list and passes on each item; `open` opens it, again where the quick way comes to something that it does not
+/// take. The error says where the reading ended, if before the end. None where it cannot be opened.
+pub(super) fn read(
+    mut open: impl FnMut() -> Option<Box<dyn Read>>,
+    item: &mut dyn FnMut(Value),
+) -> Option<(List, Result<(), serde_json::Error>)> {
+    let passed = match split::read(open()?, item) {
+        Ok(list) => return Some((list, Ok(()))),
+        Err(passed) => passed,
+    };
+    let mut number = 0u32;
+    Some(slow(open()?, &mut |value| {
+        number = number.saturating_add(1);
+        if number > passed {
+            item(value);
+        }
+    }))
+}
+
+/// [`read`] by one pass of the JSON reader over all of it.
+pub(super) fn slow(source: impl Read, item: &mut dyn FnMut(Value)) -> (List, Result<(), serde_json::Error>) {
     let mut list = List::default();
     let mut json =
         serde_json::Deserializer::from_reader(std::io::BufReader::with_capacity(64 * 1024, source));
@@ -97,7 +118,7 @@ mod tests {
 
     fn items(text: &str) -> (Vec<Value>, List, Result<(), String>) {
         let mut all = Vec::new();
-        let (list, result) = read(text.as_bytes(), &mut |item| all.push(item));
+        let (list, result) = slow(text.as_bytes(), &mut |item| all.push(item));
         (all, list, result.map_err(|error| error.to_string()))
     }
 

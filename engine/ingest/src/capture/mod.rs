@@ -11,6 +11,8 @@ mod inventory;
 mod list;
 mod problem;
 mod reader;
+mod skim;
+mod split;
 
 use std::{io, path::Path, path::PathBuf};
 

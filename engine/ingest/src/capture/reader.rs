@@ -5,7 +5,7 @@ mod alerts;
 mod logs;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::Read,
     path::{Path, absolute},
 };
@@ -22,6 +22,7 @@ use super::{
     inventory::{self, Found, Kind},
     list,
     problem::{Problems, Unit},
+    skim::skim,
 };
 use crate::{
     alert::Identity,
@@ -121,6 +122,7 @@ struct ChangeLine {
     at: String,
     #[serde(rename = "type")]
     verb: String,
+    #[serde(deserialize_with = "skim")]
     object: Value,
 }
 
@@ -291,10 +293,12 @@ impl Reader<'_> {
 
     /// Passes on each item of a list, with its kind where only the list has it (`PodList`).
     fn items(&mut self, file: &Found, mut item: impl FnMut(&mut Self, u32, Value)) {
-        let Some(source) = self.open(file) else { return };
+        let Some(first) = self.open(file) else { return };
+        let mut first = Some(first);
+        let open = || first.take().or_else(|| lines::text(lines::open(&file.path).ok()?).ok());
         let mut number = 0u32;
         let mut kindless = Vec::new();
-        let (list, result) = list::read(source, &mut |value| {
+        let read = list::read(open, &mut |value| {
             number = number.saturating_add(1);
             // The kind of the list may stand behind its items, and a Secret must be known to be one.
             if value.get("kind").is_none() && value.is_object() {
@@ -303,6 +307,7 @@ impl Reader<'_> {
                 item(self, number, value);
             }
         });
+        let Some((list, result)) = read else { return };
         let kind = list.kind.strip_suffix("List").unwrap_or_default();
         for (number, mut value) in kindless {
             if !kind.is_empty()
@@ -385,10 +390,16 @@ impl Reader<'_> {
 /// an object with one resourceVersion cannot come from an API server, but do from tools that make up or merge captures;
 /// the later is kept, as `<id>/2`.
 fn once(signals: &mut Vec<Signal>) {
+    // Ids of lines are made of their place and cannot repeat.
+    let lines = |signal: &Signal| matches!(signal.source.as_str(), "kubelet" | "log");
+    let mut ids: Vec<&str> = signals.iter().filter(|s| !lines(s)).map(|s| s.id.as_str()).collect();
+    ids.sort_unstable();
+    // Few do, and of these alone the states are kept to be compared.
+    let repeated: BTreeSet<String> =
+        ids.iter().zip(ids.iter().skip(1)).filter(|(a, b)| a == b).map(|(a, _)| (*a).to_owned()).collect();
     let mut known: BTreeMap<String, (u32, Option<Body>)> = BTreeMap::new();
     signals.retain_mut(|signal| {
-        // Ids of lines are made of their place and cannot repeat.
-        if matches!(signal.source.as_str(), "kubelet" | "log") {
+        if lines(signal) || !repeated.contains(&signal.id) {
             return true;
         }
         let state = || Some(signal.body.clone()?).filter(|body| matches!(body, Body::Object(_)));
