@@ -1,6 +1,12 @@
 //! The loaded rules, in the order in which they are called.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    num::NonZero,
+    panic::resume_unwind,
+    sync::Arc,
+    thread::{self, ScopedJoinHandle},
+};
 
 use kwhy_core::rule::{Call, Descriptor, Failure, Reply, Rules};
 use wasmtime::component::{HasSelf, Linker};
@@ -12,7 +18,7 @@ use crate::{
     host::Host,
     limits::{Limits, Settings},
     loading::{Inspection, Loader, Source, configure_error},
-    rule::Rule,
+    rule::{Program, Rule},
     runtime::Runtime,
 };
 
@@ -58,6 +64,29 @@ impl Sandbox {
         self.add(source, config, &limits)
     }
 
+    /// Adds several rules, in this order, none with a configuration. What takes time, reading compiled code or compiling,
+    /// is done for as many of them at once as the machine has processors.
+    ///
+    /// # Errors
+    /// See [`Sandbox::load`]; the rules before the one that is refused are loaded.
+    pub fn load_all(&mut self, sources: &[Source<'_>]) -> Result<(), LoadError> {
+        let limits = Arc::clone(&self.limits);
+        let at_once = thread::available_parallelism().map_or(1, NonZero::get);
+        for sources in sources.chunks(at_once) {
+            let (loader, limits) = (&self.loader(), &limits);
+            let loaded: Vec<_> = thread::scope(|scope| {
+                let load = |source| scope.spawn(move || loader.load(source, limits));
+                let started: Vec<_> = sources.iter().map(load).collect();
+                started.into_iter().map(ScopedJoinHandle::join).collect()
+            });
+            for (source, loaded) in sources.iter().zip(loaded) {
+                let (program, inspection) = loaded.unwrap_or_else(|panic| resume_unwind(panic))?;
+                self.admit(source, program, inspection.descriptor, None)?;
+            }
+        }
+        Ok(())
+    }
+
     /// [`Sandbox::load`] with limits of its own.
     ///
     /// # Errors
@@ -78,7 +107,17 @@ impl Sandbox {
         limits: &Arc<Limits>,
     ) -> Result<(), LoadError> {
         let (program, inspection) = self.loader().load(source, limits)?;
-        let descriptor = inspection.descriptor;
+        self.admit(source, program, inspection.descriptor, config)
+    }
+
+    /// Makes a loaded rule one of those that are called.
+    fn admit(
+        &mut self,
+        source: &Source<'_>,
+        program: Program,
+        descriptor: Descriptor,
+        config: Option<&str>,
+    ) -> Result<(), LoadError> {
         let file = || source.name.to_owned();
         let rule = || descriptor.name.clone();
         let loaded = self.descriptors.iter().zip(&self.files);
