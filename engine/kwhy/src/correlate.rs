@@ -18,8 +18,17 @@ impl Interest for Wanted {
     }
 }
 
+/// What of the signals is still there when all are taken in. A large capture is mostly signals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// All of them, to look up what a finding cites.
+    Signals,
+    Nothing,
+}
+
 /// A capture and all that came of it.
 pub(crate) struct Correlated<R> {
+    /// Its signals only where they were to be kept.
     pub(crate) capture: Capture,
     /// As it stands at the end.
     pub(crate) engine: Engine<R>,
@@ -33,6 +42,7 @@ pub(crate) fn correlate<R: Rules>(
     config: &Config,
     dir: &Path,
     rules: R,
+    keep: Keep,
     mut each: impl FnMut(&Finding) -> Result<()>,
 ) -> Result<Option<Correlated<R>>> {
     // The cluster's name stands in the capture, which is read with what the rules want: the matcher comes first.
@@ -51,8 +61,12 @@ pub(crate) fn correlate<R: Rules>(
     let mut engine = Engine::new(config.settings(&capture.cluster), rules)?;
     let mut latest: BTreeMap<String, Finding> = BTreeMap::new();
     let total = capture.signals.len() + 1;
-    for (n, signal) in capture.signals.iter().cloned().chain([capture.end_tick()]).enumerate() {
+    let end = capture.end_tick();
+    for (n, signal) in std::mem::take(&mut capture.signals).into_iter().chain([end]).enumerate() {
         progress.at("correlating", n, total);
+        if keep == Keep::Signals && n + 1 < total {
+            capture.signals.push(signal.clone());
+        }
         for finding in engine.apply(signal) {
             each(&finding)?;
             latest.insert(finding.id.clone(), finding);

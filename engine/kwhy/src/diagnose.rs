@@ -18,7 +18,7 @@ use kwhy_publish::{
 use crate::{
     args::Format,
     config::Config,
-    correlate::{Correlated, correlate},
+    correlate::{Correlated, Keep, correlate},
     exit::Exit,
     rules, screen,
 };
@@ -27,7 +27,7 @@ pub(crate) fn run(config: &Config, dir: &Path, format: Format, more_rules: &[Pat
     let start = Instant::now();
     let rules = rules::load(config, more_rules)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let correlated = correlate(config, dir, rules, |finding| {
+    let correlated = correlate(config, dir, rules, Keep::Nothing, |finding| {
         if format == Format::Json {
             json::write(finding, &mut out)?;
         }

@@ -19,7 +19,7 @@ use crate::{
     args::Format,
     config::Config,
     connect,
-    correlate::{Correlated, correlate},
+    correlate::{Correlated, Keep, correlate},
     exit::Exit,
     rules, screen,
 };
@@ -37,7 +37,7 @@ pub(crate) fn of_capture(
 ) -> Result<Exit> {
     let rules = rules::load(config, more_rules)?;
     let codes = codes(&rules);
-    let correlated = correlate(config, dir, rules, |_| Ok(()))?;
+    let correlated = correlate(config, dir, rules, Keep::Signals, |_| Ok(()))?;
     let Some(Correlated { capture, findings, .. }) = correlated else { return Ok(Exit::NothingRead) };
     let finding = choose::finding(wanted, &findings, &codes)?;
     let signal = |id: &str| capture.signals.iter().find(|signal| signal.id == id);

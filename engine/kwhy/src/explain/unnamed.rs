@@ -22,7 +22,7 @@ use super::{
 use crate::{
     args::Format,
     config::Config,
-    correlate::{Correlated, correlate},
+    correlate::{Correlated, Keep, correlate},
     exit::Exit,
     rules, screen,
 };
@@ -40,7 +40,9 @@ pub(crate) fn run(
     let rules = rules::load(config, more_rules)?;
     let known = codes(&rules);
     let Some(witness) = Witness::new(rules, code) else { return Err(choose::unknown(code, &known)) };
-    let Some(Correlated { capture, engine, findings }) = correlate(config, dir, witness, |_| Ok(()))? else {
+    let Some(Correlated { capture, engine, findings }) =
+        correlate(config, dir, witness, Keep::Signals, |_| Ok(()))?
+    else {
         return Ok(Exit::NothingRead);
     };
     let why_not = why_not(&engine.rules().seen, &capture).judged(&findings);
