@@ -8,6 +8,7 @@ use kwhy_sdk::{
 use crate::{
     memory::Held,
     node::{Condition, Node},
+    oom,
 };
 
 pub(crate) const DISK: &str = "node.disk-pressure";
@@ -169,6 +170,11 @@ fn pressed(
         _ => &["KubeNodePressure", "KubeNodeEviction", "NodeSystemSaturation"],
     };
     d.explains = own.iter().map(|name| Explains::alert(name, id, "self")).collect();
+    if code == MEMORY {
+        // What the kubelet's evictions are too slow for, the kernel does: the same shortage.
+        let kills = Explains::alert(oom::CODE, id, "self");
+        d.explains.push(Explains { source: "finding".into(), ..kills });
+    }
     for pod in evicted.iter().filter_map(|e| e.subject.clone()) {
         let workload = world.workload(&pod);
         d.explains.push(Explains::event("Evicted", &pod, "self"));

@@ -181,9 +181,13 @@ fn put(world: &World<'_>, node: &Node, gone: &Gone, cause: Cause, load: &Load) -
             d.evidence.push(Evidence::signal(why, 20, "a replacement waits for what the node held"));
         }
     }
+    d.remedies = cause.remedies;
     d.explains = felt::explains(world, node, load, gone.since.saturating_sub(seconds(60)));
     if cause.code == CNI {
         d.explains.extend(felt::elsewhere(world, CNI, &node.id));
+        if let Some((pod, false)) = word::network_pod(world, &node.id) {
+            network_pod_waits(world, &mut d, &pod);
+        }
     }
     // An alert of control-plane measured before what has come true now.
     if cause.code == EXPIRED {
@@ -191,8 +195,30 @@ fn put(world: &World<'_>, node: &Node, gone: &Gone, cause: Cause, load: &Load) -
         d.explains.push(Explains { source: "finding".into(), ..measured });
     }
     d.path = vec![Step::new(&node.id, "", state(node, gone))];
-    d.remedies = cause.remedies;
     d
+}
+
+/// Why the network's own pod does not start is why the node has no network: it is told here.
+fn network_pod_waits(world: &World<'_>, d: &mut Diagnosis, pod: &ObjectRef) {
+    let Some(why) = word::held_up(world, pod) else { return };
+    let workload = world.workload(pod);
+    d.evidence.push(Evidence::object(pod, why.clone(), 50, "the network's pod waits"));
+    for name in ["Failed", "BackOff"] {
+        let event = world.about(pod, "self", "event", name, world.ago(minutes(60)), 1);
+        d.evidence
+            .extend(event.iter().map(|e| Evidence::signal(e, 40, "why its network's pod does not start")));
+    }
+    d.explains.extend(felt::still(&workload));
+    d.explains.push(Explains::alert("KubePodCrashLooping", pod, "self"));
+    let own = Explains::alert("workload.*", &workload, "self");
+    d.explains.push(Explains { source: "finding".into(), ..own });
+    if why.contains("ImagePull") || why.contains("ErrImage") {
+        d.remedies.push(
+            Remedy::new("let the node pull the image of its network's pod: a mirror or a login at the registry against its rate limit, or the image brought to the node")
+                .command(format!("kubectl -n {} describe pod {}", pod.namespace, pod.name))
+                .command(format!("kubectl -n {} get pod {} -o jsonpath='{{.spec.imagePullSecrets}}{{.spec.containers[*].image}}'", pod.namespace, pod.name)),
+        );
+    }
 }
 
 fn state(node: &Node, gone: &Gone) -> String {

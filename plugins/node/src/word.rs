@@ -105,9 +105,10 @@ fn no_network(world: &World<'_>, node: &Node, gone: &Gone, message: &str, lines:
     let (who, restart) = match &plugin {
         Some((pod, ready)) => (
             format!(
-                " Its network pod {} {}.",
+                " Its network pod {} {}.{}",
                 pod.path(),
-                if *ready { "is ready all the same" } else { "is not ready" }
+                if *ready { "is ready all the same" } else { "is not ready" },
+                held_up(world, pod).map_or(String::new(), |why| format!(" It waits: {why}."))
             ),
             format!("kubectl -n {} logs {} --all-containers --tail=50", pod.namespace, pod.name),
         ),
@@ -134,6 +135,16 @@ fn no_network(world: &World<'_>, node: &Node, gone: &Gone, message: &str, lines:
             .command(format!("ssh {} ls -l /etc/cni/net.d /opt/cni/bin", node.host())),
         ],
     }
+}
+
+/// What a container of the pod waits for, in the kubelet's words.
+pub(crate) fn held_up(world: &World<'_>, pod: &ObjectRef) -> Option<String> {
+    let status = world.read(pod, "/status").unwrap_or_default();
+    let all = [status.list("/initContainerStatuses"), status.list("/containerStatuses")].concat();
+    let told = |reason: &str| !matches!(reason, "" | "ContainerCreating" | "PodInitializing");
+    let waits = all.iter().find(|c| told(c.text("/state/waiting/reason")))?;
+    let (reason, message) = (waits.text("/state/waiting/reason"), waits.text("/state/waiting/message"));
+    Some(format!("{reason}: {message}").trim_end_matches([':', ' ', '.']).to_owned())
 }
 
 /// Where the pods of network plugins lay down configuration, programs and state on the host.

@@ -112,7 +112,7 @@ fn class_changed(world: &World<'_>, held: &mut Held, class: &ObjectRef) -> Verdi
 /// Pods change all the time: only those count whose workload waits for a volume, or that use a claim that does.
 fn pod_changed(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verdict {
     let mut verdict = Verdict::default();
-    if mount::concerns(held, &world.workload(pod)) {
+    if mount::concerns(world, held, pod) {
         verdict.merge(mount::judge(world, held, pod));
     }
     // A pod that is new uses a missing class's claim: the tree is to show it.

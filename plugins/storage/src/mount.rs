@@ -46,6 +46,11 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verd
     if !world.exists(pod) || started(world, pod) || gone(world, pod) {
         let others =
             world.pods(&workload).iter().any(|p| !p.is(pod) && !started(world, p) && troubled(world, p));
+        for node in world.related(pod, "node") {
+            if held.holds(CSI, &node) && without_driver(world, &node).is_empty() {
+                held.clear(&mut verdict, &[CSI], &node, &format!("pod {} has its volumes", pod.name));
+            }
+        }
         if !others {
             held.clear(&mut verdict, &CODES, &workload, &format!("pod {} has its volumes", pod.name));
         }
@@ -105,13 +110,17 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verd
         telling.or(with("AttachVolume.Attach failed")).map(|event| failed(world, pod, event))
     };
     let Some(mut d) = found else { return verdict };
+    if d.root.kind == "Node" {
+        // A driver that is not on a node is the node's matter, whoever needs it there.
+        for event in events.iter().take(2) {
+            d.evidence.push(Evidence::signal(event, 60, format!("since {}", clock(begins(event)))));
+        }
+        held.assert(&mut verdict, d);
+        return verdict;
+    }
     d.root = workload.clone();
     for event in events.iter().take(4) {
         d.evidence.push(Evidence::signal(event, 60, format!("since {}", clock(begins(event)))));
-    }
-    // Pods of other workloads on the node miss the same driver.
-    for node in world.related(pod, "node").iter().filter(|_| d.code == CSI) {
-        d.explains.push(finding(CSI, node, "on-node"));
     }
     d.explains.extend(WAITING.map(|name| Explains::alert(name, &workload, "workload")));
     for event in ["FailedMount", "FailedAttachVolume", "VolumePermissionChangeInProgress"] {
@@ -124,9 +133,29 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verd
     verdict
 }
 
-/// Whether anything is held true of the workload.
-pub(crate) fn concerns(held: &Held, workload: &ObjectRef) -> bool {
-    CODES.iter().any(|code| held.holds(code, workload))
+/// Whether anything is held true of the pod's workload, or of its node.
+pub(crate) fn concerns(world: &World<'_>, held: &Held, pod: &ObjectRef) -> bool {
+    let workload = world.workload(pod);
+    CODES.iter().any(|code| held.holds(code, &workload))
+        || (!held.roots(CSI).is_empty() && world.related(pod, "node").iter().any(|n| held.holds(CSI, n)))
+}
+
+/// Words of the kubelet and of the external-attacher for a driver that is not there.
+const NO_DRIVER: [&str; 2] = ["not found in the list of registered CSI drivers", "does not contain driver"];
+
+/// Pods of the node that wait for a driver.
+fn without_driver(world: &World<'_>, node: &ObjectRef) -> Vec<ObjectRef> {
+    let waits = |pod: &ObjectRef| {
+        let since = world.ago(hours(1));
+        let events = || {
+            ["FailedMount", "FailedAttachVolume"]
+                .iter()
+                .flat_map(|name| world.about(pod, "self", "event", name, since, 5))
+                .any(|e| NO_DRIVER.iter().any(|part| e.message.contains(part)))
+        };
+        !started(world, pod) && !gone(world, pod) && events()
+    };
+    world.related(node, "pod").into_iter().filter(waits).collect()
 }
 
 /// A missing ConfigMap or Secret is no matter of storage, and a kubelet that has not yet heard of one is none at all.
@@ -246,13 +275,29 @@ fn no_driver(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> Diagnosis {
     let node = world.related(pod, "node").into_iter().next();
     let at = node.as_ref().map_or("its node", |n| n.name.as_str());
     let plugin = node.as_ref().and_then(|n| plugin(world, n, driver));
-    let mut d = Diagnosis::new(CSI, world.workload(pod));
+    let waiting = node.as_ref().map(|n| without_driver(world, n)).unwrap_or_default();
+    let names: Vec<&str> = waiting.iter().take(6).map(|p| p.name.as_str()).collect();
+    let mut d = Diagnosis::new(CSI, node.clone().unwrap_or_else(|| world.workload(pod)));
     d.severity = "critical".into();
     d.confidence = 93;
     d.title = format!("The storage driver {driver} is not on node {at}");
+    for workload in waiting.iter().map(|p| world.workload(p)) {
+        d.explains.extend(WAITING.map(|name| Explains::alert(name, &workload, "workload")));
+        for event in ["FailedMount", "FailedAttachVolume"] {
+            d.explains.push(Explains::event(event, &workload, "owned"));
+        }
+    }
+    if let Some(plugin) = &plugin {
+        let workload = world.workload(plugin);
+        d.explains.extend(WAITING.map(|name| Explains::alert(name, &workload, "workload")));
+        d.explains.push(Explains::alert("KubePodCrashLooping", &workload, "workload"));
+        d.explains.push(finding("workload.*", &workload, "self"));
+    }
+    d.path = node.iter().map(|n| Step::new(n, "", format!("without driver {driver}"))).collect();
+    d.path.extend(waiting.iter().take(3).map(|p| Step::new(p, "pod", "waits for its volume")));
     d.explanation = format!(
         "Pod {} needs a volume of {driver}, but the kubelet of {at} knows no driver of that name.{}",
-        pod.name,
+        if names.is_empty() { pod.name.clone() } else { names.join(", ") },
         match &plugin {
             Some(p) => format!(" Its plugin there, pod {}, has not registered it.", p.path()),
             None => " No pod of the driver runs on that node.".to_owned(),
