@@ -4,13 +4,16 @@
 //! brings others, by the same names where it tells of Kubernetes objects. With `honor_labels` the metric's win;
 //! without, they are renamed to `exported_…`. Set-ups that scrape by annotations call the target's
 //! `kubernetes_namespace`, `kubernetes_pod_name` and so on, and the metric's stay what they are.
+//!
+//! Alerts of other makes come through Alertmanager, too: Datadog's tags are called `kube_deployment`, `kube_namespace` and
+//! so on, the resource attributes of OpenTelemetry `k8s_deployment_name`, `k8s_namespace_name`.
 
 use std::collections::BTreeMap;
 
 use crate::{key::Key, object::cluster_scoped};
 
 /// Labels that name an object of a kind, the most telling first. None of them is ever a target's own.
-const KINDS: [(&str, &str); 19] = [
+const KINDS: [(&str, &str); 30] = [
     ("deployment", "Deployment"),
     ("statefulset", "StatefulSet"),
     ("daemonset", "DaemonSet"),
@@ -30,6 +33,17 @@ const KINDS: [(&str, &str); 19] = [
     ("secret", "Secret"),
     ("storageclass", "StorageClass"),
     ("volumeattachment", "VolumeAttachment"),
+    ("kube_deployment", "Deployment"),
+    ("kube_stateful_set", "StatefulSet"),
+    ("kube_daemon_set", "DaemonSet"),
+    ("kube_cronjob", "CronJob"),
+    ("kube_job", "Job"),
+    ("kube_replica_set", "ReplicaSet"),
+    ("k8s_deployment_name", "Deployment"),
+    ("k8s_statefulset_name", "StatefulSet"),
+    ("k8s_daemonset_name", "DaemonSet"),
+    ("k8s_cronjob_name", "CronJob"),
+    ("k8s_job_name", "Job"),
 ];
 
 /// Kinds that the label `workload_type` of the mixin's recording rules names in small letters.
@@ -49,22 +63,35 @@ impl<'a> Labels<'a> {
 
     /// The namespace of what the alert is about.
     pub(super) fn namespace(&self) -> &'a str {
-        self.first(&["exported_namespace", "namespace", "kubernetes_namespace"])
+        self.first(&[
+            "exported_namespace",
+            "namespace",
+            "kubernetes_namespace",
+            "kube_namespace",
+            "k8s_namespace_name",
+        ])
     }
 
     /// A pod that may be what the alert is about. Kubelets before 1.16 said `pod_name`.
     pub(super) fn pod(&self) -> &'a str {
-        self.first(&["exported_pod", "pod", "pod_name"])
+        self.first(&["exported_pod", "pod", "pod_name", "kube_pod", "k8s_pod_name"])
     }
 
     /// A node that may be what the alert is about.
     pub(super) fn node(&self) -> &'a str {
-        self.first(&["exported_node", "node", "kubernetes_node", "kubernetes_io_hostname"])
+        self.first(&[
+            "exported_node",
+            "node",
+            "kubernetes_node",
+            "kubernetes_io_hostname",
+            "kube_node",
+            "k8s_node_name",
+        ])
     }
 
     /// A Service that may be what the alert is about.
     pub(super) fn service(&self) -> &'a str {
-        self.first(&["exported_service", "service", "kubernetes_name"])
+        self.first(&["exported_service", "service", "kubernetes_name", "kube_service"])
     }
 
     /// The pod that was scraped, where the labels name one for sure.
@@ -123,8 +150,9 @@ impl<'a> Labels<'a> {
             }
         }
         let workload = WORKLOADS.iter().find(|k| k.eq_ignore_ascii_case(self.get("workload_type")));
-        if let Some(kind) = workload.filter(|_| !self.get("workload").is_empty()) {
-            named.push(key(kind, self.get("workload")));
+        let name = self.first(&["workload", "workload_name"]);
+        if let Some(kind) = workload.filter(|_| !name.is_empty()) {
+            named.push(key(kind, name));
         }
         named
     }
