@@ -101,9 +101,11 @@ impl State {
             symptoms,
             evidence,
             path: incident.path.to_vec(),
+            // What another finding explains is mended there.
             remedy: diagnosis
                 .remedies
                 .iter()
+                .filter(|_| incident.under.is_none())
                 .map(|r| v1::Remedy {
                     text: r.text.clone(),
                     command: r.command.clone(),

@@ -94,7 +94,19 @@ impl State {
         let Some(symptom) = self.symptoms.get(key) else { return };
         let able: Vec<_> =
             self.incidents.iter().filter_map(|(k, i)| Some((rank(i, symptom)?, Reverse(k)))).collect();
-        let best = able.iter().max().map(|(_, Reverse(k))| (*k).clone());
+        // What a rule has withdrawn, to say something else of the same symptom, has no claim to it any more.
+        let replaced = |key: &IncidentKey| {
+            let Some((at, rule)) =
+                self.incidents.get(key).and_then(|i| Some((i.cleared.as_ref()?.0, i.rule)))
+            else {
+                return false;
+            };
+            able.iter()
+                .filter_map(|(_, Reverse(other))| self.incidents.get(*other))
+                .any(|i| i.rule == rule && i.open() && i.cleared.is_none() && i.asserted >= at)
+        };
+        let best = able.iter().filter(|(_, Reverse(k))| !replaced(k)).max();
+        let best = best.map(|(_, Reverse(k))| (*k).clone());
         let able: Vec<IncidentKey> = able.into_iter().map(|(_, Reverse(k))| k.clone()).collect();
         let waits = symptom.is_alert() && symptom.overdue;
         let cause = best.or_else(|| {

@@ -37,7 +37,10 @@ impl State {
         }
         let firing = own.iter().any(|s| s.firing());
         let ended = own.iter().filter(|s| s.is_alert()).filter_map(|s| s.until).max();
+        // A diagnosis that was withdrawn, and to which nothing is left, does not live on the illness of others.
+        let withdrawn = incident.cleared.is_some() && own.is_empty();
         let ill = key.code != UNEXPLAINED
+            && !withdrawn
             && incident.tree.iter().any(|key| self.graph.get(key).is_some_and(|o| condition::ill(o)));
         if incident.ill && !ill {
             incident.ill_until = Some(self.now);
