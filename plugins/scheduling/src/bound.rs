@@ -1,5 +1,7 @@
 //! What the workload itself demands of a node: labels, other pods near or far.
 
+use std::cmp::Reverse;
+
 use kwhy_sdk::{Diagnosis, Evidence, Remedy, clock, hours};
 
 use crate::{code, finding::Case, wish::Unmet};
@@ -21,13 +23,21 @@ impl Case<'_> {
         for instead in unmet.iter().filter_map(Unmet::instead) {
             text.push_str(&format!(" Instead {instead}."));
         }
+        let left = self.left();
+        if let Some((node, at, _)) = &left {
+            text.push_str(&format!(
+                " Its pods ran on {}, which left the cluster at {}.",
+                node.name,
+                clock(*at)
+            ));
+        }
         if let Some((signal, what, _)) = &change {
             text.push_str(&format!(" So it is since the change at {}: {what}.", clock(signal.at)));
         }
         let mut d = self.about(
             code::SELECTOR,
             95,
-            format!("No node has what {} selects: {demands}", self.workload.path()),
+            format!("No node has the labels that {} selects: {demands}", self.workload.path()),
             text,
         );
         if let Some((signal, what, _)) = &change {
@@ -40,6 +50,9 @@ impl Case<'_> {
             50,
             "its selector and affinity",
         ));
+        d.evidence.extend(
+            left.iter().map(|(_, _, gone)| Evidence::signal(gone, 40, "the node that its pods ran on left")),
+        );
         for place in &self.places {
             let relabelled = self.world.changes(&place.id, "self", self.since.saturating_sub(hours(2)), 5);
             d.evidence
@@ -56,7 +69,13 @@ impl Case<'_> {
         if let Some((key, value)) = unmet.iter().find_map(|u| Some((&u.key, u.wanted.first()?)))
             && !IMMUTABLE.contains(&key.as_str())
         {
-            let node = self.places.iter().find(|p| p.open).map_or("<node>", |p| p.id.name.as_str());
+            // What came in the place of a node that left is younger than the others.
+            let open = self.places.iter().filter(|p| p.open);
+            let node = match &left {
+                Some(_) => open.max_by_key(|p| (self.made(&p.id), Reverse(&p.id.name))),
+                None => open.min_by_key(|p| &p.id.name),
+            };
+            let node = node.map_or("<node>", |p| p.id.name.as_str());
             d.remedies.push(
                 Remedy::new("or label the node that is meant")
                     .command(format!("kubectl label node {node} {key}={value}")),

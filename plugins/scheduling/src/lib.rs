@@ -9,6 +9,7 @@ mod closed;
 mod code;
 mod finding;
 mod judge;
+mod left;
 mod message;
 mod place;
 mod port;

@@ -191,6 +191,26 @@ impl Case<'_> {
             })
             .command(self.kubectl("get", " -o yaml")),
         );
+        if let Some((node, at, gone)) = self.left() {
+            // All that ran there waits for one thing, and is told of together.
+            d.root = node.clone();
+            d.title = format!(
+                "{} waits for {resource}: node {}, on which it ran, left the cluster",
+                self.workload.path(),
+                node.name
+            );
+            d.explanation.push_str(&format!(
+                " Its pods ran on node {}, which left the cluster at {}.",
+                node.name,
+                clock(at)
+            ));
+            d.evidence.push(Evidence::signal(&gone, 50, "the node that its pods ran on left"));
+            d.path = vec![
+                Step::new(&node, "", "left the cluster"),
+                Step::new(&self.workload, "", format!("requests {amount}")),
+            ];
+            d.remedies.insert(0, Remedy::new(format!("bring {} back, or a node like it", node.name)));
+        }
         if self.workload.kind == "DaemonSet" {
             d.remedies.push(
                 Remedy::new("or, if every node needs it more than what stands there, give it a priorityClassName of higher priority: the scheduler then makes room on the node")
