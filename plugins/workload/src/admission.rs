@@ -10,7 +10,7 @@ use kwhy_sdk::{
 use crate::{
     case, look, missing,
     refusal::{By, Said, read},
-    security,
+    rule, security,
     words::{between, kubectl, named, short, spoken},
 };
 
@@ -84,8 +84,14 @@ pub(crate) fn examine(world: &World<'_>, of: &ObjectRef) -> Verdict {
         return look::later(world, of, first + PATIENCE);
     }
     let workload = world.workload(of);
+    let met = rule::met(world, of, &said);
     let found = diagnose(world, of, &workload, &said, &text, event.as_ref());
-    case::found(world, of, &workload, found)
+    let mut verdict = case::found(world, of, &workload, found);
+    // What one workload meets may be its own fault; what two meet is the rule's.
+    if let Some(other) = met.filter(|o| !o.is(of) && case::of(world, o).is_some_and(|c| c.code == DENIED)) {
+        verdict.merge(examine(world, &other));
+    }
+    verdict
 }
 
 /// What another controller of the same cause would say.
@@ -224,19 +230,27 @@ fn diagnose(
             ],
         ),
         Said::Denied { by, what } => {
-            let (who, confidence) = match by {
+            let object = rule::object_of(world, by, what);
+            let (mut who, confidence) = match by {
                 By::Webhook(name) => (format!("webhook {name}"), 92),
                 By::Policy(name) => (format!("ValidatingAdmissionPolicy {name}"), 92),
                 By::Server => ("API server".to_owned(), 85),
             };
+            if let Some(rule) = object.as_ref().filter(|r| r.kind.ends_with("Policy")) {
+                who = format!("{} {}", rule.kind, rule.name);
+            }
+            if let Some(rule) = object.as_ref().filter(|r| rule::to_blame(world, r)) {
+                root = rule.clone();
+            }
             (
                 DENIED,
                 confidence,
                 format!("The {who} refuses the pods of {whose}"),
                 format!("An admission rule denies them: {}", short(what, 500)),
                 vec![
-                    Remedy::new("change the template so that it meets the rule").command(edit),
-                    Remedy::new("or change the rule, if it asks too much").command(rule(world, by)),
+                    Remedy::new("change the template so that it meets the rule: set the labels or fields that it asks for").command(edit),
+                    Remedy::new("or change the rule, if it asks too much")
+                        .command(rule::shown(by, object.as_ref())),
                 ],
             )
         }
@@ -260,18 +274,6 @@ fn edit_range(world: &World<'_>, namespace: &str) -> String {
     match world.list("LimitRange", namespace).as_slice() {
         [only] => format!("{k} edit limitrange {}", only.name),
         _ => format!("{k} get limitrange -o yaml"),
-    }
-}
-
-/// Shows the rule that denies.
-fn rule(world: &World<'_>, by: &By) -> String {
-    match by {
-        By::Policy(name) => format!("kubectl edit validatingadmissionpolicy {name}"),
-        By::Webhook(name) => match of_webhook(world, name, "").0 {
-            Some(config) => format!("kubectl get {} -o yaml", named(&config)),
-            None => "kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations".into(),
-        },
-        By::Server => "kubectl get validatingadmissionpolicies,validatingwebhookconfigurations".into(),
     }
 }
 
@@ -331,7 +333,11 @@ fn recent(world: &World<'_>, root: &ObjectRef, workload: &ObjectRef, diagnosis: 
 }
 
 /// The configuration that names a webhook, and the Service that it calls.
-fn of_webhook(world: &World<'_>, webhook: &str, what: &str) -> (Option<ObjectRef>, Option<ObjectRef>) {
+pub(crate) fn of_webhook(
+    world: &World<'_>,
+    webhook: &str,
+    what: &str,
+) -> (Option<ObjectRef>, Option<ObjectRef>) {
     for kind in ["ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"] {
         for config in world.list(kind, "") {
             let hooks = world.read(&config, "/webhooks").unwrap_or_default();

@@ -19,7 +19,7 @@ const SECURITY: &str = "https://kubernetes.io/docs/concepts/security/pod-securit
 
 const SERVICE: &str = "https://kubernetes.io/docs/tasks/debug/debug-application/debug-service/";
 
-pub(crate) const CODES: [Code; 34] = [
+pub(crate) const CODES: [Code; 36] = [
     (crate::image::NOT_FOUND, "An image or its tag does not exist", "all", &[IMAGES, DEBUG_PODS]),
     (crate::image::AUTH, "A registry refuses the pull", "all", &[PRIVATE, IMAGES]),
     (
@@ -171,6 +171,12 @@ pub(crate) const CODES: [Code; 34] = [
         ],
     ),
     (
+        crate::ceiling::CODE,
+        "An autoscaler wants more replicas than it may have",
+        "all",
+        &["https://runbooks.prometheus-operator.dev/runbooks/kubernetes/kubehpamaxedout"],
+    ),
+    (
         crate::pdb::CODE,
         "A PodDisruptionBudget blocks the drain of a node",
         "all",
@@ -178,6 +184,12 @@ pub(crate) const CODES: [Code; 34] = [
             "https://kubernetes.io/docs/tasks/administer-cluster/safely-drain-node/",
             "https://kubernetes.io/docs/tasks/run-application/configure-pdb/",
         ],
+    ),
+    (
+        crate::login::CODE,
+        "A server refuses the credentials of a workload",
+        "PostgreSQL, MySQL, MariaDB, MongoDB, Redis, RabbitMQ, Kafka",
+        &["https://www.postgresql.org/docs/current/client-authentication-problems.html", SECRET],
     ),
     (crate::service::SELECTOR, "A Service selects no pod", "all", &[SERVICE]),
     (crate::service::PORT, "A Service leads to a port that its pods do not have", "all", &[SERVICE]),

@@ -278,6 +278,12 @@ fn of_rollout(
         diagnosis.explanation.push_str(&format!(" {}, of the former revision, is ready.", old.name));
         diagnosis.evidence.push(Evidence::object(old, "ready", 20, "the former revision is well"));
     }
+    // Of one that runs, the probe tells what is wrong with it.
+    let met = crate::probe::failures(world, pod, container, &["Readiness probe", "Startup probe"]);
+    if let Some(met) = met.filter(|_| container.running().is_some()) {
+        diagnosis.explanation.push_str(&format!(" {}.", short(met.message.trim_end_matches('.'), 160)));
+        diagnosis.evidence.push(crate::counted(&met, 35, "what the probe meets"));
+    }
     cite(&mut diagnosis, world, pod, container, line);
     case::note_root(&mut diagnosis, format!("changed at {}", clock(rollout.at)));
     let k = kubectl(&pod.holder.namespace);

@@ -79,7 +79,9 @@ pub(crate) fn changed(world: &World<'_>, of: &ObjectRef, signal: &Signal) -> Ver
 
 /// Looks at a Service that may select nothing.
 pub(crate) fn examine(world: &World<'_>, of: &ObjectRef) -> Verdict {
-    let found = service::unselected(world, of).map(|found| finish(world, of, found));
+    let found = service::unselected(world, of)
+        .or_else(|| service::unnamed_port(world, of))
+        .map(|found| finish(world, of, found));
     Verdict { diagnoses: found.into_iter().collect(), ..Verdict::default() }
 }
 
@@ -96,5 +98,8 @@ fn finish(world: &World<'_>, of: &ObjectRef, mut found: Diagnosis) -> Diagnosis 
         });
     }
     found.explains.push(Explains::alert("*", of, "self"));
+    for ingress in world.related(of, "used-by").into_iter().filter(|o| o.kind == "Ingress") {
+        found.explains.push(Explains::alert("*", &ingress, "self"));
+    }
     found
 }

@@ -368,6 +368,14 @@ pub(crate) fn born(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdi
         }
         return verdict;
     }
+    if crate::scaled::moves(world, &holder) {
+        verdict.rejections.push(Rejection::new(
+            CHURN,
+            &holder,
+            "it was scaled up and down within the time, which makes and ends pods",
+        ));
+        return verdict;
+    }
     verdict.diagnoses.push(churn(world, owner, &holder, all.len()));
     verdict
 }

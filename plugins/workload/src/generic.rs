@@ -58,6 +58,44 @@ fn heap(said: &str, pod: &Pod, name: &str) -> Option<(&'static str, Remedy)> {
     Some((own, remedy))
 }
 
+/// An init container does its work within this time, or waits for something that does not come.
+pub(crate) const LONG_INIT: u64 = minutes(15);
+
+/// An init container that runs and does not end.
+pub(crate) fn endless(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Diagnosis> {
+    // What it waits for may be a Job that has failed, which tells of those that wait for it.
+    if pod.of_job() || crate::job::waited_for(world, pod, container).is_some() {
+        return None;
+    }
+    let running = container.running()?;
+    let line = logs::telling(world, pod, container, running);
+    let whose = spoken(&pod.workload);
+    let name = &container.name;
+    let mut diagnosis = case::of_pod(world, INIT, &pod.workload, pod, if line.is_some() { 52 } else { 45 });
+    diagnosis.title = format!("Init container {name} of {whose} does not end, so the pod does not start");
+    diagnosis.explanation = format!(
+        "Init container {name} of {} runs since {} UTC; the other containers start when it has ended. It may wait for something that does not come.",
+        pod.id.name,
+        kwhy_sdk::clock(running)
+    );
+    if let Some(line) = &line {
+        diagnosis.explanation.push_str(&format!(" It says: {}", short(&line.message, 240)));
+        diagnosis.evidence.push(Evidence::signal(line, 40, "what it says").citing(short(&line.message, 400)));
+    }
+    diagnosis.evidence.push(Evidence::object(
+        &pod.id,
+        format!("init container {name} runs since {} UTC", kwhy_sdk::clock(running)),
+        30,
+        "state of the pod",
+    ));
+    diagnosis.remedies.push(Remedy::new("read what it waits for").command(format!(
+        "{} logs {} -c {name} --tail=50",
+        kubectl(&pod.id.namespace),
+        pod.id.name
+    )));
+    Some(diagnosis)
+}
+
 pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Diagnosis> {
     if !persists(world, pod, container) {
         return None;

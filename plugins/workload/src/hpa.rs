@@ -109,7 +109,7 @@ fn found(world: &World<'_>, hpa: &ObjectRef, lack: &Lack, said: Evidence) -> Ver
 }
 
 /// The conditions of an autoscaler, which autoscaling/v1 has as text in an annotation.
-fn conditions(world: &World<'_>, hpa: &ObjectRef) -> Vec<Json> {
+pub(crate) fn conditions(world: &World<'_>, hpa: &ObjectRef) -> Vec<Json> {
     let all = world.read(hpa, "/status/conditions").unwrap_or_default().list("");
     if !all.is_empty() {
         return all;
@@ -269,6 +269,10 @@ fn diagnose(world: &World<'_>, hpa: &ObjectRef, lack: &Lack, said: Evidence) -> 
         diagnosis.explains.push(Explains::alert(name, hpa, "self"));
     }
     diagnosis.explains.push(Explains::event("Failed*", hpa, "self"));
+    // What is not scaled with its load is slow.
+    for name in ["*Latency*", "*Slow*", "*Saturat*"] {
+        diagnosis.explains.push(Explains::alert(name, &target, "workload"));
+    }
     diagnosis
 }
 

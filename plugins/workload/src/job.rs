@@ -98,7 +98,69 @@ pub(crate) fn examine(world: &World<'_>, job: &ObjectRef) -> Verdict {
         }
         return verdict;
     };
-    case::found(world, job, &world.workload(job), found)
+    let mut verdict = case::found(world, job, &world.workload(job), found);
+    // Pods that wait for it may come a little later than its end.
+    if let Some(failed) = failure(world, job) {
+        verdict.merge(crate::look::later(world, job, failed.at + WAITERS));
+    }
+    verdict
+}
+
+/// Pods that wait for a Job are looked for this long after it has failed.
+const WAITERS: u64 = kwhy_sdk::minutes(6);
+
+/// Whether an init container is one that waits for this Job: it names it, or it comes from the same release.
+fn waits_for(
+    pod: &Pod,
+    container: &crate::pod::Container,
+    job: &ObjectRef,
+    template: &kwhy_sdk::Json,
+) -> bool {
+    let stem = job.name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
+    let words = ["/args", "/command"].iter().flat_map(|p| container.spec.texts(p));
+    if words.into_iter().any(|w| w.contains(job.name.as_str()) || (stem.len() > 6 && w.contains(stem))) {
+        return true;
+    }
+    let waits = ["wait", "migrat", "schema", "init-db", "check"];
+    if !waits.iter().any(|w| container.name.contains(w)) {
+        return false;
+    }
+    let images: Vec<String> =
+        template.list("/containers").iter().map(|c| c.text("/image").to_owned()).collect();
+    pod.containers().iter().any(|c| images.iter().any(|i| i == c.image()))
+}
+
+/// The failed Job that an init container waits for.
+pub(crate) fn waited_for(
+    world: &World<'_>,
+    pod: &Pod,
+    container: &crate::pod::Container,
+) -> Option<ObjectRef> {
+    world.list("Job", &pod.id.namespace).into_iter().find(|job| {
+        let template = world.read(job, "/spec/template/spec").unwrap_or_default();
+        failure(world, job).is_some() && waits_for(pod, container, job, &template)
+    })
+}
+
+/// Workloads whose pods wait for this Job in an init container.
+fn waiters(world: &World<'_>, job: &ObjectRef) -> Vec<ObjectRef> {
+    let template = world.read(job, "/spec/template/spec").unwrap_or_default();
+    let mut all: Vec<ObjectRef> = Vec::new();
+    for id in world.list("Pod", &job.namespace).iter().take(200) {
+        let Some(pod) = Pod::load(world, id).filter(|p| p.phase() == "Pending" && !p.of_job()) else {
+            continue;
+        };
+        let held = pod.containers().iter().any(|c| {
+            c.init
+                && !c.ready()
+                && (c.running().is_some() || c.crashing())
+                && waits_for(&pod, c, job, &template)
+        });
+        if held && all.iter().all(|w| !w.is(&pod.workload)) {
+            all.push(pod.workload.clone());
+        }
+    }
+    all
 }
 
 /// The diagnosis of a Job that has failed.
@@ -231,5 +293,15 @@ fn diagnose(world: &World<'_>, job: &ObjectRef, failed: &Failure) -> Diagnosis {
     }
     diagnosis.explains = case::explains(world, &workload);
     diagnosis.explains.push(Explains::event("DeadlineExceeded", &workload, "workload"));
+    for waiter in waiters(world, job) {
+        diagnosis.explanation.push_str(&format!(
+            " Pods of {} wait for it in an init container and do not start.",
+            spoken(&waiter)
+        ));
+        // What hangs on it says more of it than its own code.
+        diagnosis.confidence = diagnosis.confidence.max(80);
+        diagnosis.explains.extend(case::explains(world, &waiter));
+        diagnosis.path.push(Step::new(&waiter, "", "waits for it"));
+    }
     diagnosis
 }

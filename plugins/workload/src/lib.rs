@@ -6,6 +6,7 @@
 
 mod admission;
 mod case;
+mod ceiling;
 mod change;
 mod codes;
 mod command;
@@ -17,6 +18,7 @@ mod generic;
 mod hpa;
 mod image;
 mod job;
+mod login;
 mod logs;
 mod look;
 mod missing;
@@ -27,8 +29,11 @@ mod probe;
 mod pull;
 mod refusal;
 mod refused;
+mod rule;
+mod scaled;
 mod security;
 mod service;
+mod tls;
 mod unseen;
 mod words;
 
@@ -62,6 +67,7 @@ impl Rule for Workload {
         lines.extend(fight::patterns());
         lines.push(pdb::pattern());
         lines.extend(endpoints::patterns());
+        lines.extend(tls::patterns());
         let descriptor = Descriptor::new("workload", env!("CARGO_PKG_VERSION"));
         codes::CODES
             .iter()
@@ -96,6 +102,7 @@ impl Rule for Workload {
             .wants(Subscription::events(&cron::REASONS).kinds(&["CronJob"]))
             .wants(Subscription::events(&job::REASONS).kinds(&["Job"]))
             .wants(Subscription::alerts(&["*Job*"]).kinds(&["Job"]))
+            .wants(Subscription::alerts(&["*HPA*", "*Hpa*"]).kinds(&["HorizontalPodAutoscaler"]))
             .wants(Subscription::alerts(&[]).kinds(&["Service"]))
             .wants(Subscription::objects(&[
                 "Pod",
@@ -119,6 +126,9 @@ impl Rule for Workload {
             ("object", _) if kind == "Pod" => object(world, subject, signal),
             ("object", _) => controller(world, subject, signal),
             ("alert", _) if kind == "Service" => endpoints::examine(world, subject),
+            ("alert", name) if kind == "HorizontalPodAutoscaler" && signal.state != "resolved" => {
+                ceiling::alerted(world, subject, name)
+            }
             ("alert", _) => job::alerted(world, subject),
             ("event", "FailedCreate" | "ReplicaSetCreateError") if kind != "Pod" => {
                 admission::examine(world, subject)
@@ -146,6 +156,14 @@ fn look(world: &World<'_>, of: &ObjectRef) -> Verdict {
         "Pod" => look::look(world, of),
         "HorizontalPodAutoscaler" => hpa::seen(world, of),
         "Service" => endpoints::examine(world, of),
+        "Secret" => tls::examine(world, of),
+        "Job" => {
+            if job::again(world, of).is_some() {
+                job::examine(world, of)
+            } else {
+                admission::examine(world, of)
+            }
+        }
         "CronJob" => {
             let mut verdict = cron::again(world, of);
             verdict.merge(admission::examine(world, of));
@@ -158,10 +176,18 @@ fn look(world: &World<'_>, of: &ObjectRef) -> Verdict {
 /// A state of something that makes pods.
 fn controller(world: &World<'_>, of: &ObjectRef, signal: &Signal) -> Verdict {
     let mut verdict = match of.kind.as_str() {
-        "Deployment" | "StatefulSet" | "DaemonSet" => fight::template(world, of, signal),
+        "Deployment" | "StatefulSet" | "DaemonSet" => {
+            let mut verdict = fight::template(world, of, signal);
+            verdict.merge(scaled::seen(world, of, signal));
+            verdict
+        }
         "Job" => job::examine(world, of),
         "CronJob" => return cron::changed(of, signal),
-        "HorizontalPodAutoscaler" => return hpa::seen(world, of),
+        "HorizontalPodAutoscaler" => {
+            let mut verdict = ceiling::seen(world, of);
+            verdict.merge(hpa::seen(world, of));
+            return verdict;
+        }
         "Service" => return endpoints::changed(world, of, signal),
         _ => Verdict::default(),
     };
@@ -195,6 +221,9 @@ fn line(world: &World<'_>, pod: &ObjectRef, name: &str, line: &Signal) -> Verdic
     }
     if name == endpoints::LINE {
         return endpoints::told(world, line);
+    }
+    if name == tls::LINE {
+        return tls::told(world, line);
     }
     if name == fight::SYNC {
         return Verdict::default();

@@ -16,6 +16,9 @@ pub(crate) const PEER: &str = "workload-peer";
 /// A line in which a process names an error, whatever it is.
 pub(crate) const ERROR: &str = "workload-error";
 
+/// A line about a server that answers and refuses the login.
+pub(crate) const LOGIN: &str = "workload-login";
+
 /// A line about a file system that is full, which is the storage's matter.
 pub(crate) const SPACE: &str = "workload-space";
 
@@ -117,6 +120,11 @@ pub(crate) fn patterns() -> Vec<Pattern> {
         error,
     );
     add(
+        LOGIN,
+        &["uthentication failed", "ccess denied for user", "WRONGPASS", "NOAUTH", "ACCESS_REFUSED"],
+        "(?i)(?:password authentication failed for user|access denied for user '|wrongpass|noauth authentication required|access_refused|sasl[^\n]{0,60}authentication failed|authentication failed[^\n]{0,80}(?:user|credential|password)|(?:user|credential|password)[^\n]{0,80}authentication failed|authenticationfailed)",
+    );
+    add(
         PEER,
         &[
             "onnection refused",
@@ -174,7 +182,7 @@ fn heads(message: &str) -> bool {
 
 /// The line that tells best why a container ended or does not work, since a time.
 pub(crate) fn telling(world: &World<'_>, pod: &Pod, container: &Container, since: u64) -> Option<Signal> {
-    for id in [SPACE, CONFIG, FATAL, EXEC, PEER, ERROR] {
+    for id in [SPACE, CONFIG, LOGIN, FATAL, EXEC, PEER, ERROR] {
         let found = lines(world, pod, container, id, since)
             .into_iter()
             .find(|l| !calm(&l.message) && !heads(&l.message));

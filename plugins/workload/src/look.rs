@@ -4,7 +4,7 @@
 use kwhy_sdk::{Diagnosis, ObjectRef, Verdict, Wake, World, seconds};
 
 use crate::{
-    LOOK, case, command, config_change, generic, image, logs, missing, oom,
+    LOOK, case, command, config_change, generic, image, login, logs, missing, oom,
     pod::{Container, Pod, STABLE},
     probe, refused, security, service, unseen,
 };
@@ -173,6 +173,14 @@ fn of_container(world: &World<'_>, pod: &Pod, container: &Container) -> Seen {
             .and_then(|f| f.map_or_else(|| refused::judge(world, pod, container), |f| Ok(Some(f))));
         return seen(found);
     }
+    // An init container that runs on and on keeps the pod from starting as well as one that fails.
+    if let Some(running) = container.running().filter(|_| container.init && pod.phase() == "Pending") {
+        let due = running + generic::LONG_INIT;
+        if due > world.now() {
+            return Seen::Later(due + seconds(1));
+        }
+        return generic::endless(world, pod, container).map_or(Seen::Nothing, ill);
+    }
     // A Job tries again by itself; only the Job as a whole fails.
     let patient = pod.of_job() && world.exists(&pod.holder) && container.restarts() < 4;
     if let Some(found) = oom::judge(world, pod, container)
@@ -194,8 +202,9 @@ fn of_container(world: &World<'_>, pod: &Pod, container: &Container) -> Seen {
     }
     if container.crashing() && container.restarts() >= 1 {
         let how = if container.init { "cannot start" } else { "crashes" };
-        let changed = config_change::judge(world, pod, container, how)
-            .filter(|d| container.restarts() >= 2 || d.confidence > 85);
+        let changed = config_change::judge(world, pod, container, how).filter(|d| {
+            container.restarts() >= 2 || d.confidence > 85 || generic::persists(world, pod, container)
+        });
         let found =
             surest(changed, || peer(world, pod, container)).or_else(|| generic::judge(world, pod, container));
         return found.map_or_else(
@@ -230,6 +239,8 @@ fn peer(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Diagnosis
         return None;
     }
     let since = logs::since(container, config_change::ill_since(pod));
-    let line = logs::newest(world, pod, container, logs::PEER, since)?;
-    service::judge(world, pod, &line)
+    login::judge(world, pod, container, since).or_else(|| {
+        let line = logs::newest(world, pod, container, logs::PEER, since)?;
+        service::judge(world, pod, &line)
+    })
 }

@@ -23,8 +23,15 @@ const PATIENCE_KNOWN: u64 = minutes(5);
 /// Probe events that are older say nothing of now.
 const FRESH: u64 = minutes(15);
 
+/// Since when the words of probes count: for as long as the pod has not been well, they are about what still holds.
+fn since(world: &World<'_>, pod: &Pod) -> u64 {
+    let ill =
+        if pod.ready() { world.now() } else { config_change::ill_since(pod).saturating_sub(minutes(2)) };
+    world.ago(FRESH).min(ill.max(world.ago(kwhy_sdk::hours(2))))
+}
+
 fn kills(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Signal> {
-    let killing = pod.told(world, container, "Killing", world.ago(FRESH)).into_iter().find(|e| {
+    let killing = pod.told(world, container, "Killing", since(world, pod)).into_iter().find(|e| {
         any(&e.message, &["failed liveness probe", "failed startup probe"])
             && (e.message.contains(&format!("ontainer {} ", container.name))
                 || !e.message.starts_with("Container "))
@@ -36,10 +43,10 @@ fn kills(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Signal> 
     })
 }
 
-fn failures(world: &World<'_>, pod: &Pod, container: &Container, of: &[&str]) -> Option<Signal> {
-    let all = ["Unhealthy", "ProbeWarning"]
-        .into_iter()
-        .flat_map(|r| pod.told(world, container, r, world.ago(FRESH)));
+/// The last that a probe of these kinds met.
+pub(crate) fn failures(world: &World<'_>, pod: &Pod, container: &Container, of: &[&str]) -> Option<Signal> {
+    let since = since(world, pod);
+    let all = ["Unhealthy", "ProbeWarning"].into_iter().flat_map(|r| pod.told(world, container, r, since));
     all.filter(|e| of.iter().any(|probe| e.message.starts_with(probe))).max_by_key(|e| e.at)
 }
 

@@ -40,7 +40,7 @@ struct Peer {
     silent: bool,
 }
 
-fn service_of(world: &World<'_>, host: &str, namespace: &str) -> Option<ObjectRef> {
+pub(crate) fn service_of(world: &World<'_>, host: &str, namespace: &str) -> Option<ObjectRef> {
     let host = host.trim_matches(['"', '\'', '[', ']', '(', ')', ',', ';', '.']);
     let mut parts = host.split('.');
     let (name, second) = (parts.next()?, parts.next());
@@ -439,12 +439,39 @@ fn wrong_port(
             .evidence
             .push(Evidence::signal(&change, 30, "changed shortly before").citing(change.message.clone()));
     }
+    let rollout = world
+        .changes(workload, "self", world.ago(hours(2)), 10)
+        .into_iter()
+        .find(|c| c.fields.iter().any(|f| f.name.starts_with("/spec/template") && f.name.contains("/ports")));
+    if let Some(change) = rollout {
+        diagnosis.explanation.push_str(&format!(
+            " The rollout at {} UTC changed the ports of the containers.",
+            kwhy_sdk::clock(change.at)
+        ));
+        diagnosis
+            .evidence
+            .push(Evidence::signal(&change, 35, "the rollout that changed the ports").citing(change.message));
+    }
     diagnosis.explains = case::explains(world, workload);
     diagnosis.remedies.push(
         Remedy::new(format!("set targetPort to a port of the containers ({})", known.join(", ")))
             .command(edit),
     );
     Some(diagnosis)
+}
+
+/// A port that the Service leads to by name, and that no container of its pods has: then it has no endpoint at all.
+pub(crate) fn unnamed_port(world: &World<'_>, service: &ObjectRef) -> Option<Diagnosis> {
+    let spec = world.read(service, "/spec").filter(|_| world.exists(service))?;
+    let behind = backend(world, service).filter(|b| b.ready)?;
+    spec.list("/ports").iter().find_map(|port| {
+        let target = port.at("/targetPort").shown();
+        if target.is_empty() || target.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let peer = Peer { service: service.clone(), port: port.at("/port").shown(), silent: false };
+        wrong_port(world, service, &spec, &peer, &behind.workload)
+    })
 }
 
 /// Silence instead of a refusal, and a policy that was made or changed shortly before.
