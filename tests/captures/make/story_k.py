@@ -178,6 +178,7 @@ def secret_missing():
         scaled(c, dep, rs["metadata"]["name"], 0, 1, x)
         if nm == "browse":
             birth(c, rs, w[0], x, ready_after=11)
+            resize(c, rs, x + s(11.2), 1)
             rollout_status(c, dep, x + s(12), availableReplicas=1, readyReplicas=1, unavailableReplicas=0, ok=True, progress=("True", "NewReplicaSetAvailable", f'ReplicaSet "{rs["metadata"]["name"]}" has successfully progressed.'))
             continue
         note = 'secret "smtp-credentials" not found'
@@ -188,6 +189,7 @@ def secret_missing():
         stuck(c, dep, rs, x)
         b = fix + s(9 + i * 4)
         makes_ready(c, p, b + s(6))
+        resize(c, rs, b + s(6.2), 1)
         c.event(p, "Created", f"Created container {nm}", b, **at)
         c.event(p, "Started", f"Started container {nm}", b, **at)
         rollout_status(c, dep, b + s(7), availableReplicas=1, readyReplicas=1, unavailableReplicas=0, ok=True, progress=("True", "NewReplicaSetAvailable", f'ReplicaSet "{rs["metadata"]["name"]}" has successfully progressed.'))
