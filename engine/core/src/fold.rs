@@ -75,7 +75,9 @@ impl State {
             (reaches, passed) = (Arc::new(all), OrdSet::unions(ways));
         }
         let (confidence, onset) = (incident.diagnosis.confidence, incident.onset);
-        let now = FoldedBy { confidence, onset, explains: explains.clone(), reaches: reaches.clone() };
+        let withdrawn = incident.cleared.is_some();
+        let now =
+            FoldedBy { confidence, onset, withdrawn, explains: explains.clone(), reaches: reaches.clone() };
         let before = incident.folded_by.clone();
         let same = before.as_deref() == Some(&now);
         if same && incident.passed == passed && incident.reaches.len() == reaches.len() {
@@ -96,14 +98,12 @@ impl State {
             self.incidents.iter().filter_map(|(k, i)| Some((rank(i, symptom)?, Reverse(k)))).collect();
         // What a rule has withdrawn, to say something else of the same symptom, has no claim to it any more.
         let replaced = |key: &IncidentKey| {
-            let Some((at, rule)) =
-                self.incidents.get(key).and_then(|i| Some((i.cleared.as_ref()?.0, i.rule)))
-            else {
+            let Some(taken_back) = self.incidents.get(key).filter(|i| i.cleared.is_some()) else {
                 return false;
             };
             able.iter()
                 .filter_map(|(_, Reverse(other))| self.incidents.get(*other))
-                .any(|i| i.rule == rule && i.open() && i.cleared.is_none() && i.asserted >= at)
+                .any(|i| i.rule == taken_back.rule && i.open() && i.cleared.is_none())
         };
         let best = able.iter().filter(|(_, Reverse(k))| !replaced(k)).max();
         let best = best.map(|(_, Reverse(k))| (*k).clone());

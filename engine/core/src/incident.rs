@@ -91,6 +91,8 @@ pub(crate) struct Incident {
 pub(crate) struct FoldedBy {
     pub(crate) confidence: u8,
     pub(crate) onset: u64,
+    /// Its rule has taken it back.
+    pub(crate) withdrawn: bool,
     pub(crate) explains: Vec<Explains>,
     pub(crate) reaches: Arc<Vec<Reach>>,
 }
