@@ -37,6 +37,10 @@ impl State {
                 let above = self.above(key, incident);
                 if above != before {
                     touched.insert(key.clone());
+                    if incident.diagnosis.severity == "info" {
+                        // What a remark has taken from others goes where the remark goes.
+                        next.extend(touched.iter().filter(|k| *k != key).cloned());
+                    }
                     // Those under it move with it.
                     next.extend(
                         self.incidents
@@ -125,10 +129,17 @@ impl State {
                 .filter(|s| s.is_alert() == alerts && rank(incident, s).is_some())
                 .filter_map(|s| s.cause.as_ref().filter(|c| *c != key && c.code != UNEXPLAINED))
                 .filter_map(|k| self.incidents.get_key_value(k))
-                .find(|(_, i)| !quieter(i, incident))
+                // A remark under a cause that is said aloud speaks for that cause.
+                .find(|(_, i)| !quieter(self.top(i), incident))
         };
         // With not even a warning of its own it has nothing to add.
         other(true).or_else(|| if incident.symptoms.is_empty() { other(false) } else { None })
+    }
+
+    /// The finding that an incident stands under, else itself.
+    fn top<'a>(&'a self, incident: &'a Incident) -> &'a Incident {
+        let parent = incident.under.as_deref().and_then(|id| self.of_id(id));
+        parent.and_then(|key| self.incidents.get(key)).unwrap_or(incident)
     }
 
     fn of_id(&self, id: &str) -> Option<&IncidentKey> {

@@ -234,6 +234,18 @@ fn a_remark_cannot_silence_a_cause() {
 }
 
 #[test]
+fn what_a_remark_under_a_cause_explains_better_is_folded_under_the_cause() {
+    let mut lab = Lab::new();
+    lab.line(1, "db", DB);
+    lab.line(1, "db", "say net.dependency-down info alert Kube* shop");
+    lab.line(1, "shop", "say app.exit warning alert Kube*");
+    lab.alert(2, "shop", true, 2);
+    let cause = lab.now("db.oom");
+    assert_eq!(lab.now("net.dependency-down").folded_under, cause.id);
+    assert_eq!(lab.now("app.exit").folded_under, cause.id);
+}
+
+#[test]
 fn a_finding_elsewhere_is_not_an_effect() {
     let mut lab = Lab::new();
     lab.line(1, "db", DB);
