@@ -161,6 +161,9 @@ fn pressed(
         )),
     }
     d.evidence.extend(evicted.iter().take(3).map(|e| Evidence::signal(e, 40, "thrown out for it")));
+    if let Some(words) = greediest(world, &evicted) {
+        d.explanation.push_str(&words);
+    }
     for reason in ["EvictionThresholdMet", "FreeDiskSpaceFailed", "ImageGCFailed", "SystemOOM"] {
         d.evidence.extend(events(reason, "self").iter().take(1).map(|e| Evidence::signal(e, 30, reason)));
     }
@@ -219,4 +222,52 @@ fn pressed(
         ],
     };
     d
+}
+
+/// Of the pods thrown out the container that used most, as the kubelet counts it:
+/// `Container app was using 27914Mi, request is 0, has larger consumption of memory.`
+fn greediest(world: &World<'_>, evicted: &[kwhy_sdk::Signal]) -> Option<String> {
+    let mut most: Option<(u64, String)> = None;
+    for event in evicted {
+        let Some(pod) = &event.subject else { continue };
+        for part in event.message.split("Container ").skip(1) {
+            let Some((container, rest)) = part.split_once(" was using ") else { continue };
+            let mut amounts = rest.split([',', ' ', '.']);
+            let used = amounts.next().unwrap_or("");
+            let asked = rest
+                .split_once("request is ")
+                .map_or("", |(_, r)| r.split([',', ' ', '.']).next().unwrap_or(""));
+            let Some(bytes) = bytes(used).filter(|b| most.as_ref().is_none_or(|(m, _)| b > m)) else {
+                continue;
+            };
+            let workload = world.workload(pod);
+            let asks = match asked {
+                "" | "0" => "requests nothing".to_owned(),
+                _ => format!("requests {asked}"),
+            };
+            most = Some((
+                bytes,
+                format!(
+                    " Of those container {container} of {} {} used most: {used}, and it {asks}.",
+                    workload.kind,
+                    workload.path()
+                ),
+            ));
+        }
+    }
+    most.map(|(_, words)| words)
+}
+
+/// A quantity with a binary suffix, or none.
+fn bytes(quantity: &str) -> Option<u64> {
+    let digits = quantity.bytes().take_while(u8::is_ascii_digit).count();
+    let number: u64 = quantity.get(..digits)?.parse().ok()?;
+    let unit = match quantity.get(digits..)? {
+        "" => 1,
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(unit)
 }
