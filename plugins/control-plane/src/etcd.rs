@@ -25,7 +25,7 @@ const OFTEN: usize = 3;
 const MANY: usize = 15;
 
 /// What a slow or undecided etcd makes people see elsewhere.
-fn explains(world: &World<'_>, root: &ObjectRef) -> Vec<Explains> {
+fn explains(world: &World<'_>, root: &ObjectRef, since: u64) -> Vec<Explains> {
     let everywhere = [
         "etcdHigh*",
         "etcdGRPCRequestsSlow",
@@ -49,6 +49,23 @@ fn explains(world: &World<'_>, root: &ObjectRef) -> Vec<Explains> {
             let felt = Explains::alert("workload.*", &pod.id, "self");
             out.push(Explains { source: "finding".into(), ..felt });
         }
+    }
+    // Operators keep leases too, and end when they cannot renew them.
+    let mut known: Vec<ObjectRef> = Vec::new();
+    for pod in lines(world, "log", line::LEASE, since).iter().filter_map(|l| l.subject.as_ref()) {
+        let workload = world.workload(pod);
+        if known.len() == MANY || known.iter().any(|w| w.is(&workload)) || Part::of(world, pod).is_some() {
+            continue;
+        }
+        for name in
+            ["KubePod*", "KubeContainerWaiting", "KubeDeployment*", "KubeStatefulSet*", "KubeDaemonSet*"]
+        {
+            out.push(Explains::alert(name, &workload, "workload"));
+        }
+        out.extend(["Unhealthy", "BackOff"].map(|name| Explains::event(name, &workload, "owned")));
+        let felt = Explains::alert("workload.*", &workload, "self");
+        out.push(Explains { source: "finding".into(), ..felt });
+        known.push(workload);
     }
     out
 }
@@ -146,7 +163,7 @@ pub(crate) fn slow_disk(world: &World<'_>, since: u64) -> Option<Diagnosis> {
     d.evidence.extend(slow.first().map(|l| Evidence::signal(l, 25, "requests wait for the disk")));
     d.evidence.extend(lost.first().map(|l| Evidence::signal(l, 25, "what follows from it")));
     d.evidence.extend(unanswered.first().map(|l| Evidence::signal(l, 25, "what its clients see")));
-    d.explains = explains(world, &root);
+    d.explains = explains(world, &root, since);
     d.path = vec![Step::new(&root, "", "its disk is too slow")];
     let ns = "kube-system";
     let exec = match &pod {
@@ -237,7 +254,7 @@ pub(crate) fn no_leader(world: &World<'_>, since: u64) -> Option<Diagnosis> {
     d.evidence.extend(
         clients.iter().find(|l| !said.contains(l)).map(|l| Evidence::signal(l, 30, "what its clients see")),
     );
-    d.explains = explains(world, &root);
+    d.explains = explains(world, &root, since);
     for name in LEADER_ALERTS {
         d.explains.push(Explains::alert(name, &root, "cluster"));
     }

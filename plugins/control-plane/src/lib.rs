@@ -10,6 +10,7 @@ mod etcd;
 mod held;
 mod leader;
 mod line;
+mod member;
 mod part;
 mod webhook;
 
@@ -53,6 +54,12 @@ impl Rule for ControlPlane {
                 "etcd has no leader, so nothing can be written",
                 "etcd 3.2 and later",
                 &[&book("etcd", "etcdnoleader"), &book("etcd", "etcdinsufficientmembers")],
+            )
+            .code(
+                member::CODE,
+                "A member of etcd does not run while the others decide",
+                "etcd 3.4 and later, as static pods",
+                &["https://etcd.io/docs/latest/op-guide/runtime-configuration/", &book("etcd", "etcdmembersdown")],
             )
             .code(
                 api::SLOW,
@@ -118,6 +125,9 @@ impl Rule for ControlPlane {
                 found.extend(leader::flapping(world));
             }
             None => {}
+        }
+        if !found.iter().any(|d| d.code == etcd::NO_LEADER) {
+            found.extend(member::down(world));
         }
         found.extend(webhook::timeouts(world));
         found.extend(certificate::expiring(world));

@@ -16,6 +16,8 @@ pub(crate) const NO_LEADER: &str = "cp-no-leader";
 pub(crate) const LEADER_LOST: &str = "cp-leader-lost";
 /// etcd gave no answer to one of its clients.
 pub(crate) const TIMED_OUT: &str = "cp-timed-out";
+/// etcd's last words.
+pub(crate) const FATAL: &str = "cp-fatal";
 /// A component lost its lease, or could not renew it.
 pub(crate) const LEASE: &str = "cp-lease";
 /// An admission webhook gave no answer in time.
@@ -24,6 +26,9 @@ pub(crate) const WEBHOOK: &str = "cp-webhook";
 pub(crate) const EXPIRED: &str = "cp-expired";
 /// A kubelet waits for the API server in vain.
 pub(crate) const WAITS: &str = "cp-kubelet-waits";
+
+const FATAL_WORDS: &str =
+    r#""level":"(?:fatal|panic)".*"msg":"(?P<msg>[^"\\]+)"(?:.*"error":"(?P<error>[^"\\]+))?"#;
 
 pub(crate) fn logs() -> Subscription {
     let took = r#"(?:"took":"|took too long \(|sync duration of )(?P<took>[0-9.a-zµ]+)"#;
@@ -38,6 +43,8 @@ pub(crate) fn logs() -> Subscription {
         Pattern::new(NO_LEADER, "RAFT NO LEADER", ""),
         Pattern::new(NO_LEADER, "is starting a new election at term", ""),
         Pattern::new(LEADER_LOST, "raft.node: ", r"raft\.node: \S+ (?:lost leader|changed leader from) "),
+        Pattern::new(FATAL, r#""level":"fatal""#, FATAL_WORDS),
+        Pattern::new(FATAL, r#""level":"panic""#, FATAL_WORDS),
         Pattern::new(TIMED_OUT, "etcdserver: ", "etcdserver: (?:request timed out|leader changed)"),
         Pattern::new(LEASE, "failed to renew lease ", r"failed to renew lease (?P<lease>[^\s:]+)"),
         Pattern::new(LEASE, "eader", r"\b(?:leaderelection lost|leader election lost)"),

@@ -1,0 +1,115 @@
+//! `control-plane.etcd-member-down`: one member of etcd does not run while the others still decide. Nothing is lost yet, and
+//! the next one that goes takes the majority with it; the API server beside the member goes down with it, since kubeadm
+//! lets each speak to the etcd of its own machine.
+
+use kwhy_sdk::{
+    Diagnosis, Evidence, Explains, ObjectRef, Program, Remedy, Step, World, hours, minutes, parse_time,
+};
+
+use crate::{
+    line,
+    part::{Part, firing, told},
+};
+
+pub(crate) const CODE: &str = "control-plane.etcd-member-down";
+
+/// A member that is started anew, as an upgrade does, is back sooner.
+const PATIENCE: u64 = minutes(3);
+
+fn away_since(world: &World<'_>, member: &Program) -> Option<u64> {
+    let conditions = world.read(&member.id, "/status/conditions")?.list("");
+    let ready = conditions.iter().find(|c| c.text("/type") == "Ready" && c.text("/status") != "True")?;
+    parse_time(ready.text("/lastTransitionTime"))
+}
+
+/// A node that is away takes its member along, which the node's own finding tells.
+fn node_lives(world: &World<'_>, node: &str) -> bool {
+    let conditions = world.read(&ObjectRef::new("Node", "", node), "/status/conditions").unwrap_or_default();
+    !conditions.list("").iter().any(|c| c.text("/type") == "Ready" && c.text("/status") != "True")
+}
+
+/// The first member that does not come up, where most of the others work.
+pub(crate) fn down(world: &World<'_>) -> Option<Diagnosis> {
+    let members = Part::Etcd.pods(world);
+    let ready = members.iter().filter(|m| m.ready_since().is_some()).count();
+    if members.len() < 3 || ready == members.len() || ready <= members.len() / 2 {
+        return None;
+    }
+    let member = members.iter().find(|m| {
+        m.keeps_ending()
+            && node_lives(world, m.node())
+            && away_since(world, m).is_some_and(|at| at + PATIENCE <= world.now())
+    })?;
+    let (node, name) = (member.node(), &member.id.name);
+    let said = told(world, Part::Etcd, line::FATAL, world.ago(hours(2)));
+    let last = said.iter().find(|l| l.subject.as_ref().is_some_and(|s| s.is(&member.id)));
+    let why = last.map_or(String::new(), |l| match (l.field("msg"), l.field("error")) {
+        ("", _) => String::new(),
+        (msg, "") => format!(": {msg}"),
+        (msg, error) => format!(": {msg}: {error}"),
+    });
+    let data = ["crc mismatch", "corrupt", "WAL", "snapshot", "bbolt", "database"];
+    let damaged = data.iter().any(|word| why.contains(word));
+    let mut d = Diagnosis::new(CODE, member.id.clone());
+    d.severity = "critical".into();
+    d.confidence = if last.is_some() { 93 } else { 86 };
+    d.title = format!(
+        "The etcd member on {node} does not run{}",
+        if damaged { ", its data is damaged" } else { "" }
+    );
+    d.explanation = format!(
+        "{name} ends at each start{why}. {ready} of {} members work and still decide{}.{}",
+        members.len(),
+        if ready == members.len() / 2 + 1 { "; with one more lost they cannot" } else { "" },
+        if damaged {
+            " What it has written to its disk cannot be read any more; the others have all of it."
+        } else {
+            ""
+        }
+    );
+    let waiting = member.waiting();
+    let state = if waiting.is_empty() { member.fares() } else { waiting };
+    d.evidence.push(Evidence::object(&member.id, state, 50, format!("member on {node}, {}", member.fares())));
+    d.evidence.extend(last.map(|l| Evidence::signal(l, 60, "its last words")));
+    let alerts = firing(world, &["etcdMembersDown", "TargetDown"], world.ago(hours(24)));
+    for alert in alerts.iter().filter(|a| a.field("job").contains("etcd")) {
+        let Some(subject) = &alert.subject else { continue };
+        d.explains.push(Explains::alert(&alert.name, subject, "self"));
+    }
+    d.evidence.extend(
+        alerts
+            .iter()
+            .filter(|a| a.name == "etcdMembersDown")
+            .take(1)
+            .map(|a| Evidence::signal(a, 40, "measured")),
+    );
+    let beside =
+        Part::ApiServer.pods(world).into_iter().filter(|p| p.node() == node && p.ready_since().is_none());
+    for pod in beside.map(|p| p.id).chain([member.id.clone()]) {
+        for name in ["KubePodCrashLooping", "KubePodNotReady", "KubeContainerWaiting"] {
+            d.explains.push(Explains::alert(name, &pod, "self"));
+        }
+        d.explains.extend(["Unhealthy", "BackOff"].map(|name| Explains::event(name, &pod, "self")));
+        let felt = Explains::alert("workload.*", &pod, "self");
+        d.explains.push(Explains { source: "finding".into(), ..felt });
+    }
+    d.path = vec![Step::new(&member.id, "", "does not run")];
+    let well =
+        members.iter().find(|m| m.ready_since().is_some()).map_or("etcd-<node>", |m| m.id.name.as_str());
+    let ctl = format!(
+        "kubectl -n kube-system exec {well} -- etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt --key=/etc/kubernetes/pki/etcd/server.key"
+    );
+    d.remedies = vec![
+        Remedy::new("read its last words, and see whether the others are well")
+            .command(format!("kubectl -n kube-system logs {name} --previous --tail=20"))
+            .command(format!("{ctl} endpoint health --cluster")),
+    ];
+    let again = Remedy::new(
+        "where its data cannot be read, take the member out, put its directory aside and let it join anew with empty data",
+    )
+    .command(format!("{ctl} member list"))
+    .command(format!("ssh {node} 'sudo mv /var/lib/etcd/member /var/lib/etcd-member.damaged'"))
+    .caution("only while the other members are well: with one more lost, nothing can be written");
+    d.remedies.push(again);
+    Some(d)
+}
