@@ -370,6 +370,7 @@ fn unreachable(
     let (config, service) = of_webhook(world, webhook, what);
     let behind = service.as_ref().and_then(|s| crate::service::backend(world, s));
     let sick = behind.as_ref().filter(|b| !b.ready).map(|b| b.workload.clone());
+    let asleep = service.as_ref().filter(|_| behind.is_none()).and_then(|s| crate::service::asleep(world, s));
     let root = sick.clone().or(config.clone()).or(service.clone()).unwrap_or_else(|| workload.clone());
     let mut diagnosis = Diagnosis::new(WEBHOOK, root.clone());
     diagnosis.confidence = 90;
@@ -382,7 +383,10 @@ fn unreachable(
         (Some(s), Some(b)) => {
             format!("{} leads to {}, which has no ready pod", spoken(s), spoken(&b.workload))
         }
-        (Some(s), None) => format!("{} has no pod behind it", spoken(s)),
+        (Some(s), None) => match &asleep {
+            Some(w) => format!("{} has no pod behind it, because {} is scaled to zero", spoken(s), spoken(w)),
+            None => format!("{} has no pod behind it", spoken(s)),
+        },
         (None, _) => "Where it leads to is not known here".to_owned(),
     };
     diagnosis.explanation = format!(
@@ -398,6 +402,11 @@ fn unreachable(
             Remedy::new(format!("bring {} back: everything waits for it", spoken(behind)))
                 .command(format!("{k} get pods,events"))
                 .command(format!("{k} rollout restart {}", named(behind))),
+        );
+    } else if let Some(behind) = &asleep {
+        diagnosis.remedies.push(
+            Remedy::new(format!("scale {} up again: everything waits for it", spoken(behind)))
+                .command(format!("{} scale {} --replicas=1", kubectl(&behind.namespace), named(behind))),
         );
     } else if let Some(service) = &service {
         diagnosis.remedies.push(

@@ -346,6 +346,12 @@ pub(crate) fn unselected(world: &World<'_>, service: &ObjectRef) -> Option<Diagn
     no_pods(world, service, &selector).filter(|d| d.code == SELECTOR)
 }
 
+/// The workload whose pods a Service would select, where it is set to no replicas.
+pub(crate) fn asleep(world: &World<'_>, service: &ObjectRef) -> Option<ObjectRef> {
+    let selector = world.read(service, "/spec")?.map("/selector");
+    no_pods(world, service, &selector).filter(|d| d.code == DOWN).map(|d| d.root)
+}
+
 fn scaled(world: &World<'_>, workload: &ObjectRef) -> Option<Signal> {
     let changes = world.changes(workload, "self", world.ago(hours(2)), 10);
     changes
