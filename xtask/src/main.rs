@@ -8,6 +8,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod captures;
 mod command;
 mod demo;
@@ -67,6 +68,11 @@ enum Task {
         #[arg(long)]
         twice: bool,
     },
+    /// Measure what kwhy takes, with its answers checked; without a name every benchmark
+    Bench {
+        #[command(subcommand)]
+        bench: Option<bench::Bench>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -98,6 +104,7 @@ fn run(task: Task) -> Result<()> {
         Task::Demo { release } => demo::run(&project, release),
         Task::Test { cargo } => test::run(&project, &cargo),
         Task::Score { captures, release, twice } => captures::score(&project, &captures, release, twice),
+        Task::Bench { bench } => bench::run(&project, bench),
     }
 }
 

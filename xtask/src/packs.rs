@@ -33,16 +33,12 @@ const CONTRACT: &str = "kwhy:rules/";
 
 /// Builds all packs and says what changed.
 pub(crate) fn build(project: &Project, wasm: &WasmTarget) -> Result<()> {
-    let modules = modules(project, wasm)?;
+    let packages: Vec<&str> = project.packs().iter().map(|pack| pack.package.as_str()).collect();
+    let modules = modules(project, wasm, &packages, None)?;
     let dir = project.target().join("packs");
     fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     for pack in project.packs() {
-        let path = modules.get(&pack.package).with_context(|| {
-            format!("{} gives no module: its [lib] needs crate-type = [\"cdylib\", \"rlib\"]", pack.package)
-        })?;
-        let module = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let component =
-            component(&module).with_context(|| format!("pack {} is not a rule component", pack.name))?;
+        let component = component_of(&modules, &pack.package)?;
         let file = dir.join(file_name(&pack.name));
         let changed = write_if_changed(&file, &component)?;
         println!(
@@ -58,8 +54,31 @@ pub(crate) fn build(project: &Project, wasm: &WasmTarget) -> Result<()> {
     Ok(())
 }
 
+/// A rule that is no pack, built with a variable of the environment set.
+pub(crate) fn rule(
+    project: &Project,
+    wasm: &WasmTarget,
+    package: &str,
+    setting: (&str, &str),
+) -> Result<Vec<u8>> {
+    component_of(&modules(project, wasm, &[package], Some(setting))?, package)
+}
+
+fn component_of(modules: &BTreeMap<String, PathBuf>, package: &str) -> Result<Vec<u8>> {
+    let path = modules.get(package).with_context(|| {
+        format!("{package} gives no module: its [lib] needs crate-type = [\"cdylib\", \"rlib\"]")
+    })?;
+    let module = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    component(&module).with_context(|| format!("{package} is not a rule component"))
+}
+
 /// The wasm module of each package
-fn modules(project: &Project, wasm: &WasmTarget) -> Result<BTreeMap<String, PathBuf>> {
+fn modules(
+    project: &Project,
+    wasm: &WasmTarget,
+    packages: &[&str],
+    setting: Option<(&str, &str)>,
+) -> Result<BTreeMap<String, PathBuf>> {
     let mut build = cargo([
         "build",
         "--profile=pack",
@@ -67,9 +86,10 @@ fn modules(project: &Project, wasm: &WasmTarget) -> Result<BTreeMap<String, Path
         "--lib",
         "--message-format=json-render-diagnostics",
     ]);
-    for pack in project.packs() {
-        build.args(["-p", &pack.package]);
+    for package in packages {
+        build.args(["-p", package]);
     }
+    build.envs(setting);
     build.current_dir(project.root()).env("CARGO_ENCODED_RUSTFLAGS", rustflags(project.root()));
     wasm.apply(&mut build);
     println!("$ {}", line(&build));

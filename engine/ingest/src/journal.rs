@@ -1,4 +1,5 @@
-//! What journalctl prints: `-o short` (also with decimals), `short-iso`, `short-iso-precise` and `json`.
+//! What journalctl prints: `-o short` (also with decimals), `short-iso`, `short-iso-precise` and `json`. And what a
+//! kubelet writes that logs into a file of its own: bare klog, no year either.
 //!
 //! One entry is one message: a line break inside it never starts another, whatever the text after it looks like.
 
@@ -9,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
-    text,
+    klog, text,
     time::{self, Yearless},
 };
 
@@ -35,8 +36,10 @@ pub struct Entry<'a> {
     pub priority: Option<u8>,
     /// Position in the journal, for a live reader; only JSON has it.
     pub cursor: Cow<'a, str>,
-    /// By how many blanks journalctl indents further lines of this message; 0 in JSON, which has none.
+    /// By how many blanks journalctl indents further lines of this message; 0 where it has none, in JSON and klog.
     pub indent: usize,
+    /// Whether it is bare klog, where what has no header belongs to the line before.
+    pub bare: bool,
 }
 
 /// A line of journalctl's output.
@@ -53,7 +56,7 @@ pub enum Line<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadLine {
     /// No known format.
-    #[error("not a line of journalctl (-o short, short-iso, short-iso-precise or json)")]
+    #[error("not a line of journalctl (-o short, short-iso, short-iso-precise or json) nor of klog")]
     Format,
     /// Starts with a brace and is no journal entry.
     #[error("not a whole journal entry in JSON")]
@@ -72,7 +75,30 @@ pub fn parse(line: &str) -> Result<Line<'_>, BadLine> {
         Some(b'{') => json(line).map(Line::Entry),
         Some(b'0'..=b'9') => iso(line).map(Line::Entry).ok_or(BadLine::Format),
         Some(b'-') if line.starts_with("-- ") => Ok(Line::Note(end_of_journal(line))),
+        Some(b'I' | b'W' | b'E' | b'F') if line.as_bytes().get(1).is_some_and(u8::is_ascii_digit) => {
+            klog::parse(line).map(|head| Line::Entry(bare(line, head.at))).ok_or(BadLine::Format)
+        }
+        Some(b'L' | b'R' | b'B') if FILE_HEAD.iter().any(|words| line.starts_with(words)) => {
+            Ok(Line::Note(None))
+        }
         _ => short(line).map(Line::Entry).ok_or(BadLine::Format),
+    }
+}
+
+/// What klog writes at the head of each file.
+const FILE_HEAD: [&str; 4] =
+    ["Log file created at: ", "Running on machine: ", "Binary: ", "Log line format: "];
+
+/// A line that is nothing but klog.
+fn bare(line: &str, at: Yearless) -> Entry<'_> {
+    Entry {
+        stamp: Stamp::Yearless(at),
+        identifier: Cow::Borrowed("kubelet"),
+        message: Cow::Borrowed(line),
+        priority: None,
+        cursor: Cow::Borrowed(""),
+        indent: 0,
+        bare: true,
     }
 }
 
@@ -118,6 +144,7 @@ fn written<'a>(line: &'a str, stamp: Stamp, rest: &'a str) -> Option<Entry<'a>> 
         priority: None,
         cursor: Cow::Borrowed(""),
         indent: line.len() - message.len(),
+        bare: false,
     })
 }
 
@@ -163,6 +190,7 @@ fn json(line: &str) -> Result<Entry<'_>, BadLine> {
         priority: raw.priority.and_then(|raw| field(raw.get())?.parse().ok()),
         cursor: raw.cursor,
         indent: 0,
+        bare: false,
     })
 }
 
@@ -252,6 +280,16 @@ mod tests {
             assert_eq!(at(&entry), when, "{line}");
             assert_eq!((entry.identifier.as_ref(), entry.message.as_ref()), ("kubelet", "E0424 x"), "{line}");
         }
+    }
+
+    #[test]
+    fn a_kubelets_own_log_file_is_read() {
+        let line = entry("E0424 13:06:41.923749    1043 kubelet.go:2240] node \"kal\" not found");
+        assert_eq!(at(&line), "2020-04-24T13:06:41.923749Z");
+        assert!(line.bare && line.message.starts_with("E0424"));
+        assert!(!entry("Feb 24 13:06:41 kal kubelet[1043]: x").bare, "a month of the same letter");
+        assert_eq!(parse("Log file created at: 2020/04/24 13:06:41"), Ok(Line::Note(None)));
+        assert_eq!(parse("E0424 13:06 half a header"), Err(BadLine::Format));
     }
 
     #[test]

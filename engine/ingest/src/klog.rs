@@ -4,9 +4,9 @@
 //! The header is parsed by bytes, as this is done for every line of a kubelet log; the pairs only for lines that are
 //! wanted.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use crate::text;
+use crate::{text, time::Yearless};
 
 /// More pairs than any message has; a bound, not a limit to meet.
 const PAIRS: usize = 64;
@@ -20,10 +20,8 @@ const CODE: usize = 128;
 pub struct Line<'a> {
     /// `I`, `W`, `E` or `F`.
     pub severity: &'static str,
-    /// Seconds since the full hour. The hour itself depends on the writer's zone, which klog does not say.
-    pub second_of_hour: i64,
-    /// 0 to 999,999.
-    pub micros: i32,
+    /// When, in the zone of the writer, which klog does not say.
+    pub at: Yearless,
     /// `file.go:line`.
     pub code: &'a str,
     /// What follows the header.
@@ -43,13 +41,13 @@ pub fn parse(line: &str) -> Option<Line<'_>> {
         b'F' => "F",
         _ => return None,
     };
-    if ![m1, m2, d1, d2].iter().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
     let [h1, h2, b':', n1, n2, b':', s1, s2, b'.', micros @ ..] = clock else { return None };
-    two(*h1, *h2)?;
-    let second_of_hour = i64::from(two(*n1, *n2)? * 60 + two(*s1, *s2)?);
-    let micros = number(micros)?;
+    let at = Yearless {
+        month: two(*m1, *m2)?,
+        day: two(*d1, *d2)?,
+        clock: [two(*h1, *h2)?, two(*n1, *n2)?, two(*s1, *s2)?],
+        nanos: number(micros)? * 1000,
+    };
 
     let rest = line.get(22..)?.trim_start_matches(' ');
     let (thread, rest) = rest.split_once(' ')?;
@@ -62,11 +60,11 @@ pub fn parse(line: &str) -> Option<Line<'_>> {
         return None;
     }
     let rest = rest.strip_prefix(']')?;
-    Some(Line { severity, second_of_hour, micros, code, message: rest.strip_prefix(' ').unwrap_or(rest) })
+    Some(Line { severity, at, code, message: rest.strip_prefix(' ').unwrap_or(rest) })
 }
 
-fn two(tens: u8, ones: u8) -> Option<i32> {
-    number(&[tens, ones])
+fn two(tens: u8, ones: u8) -> Option<i8> {
+    i8::try_from(number(&[tens, ones])?).ok()
 }
 
 fn number(digits: &[u8]) -> Option<i32> {
@@ -85,28 +83,49 @@ pub struct Structured {
 /// Takes a structured message apart; `None` where it is free text.
 #[must_use]
 pub fn structured(message: &str) -> Option<Structured> {
+    let mut values = BTreeMap::new();
+    let quoted = pairs(message, |name, value| {
+        values.insert(name.to_owned(), safe(value).into_owned());
+    })?;
+    Some(Structured { message: safe(quoted).into_owned(), values })
+}
+
+/// Lends each pair of a structured message, unsafe as it stands, and gives back the quoted text; `None` where it is free
+/// text. Copies nothing that has no escapes.
+pub(crate) fn pairs<'t>(
+    message: &'t str,
+    mut each: impl FnMut(&'t str, Cow<'t, str>),
+) -> Option<Cow<'t, str>> {
     let (quoted, mut rest) = unquote(text::prefix(message, LOOK))?;
-    let mut out = Structured { message: text::value(&quoted).into_owned(), values: BTreeMap::new() };
     if !rest.is_empty() && key(rest.trim_start_matches(' ')).is_none() {
         return None;
     }
-    while out.values.len() < PAIRS {
+    for _ in 0..PAIRS {
         let Some((name, after)) = key(rest.trim_start_matches([' ', '\n'])) else { break };
         let (value, after) = if after.starts_with('"')
             && let Some(quoted) = unquote(after)
         {
             quoted
         } else if let Some(lines) = after.strip_prefix("<\n") {
-            unindent(lines)
+            let (value, after) = unindent(lines);
+            (Cow::Owned(value), after)
         } else {
             let end = bare_end(after);
             let (value, after) = after.split_at_checked(end).unwrap_or((after, ""));
-            (value.to_owned(), after)
+            (Cow::Borrowed(value), after)
         };
-        out.values.insert(name.to_owned(), text::value(&value).into_owned());
+        each(name, value);
         rest = after;
     }
-    Some(out)
+    Some(quoted)
+}
+
+/// A value that can be printed.
+pub(crate) fn safe(value: Cow<'_, str>) -> Cow<'_, str> {
+    match value {
+        Cow::Borrowed(value) => text::value(value),
+        Cow::Owned(value) => Cow::Owned(text::value(&value).into_owned()),
+    }
 }
 
 /// `key=` at the start of a text.
@@ -158,8 +177,13 @@ fn unindent(text: &str) -> (String, &str) {
 }
 
 /// A Go string literal at the start of a text (strconv.Quote), and what follows it.
-fn unquote(text: &str) -> Option<(String, &str)> {
+fn unquote(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let body = text.strip_prefix('"')?;
+    let stop = memchr::memchr2(b'"', b'\\', body.as_bytes())?;
+    let (plain, after) = body.split_at_checked(stop)?;
+    if let Some(after) = after.strip_prefix('"') {
+        return Some((Cow::Borrowed(plain), after));
+    }
     let mut value = Vec::new();
     let mut rest = body;
     loop {
@@ -168,7 +192,7 @@ fn unquote(text: &str) -> Option<(String, &str)> {
         value.extend_from_slice(plain.as_bytes());
         let mut after = after.chars();
         if after.next()? == '"' {
-            return Some((text::utf8(&value).into_owned(), after.as_str()));
+            return Some((Cow::Owned(text::utf8(&value).into_owned()), after.as_str()));
         }
         let kind = after.next()?;
         rest = after.as_str();
@@ -215,8 +239,7 @@ mod tests {
             line,
             Line {
                 severity: "E",
-                second_of_hour: 6 * 60 + 34,
-                micros: 617_057,
+                at: Yearless { month: 4, day: 24, clock: [13, 6, 34], nanos: 617_057_000 },
                 code: "pod_workers.go:191",
                 message: "Error syncing pod"
             }
@@ -240,7 +263,7 @@ mod tests {
         }
     }
 
-    fn pairs(message: &str) -> Vec<(String, String)> {
+    fn read(message: &str) -> Vec<(String, String)> {
         structured(message).unwrap().values.into_iter().collect()
     }
 
@@ -252,7 +275,7 @@ mod tests {
     fn pairs_are_read_with_and_without_quotes() {
         let message = r#""Probe failed" probeType="Readiness" pod="ns/web-0" podUID=1af660b3 IPs=["10.0.0.1", "10.0.0.2"] opts=&{A:1 B:two words} output="Get \"https://x\": \u00e4\t\xc3\xa4""#;
         assert_eq!(
-            pairs(message),
+            read(message),
             [
                 pair("IPs", r#"["10.0.0.1", "10.0.0.2"]"#),
                 pair("opts", "&{A:1 B:two words}"),
@@ -267,13 +290,13 @@ mod tests {
     #[test]
     fn a_value_of_several_lines_keeps_them() {
         let message = "\"Probe failed\" output=<\n\tfirst\n\t\tsecond\n > pod=\"ns/web-0\"";
-        assert_eq!(pairs(message), [pair("output", "first\n\tsecond"), pair("pod", "ns/web-0")]);
+        assert_eq!(read(message), [pair("output", "first\n\tsecond"), pair("pod", "ns/web-0")]);
     }
 
     #[test]
     fn brackets_that_do_not_close_do_not_swallow_the_rest() {
-        assert_eq!(pairs(r#""m" a=[open b="x""#), [pair("a", "[open"), pair("b", "x")]);
-        assert_eq!(pairs(r#""m" a=two words b=x"#), [pair("a", "two words"), pair("b", "x")]);
+        assert_eq!(read(r#""m" a=[open b="x""#), [pair("a", "[open"), pair("b", "x")]);
+        assert_eq!(read(r#""m" a=two words b=x"#), [pair("a", "two words"), pair("b", "x")]);
     }
 
     #[test]
@@ -281,7 +304,7 @@ mod tests {
         for message in ["Error syncing pod", r#""quoted" is bad"#, r#""never ended"#, r#""bad \q escape""#] {
             assert_eq!(structured(message), None, "{message}");
         }
-        assert!(pairs(r#""Alone""#).is_empty());
+        assert!(read(r#""Alone""#).is_empty());
     }
 
     proptest! {

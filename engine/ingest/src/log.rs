@@ -3,14 +3,14 @@
 //! Reading a text is cheap and copies nothing, so that it can be done for every line; only a line that is wanted is
 //! made a signal.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use kwhy_proto::{
     Timestamp,
     v1::{LogLine, ObjectRef, Signal, signal::Body},
 };
 
-use crate::{container, klog, pod, text};
+use crate::{container, klog, pod, text, time::Yearless};
 
 /// A log text, read as far as needed to say whether it is wanted.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Text<'a> {
     pub severity: &'static str,
     /// The text without its klog header, safe to print and cut.
     pub message: Cow<'a, str>,
+    /// Whether a rule may want it; of one that only counts as a warning less is kept. True until it is known better.
+    pub wanted: bool,
     klog: Option<klog::Line<'a>>,
     whole: &'a str,
 }
@@ -30,7 +32,7 @@ impl<'a> Text<'a> {
         let klog = klog::parse(text);
         let whole = klog.map_or(text, |line| line.message);
         let severity = klog.map_or_else(|| container::level(whole), |line| line.severity);
-        Self { severity, message: text::message(whole), klog, whole }
+        Self { severity, message: text::message(whole), wanted: true, klog, whole }
     }
 
     /// Whether the severity alone is reason enough to keep the line.
@@ -44,8 +46,12 @@ impl<'a> Text<'a> {
     #[must_use]
     pub fn refine(&self, at: Timestamp) -> Timestamp {
         match self.klog {
-            Some(line) if at.nanos == 0 && at.seconds.rem_euclid(3600) == line.second_of_hour => {
-                Timestamp { seconds: at.seconds, nanos: line.micros * 1000 }
+            // The hour depends on the writer's zone.
+            Some(klog::Line { at: Yearless { clock: [_, minute, second], nanos, .. }, .. })
+                if at.nanos == 0
+                    && at.seconds.rem_euclid(3600) == i64::from(minute) * 60 + i64::from(second) =>
+            {
+                Timestamp { seconds: at.seconds, nanos }
             }
             _ => at,
         }
@@ -63,15 +69,12 @@ pub fn kubelet(
     position: &str,
     origin: String,
 ) -> Signal {
-    let structured = text.klog.and_then(|line| klog::structured(line.message));
-    let subject = structured
-        .as_ref()
-        .and_then(|line| pod::in_values(&line.values))
-        .or_else(|| pod::in_text(text.whole))
-        .unwrap_or_else(|| ObjectRef {
-            kind: "Node".to_owned(),
-            name: node.to_owned(),
-            ..ObjectRef::default()
+    let mut named = pod::Named::default();
+    let structured =
+        text.klog.and_then(|line| klog::pairs(line.message, |key, value| named.hear(key, value)));
+    let subject =
+        structured.and_then(|_| named.pod()).or_else(|| pod::in_text(text.whole)).unwrap_or_else(|| {
+            ObjectRef { kind: "Node".to_owned(), name: node.to_owned(), ..ObjectRef::default() }
         });
     Signal {
         id: format!("kubelet/{node}/{position}"),
@@ -80,7 +83,7 @@ pub fn kubelet(
         body: Some(Body::Log(LogLine {
             node: node.to_owned(),
             code: code(text),
-            values: structured.map(|line| line.values).unwrap_or_default(),
+            values: values(text),
             ..LogLine::default()
         })),
         ..line(cluster, text, at, origin)
@@ -110,7 +113,6 @@ pub fn container(
     position: &str,
     origin: String,
 ) -> Signal {
-    let structured = text.klog.and_then(|line| klog::structured(line.message));
     Signal {
         id: format!("log/{}/{}/{}/{position}", of.namespace, of.pod, of.name),
         source: "log".to_owned(),
@@ -124,7 +126,7 @@ pub fn container(
             container: of.name.to_owned(),
             previous: of.previous,
             code: code(text),
-            values: structured.map(|line| line.values).unwrap_or_default(),
+            values: values(text),
             ..LogLine::default()
         })),
         ..line(cluster, text, at, origin)
@@ -140,6 +142,12 @@ fn line(cluster: &str, text: &Text<'_>, at: Timestamp, origin: String) -> Signal
         origin,
         ..Signal::default()
     }
+}
+
+/// The pairs of a structured message; of a line that no rule wants nobody will ask for them.
+fn values(text: &Text<'_>) -> BTreeMap<String, String> {
+    let line = text.klog.filter(|_| text.wanted);
+    line.and_then(|line| klog::structured(line.message)).map(|line| line.values).unwrap_or_default()
 }
 
 fn code(text: &Text<'_>) -> String {

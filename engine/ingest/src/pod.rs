@@ -3,30 +3,53 @@
 //! The kubelet names pods as `namespace/name` in structured pairs and as `name_namespace(uid)` in text
 //! (kubernetes/pkg/kubelet/util/format/pod.go). The first pod that is named counts.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use kwhy_proto::v1::ObjectRef;
 use serde_json::Value;
 
-use crate::text;
+use crate::{klog, text};
 
 /// How much of a text is searched.
 const LOOK: usize = 64 * 1024;
 /// Longest name and namespace, with the line between them.
 const NAMES: usize = 253 + 1 + 63;
 
-/// The pod that structured pairs name: `pod`, else `podNamespace` and `podName`, else `pods` with just one.
-#[must_use]
-pub fn in_values(values: &BTreeMap<String, String>) -> Option<ObjectRef> {
-    let get = |key: &str| values.get(key).map(String::as_str);
-    let mut pod = get("pod")
-        .and_then(one)
-        .or_else(|| reference(get("podNamespace")?, get("podName")?, ""))
-        .or_else(|| one(get("pods")?.strip_prefix('[')?.strip_suffix(']')?.trim_matches('"')))?;
-    if pod.uid.is_empty() {
-        pod.uid = get("podUID").map(api_uid).unwrap_or_default().to_owned();
+/// What structured pairs say of pods.
+#[derive(Debug, Default)]
+pub struct Named<'t> {
+    values: [Option<Cow<'t, str>>; KEYS.len()],
+}
+
+/// The keys by which components name pods.
+const KEYS: [&str; 5] = ["pod", "podNamespace", "podName", "pods", "podUID"];
+
+impl<'t> Named<'t> {
+    /// Takes in a pair; of a key that comes twice the last counts.
+    pub fn hear(&mut self, key: &str, value: Cow<'t, str>) {
+        // All of them begin alike; of most pairs this is the end.
+        if !key.starts_with("pod") {
+            return;
+        }
+        let slot = KEYS.iter().position(|known| *known == key).and_then(|at| self.values.get_mut(at));
+        if let Some(slot) = slot {
+            *slot = Some(klog::safe(value));
+        }
     }
-    Some(pod)
+
+    /// The pod that is named: by `pod`, else by `podNamespace` and `podName`, else by `pods` with just one.
+    #[must_use]
+    pub fn pod(&self) -> Option<ObjectRef> {
+        let [pod, namespace, name, pods, uid] = self.values.each_ref().map(|value| value.as_deref());
+        let mut pod = pod
+            .and_then(one)
+            .or_else(|| reference(namespace?, name?, ""))
+            .or_else(|| one(pods?.strip_prefix('[')?.strip_suffix(']')?.trim_matches('"')))?;
+        if pod.uid.is_empty() {
+            pod.uid = uid.map(api_uid).unwrap_or_default().to_owned();
+        }
+        Some(pod)
+    }
 }
 
 /// The first `name_namespace(uid)` in a text.
@@ -87,8 +110,12 @@ mod tests {
 
     const UID: &str = "6a1bb3cd-8af1-4330-a953-da78b26c352f";
 
-    fn values(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    fn in_values(pairs: &[(&str, &str)]) -> Option<ObjectRef> {
+        let mut named = Named::default();
+        for (key, value) in pairs {
+            named.hear(key, Cow::Borrowed(value));
+        }
+        named.pod()
     }
 
     fn pod(namespace: &str, name: &str, uid: &str) -> Option<ObjectRef> {
@@ -102,25 +129,19 @@ mod tests {
 
     #[test]
     fn pairs_name_a_pod_in_several_ways() {
-        assert_eq!(in_values(&values(&[("pod", "ns/web-0"), ("podUID", UID)])), pod("ns", "web-0", UID));
-        assert_eq!(in_values(&values(&[("pod", &format!("web-0_ns({UID})"))])), pod("ns", "web-0", UID));
-        assert_eq!(
-            in_values(&values(&[("podNamespace", "ns"), ("podName", "web-0")])),
-            pod("ns", "web-0", "")
-        );
-        assert_eq!(in_values(&values(&[("pods", "[\"ns/web-0\"]")])), pod("ns", "web-0", ""));
-        assert_eq!(in_values(&values(&[("pods", "[ns/web-0]")])), pod("ns", "web-0", ""));
-        assert_eq!(
-            in_values(&values(&[("pods", r#"[{"name":"web-0","namespace":"ns"}]"#)])),
-            pod("ns", "web-0", "")
-        );
+        assert_eq!(in_values(&[("pod", "ns/web-0"), ("podUID", UID)]), pod("ns", "web-0", UID));
+        assert_eq!(in_values(&[("pod", &format!("web-0_ns({UID})"))]), pod("ns", "web-0", UID));
+        assert_eq!(in_values(&[("podNamespace", "ns"), ("podName", "web-0")]), pod("ns", "web-0", ""));
+        assert_eq!(in_values(&[("pods", "[\"ns/web-0\"]")]), pod("ns", "web-0", ""));
+        assert_eq!(in_values(&[("pods", "[ns/web-0]")]), pod("ns", "web-0", ""));
+        assert_eq!(in_values(&[("pods", r#"[{"name":"web-0","namespace":"ns"}]"#)]), pod("ns", "web-0", ""));
     }
 
     #[test]
     fn more_than_one_pod_or_none_is_no_subject() {
-        assert_eq!(in_values(&values(&[("pods", r#"["ns/web-0","ns/web-1"]"#)])), None);
-        assert_eq!(in_values(&values(&[("pods", "[]")])), None);
-        assert_eq!(in_values(&values(&[("pod", "/"), ("podUID", UID)])), None);
+        assert_eq!(in_values(&[("pods", r#"["ns/web-0","ns/web-1"]"#)]), None);
+        assert_eq!(in_values(&[("pods", "[]")]), None);
+        assert_eq!(in_values(&[("pod", "/"), ("podUID", UID)]), None);
     }
 
     #[test]
@@ -137,7 +158,7 @@ mod tests {
     fn a_static_pod_has_no_uid_that_the_api_knows() {
         let hash = "3f0d9f48e4b4bfb92bfff3d94ff28aa0";
         assert_eq!(in_text(&format!("etcd-cp1_kube-system({hash})")), pod("kube-system", "etcd-cp1", ""));
-        assert_eq!(in_values(&values(&[("pod", "kube-system/etcd-cp1"), ("podUID", hash)])).unwrap().uid, "");
+        assert_eq!(in_values(&[("pod", "kube-system/etcd-cp1"), ("podUID", hash)]).unwrap().uid, "");
     }
 
     proptest! {
@@ -145,7 +166,7 @@ mod tests {
         fn no_text_panics(text in "[a-z_(){}/\\[\\]ä\"-]*", tail in "[0-9a-f-]{30,37}") {
             let _ = in_text(&text);
             let _ = in_text(&format!("{text}({tail}){text}"));
-            let _ = in_values(&values(&[("pod", &text), ("pods", &text), ("podUID", &tail)]));
+            let _ = in_values(&[("pod", &text), ("pods", &text), ("podUID", &tail)]);
         }
     }
 }

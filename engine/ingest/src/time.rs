@@ -76,6 +76,37 @@ impl Yearless {
     }
 }
 
+/// Resolves the lines of a log one after another. They keep to a few days, so the calendar is asked once for each.
+#[derive(Debug, Default)]
+pub struct Days {
+    /// Reference, month and day that were asked for last, with the second since 1970 at which that day began.
+    last: Option<(i64, i8, i8, i64)>,
+}
+
+impl Days {
+    /// [`Yearless::resolve`], quickly for a day that was asked for before.
+    pub fn resolve(&mut self, line: Yearless, reference: i64) -> Option<Timestamp> {
+        const DAY: i64 = 24 * 3600;
+        let Yearless { month, day, clock: [hour, minute, second], nanos } = line;
+        if let Some((known, of_month, of_day, midnight)) = self.last
+            && (known, of_month, of_day) == (reference, month, day)
+            && (0..24).contains(&hour)
+            && (0..60).contains(&minute)
+            && second >= 0
+        {
+            let clock = i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second.min(59));
+            return Some(Timestamp { seconds: midnight + clock, nanos });
+        }
+        let at = line.resolve(reference)?;
+        let midnight = at.seconds.div_euclid(DAY) * DAY;
+        let latest = reference.saturating_add(SLACK_SECONDS);
+        // Only where all of the day falls into that year, whatever the time.
+        let sure = midnight >= 0 && midnight + DAY <= latest && midnight + 365 * DAY > latest;
+        self.last = sure.then_some((reference, month, day, midnight));
+        Some(at)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -124,6 +155,21 @@ mod tests {
         fn no_text_panics(text in "\\PC*", month: i8, day: i8, clock: [i8; 3], nanos: i32, reference: i64) {
             let _ = parse(&text);
             let _ = Yearless { month, day, clock, nanos }.resolve(reference);
+        }
+
+        #[test]
+        fn the_lines_of_a_log_fall_into_the_year_that_each_falls_into_alone(
+            lines in prop::collection::vec((1..13i8, 1..32i8, 0..24i8, 0..60i8, 0..61i8), 1..30),
+            reference in 0i64..4_000_000_000,
+        ) {
+            let mut days = Days::default();
+            // Each twice, so that days come again; and once at its end, where the year may be another.
+            for (month, day, hour, minute, second) in lines {
+                for clock in [[hour, minute, second], [hour, minute, second], [23, 59, 59], [0, 0, 0]] {
+                    let line = Yearless { month, day, clock, nanos: 5 };
+                    prop_assert_eq!(days.resolve(line, reference), line.resolve(reference));
+                }
+            }
         }
 
         #[test]

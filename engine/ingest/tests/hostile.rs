@@ -107,7 +107,7 @@ fn one_bad_file_leaves_the_others() {
             "changes.ndjson: line 5: a watch event whose `at` is not a time",
             "changes.ndjson: line 6: a watch event whose type is not ADDED, MODIFIED, DELETED or BOOKMARK",
             "events.json: cut off or damaged, the 0 items before are used: EOF while parsing a string at line 1 column 30",
-            "kubelet/n.log: line 1: not a line of journalctl (-o short, short-iso, short-iso-precise or json)",
+            "kubelet/n.log: line 1: not a line of journalctl (-o short, short-iso, short-iso-precise or json) nor of klog",
         ]
     );
     assert_eq!((capture.lines_read, capture.files_read), (8, 2));

@@ -38,7 +38,7 @@ pub(crate) enum Command {
         objects.json       kubectl get nodes,pods,rs,deploy,ds,sts,cm,svc -A -o json\n  \
         events.json        kubectl get events -A -o json\n  \
         alerts.json        GET /api/v2/alerts of Alertmanager\n  \
-        kubelet/NODE.log   journalctl -u kubelet (-o short, short-iso or json)\n  \
+        kubelet/NODE.log   journalctl -u kubelet (-o short, short-iso or json), or the kubelet's own log file\n  \
         pods/NS/POD/CONTAINER.log and .previous.log   kubectl logs --timestamps [--previous]\n  \
         changes.ndjson, alerts.ndjson, capture.yaml   see tests/captures/FORMAT.md\n\n\
         Example: kwhy diagnose tests/captures/a1-coredns-loop"
@@ -51,6 +51,9 @@ pub(crate) enum Command {
         /// Folder with further rules (*.wasm); may be given again
         #[arg(long, value_name = "DIR")]
         rules: Vec<PathBuf>,
+        /// Leave out the rules that kwhy brings, to see what those of --rules say alone
+        #[arg(long, requires = "rules")]
+        only_rules: bool,
     },
     /// Correlate what arrives over NATS and publish findings; without nats.url it starts its own nats-server
     Run {

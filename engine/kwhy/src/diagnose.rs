@@ -23,9 +23,15 @@ use crate::{
     rules, screen,
 };
 
-pub(crate) fn run(config: &Config, dir: &Path, format: Format, more_rules: &[PathBuf]) -> Result<Exit> {
+pub(crate) fn run(
+    config: &Config,
+    dir: &Path,
+    format: Format,
+    more_rules: &[PathBuf],
+    only_those: bool,
+) -> Result<Exit> {
     let start = Instant::now();
-    let rules = rules::load(config, more_rules)?;
+    let rules = if only_those { rules::only(config, more_rules) } else { rules::load(config, more_rules) }?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     let correlated = correlate(config, dir, rules, Keep::Nothing, |finding| {
         if format == Format::Json {

@@ -67,7 +67,9 @@ fn main() -> ExitCode {
 fn dispatch(args: Args) -> Result<Exit> {
     let config = Config::load(args.config.as_deref())?;
     match args.command {
-        Command::Diagnose { dir, output, rules } => diagnose::run(&config, &dir, output.output, &rules),
+        Command::Diagnose { dir, output, rules, only_rules } => {
+            diagnose::run(&config, &dir, output.output, &rules, only_rules)
+        }
         Command::Run { nats, cluster, rules, data_dir } => {
             block_on(run::run(&config, run::Given { nats, cluster, rules, data_dir }))
         }

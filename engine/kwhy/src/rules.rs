@@ -18,9 +18,22 @@ pub(crate) const BUILT_IN: usize = PACKS.len();
 
 /// Loads all rules. One of a user's that is refused is reported in a line and left out; the others go on.
 pub(crate) fn load(config: &Config, more: &[PathBuf]) -> Result<Sandbox> {
-    let mut sandbox = Sandbox::new(Settings { cache: cache::dir(config), ..Settings::default() })?;
+    let mut sandbox = sandbox(config)?;
     let built_in: Vec<Source<'_>> = PACKS.iter().map(|(name, bytes)| Source { name, bytes }).collect();
     sandbox.load_all(&built_in).context("a built-in pack")?;
+    add(sandbox, config, more)
+}
+
+/// Loads the user's rules alone.
+pub(crate) fn only(config: &Config, more: &[PathBuf]) -> Result<Sandbox> {
+    add(sandbox(config)?, config, more)
+}
+
+fn sandbox(config: &Config) -> Result<Sandbox> {
+    Ok(Sandbox::new(Settings { cache: cache::dir(config), ..Settings::default() })?)
+}
+
+fn add(mut sandbox: Sandbox, config: &Config, more: &[PathBuf]) -> Result<Sandbox> {
     let folders = config.rules.iter().chain(more);
     for file in folders.map(|dir| files(dir)).collect::<Result<Vec<_>>>()?.into_iter().flatten() {
         let name = file.display().to_string();

@@ -25,8 +25,10 @@ use crate::{
 
 /// Sources of signals that a rule can subscribe to.
 const SOURCES: [&str; 5] = ["event", "object", "alert", "kubelet", "log"];
-/// Most codes, subscriptions and patterns of one rule, each.
+/// Most codes and subscriptions of one rule, each.
 const DECLARATIONS: usize = 1_024;
+/// Most patterns of one rule: all of them are looked for at once, so their number costs memory and no time.
+const PATTERNS: usize = 4_096;
 
 /// A file that may be a rule.
 #[derive(Debug, Clone, Copy)]
@@ -149,11 +151,13 @@ fn descriptor(d: exported::Descriptor, digest: String) -> Result<rule::Descripto
         return Err(format!("version {:?} is not of the form `1.2.3`", d.version));
     }
     let patterns = d.subscriptions.iter().map(|s| s.patterns.len()).sum::<usize>();
-    for (what, count) in
-        [("codes", d.codes.len()), ("subscriptions", d.subscriptions.len()), ("patterns", patterns)]
-    {
-        if count > DECLARATIONS {
-            return Err(format!("{count} {what}, the limit is {DECLARATIONS}"));
+    for (what, count, limit) in [
+        ("codes", d.codes.len(), DECLARATIONS),
+        ("subscriptions", d.subscriptions.len(), DECLARATIONS),
+        ("patterns", patterns, PATTERNS),
+    ] {
+        if count > limit {
+            return Err(format!("{count} {what}, the limit is {limit}"));
         }
     }
     if d.codes.is_empty() {

@@ -51,6 +51,7 @@ struct Reader<'a> {
     listed: Vec<(Signal, u64)>,
     alerts: alerts::Alerts,
     problems: Problems,
+    days: time::Days,
     lines_read: u64,
     files_read: u32,
 }
@@ -74,6 +75,7 @@ pub(super) fn read(
         listed: Vec::new(),
         alerts: alerts::Alerts::default(),
         problems,
+        days: time::Days::default(),
         lines_read: 0,
         files_read: 0,
     };

@@ -10,6 +10,7 @@ use kwhy_proto::{Timestamp, v1::Signal};
 use super::Reader;
 use crate::{
     capture::{
+        Interest,
         inventory::{Found, Kind},
         problem::Unit,
     },
@@ -49,6 +50,8 @@ impl Reader<'_> {
         let mut joiner = Joiner::new();
         let mut open: Option<Open> = None;
         let (mut number, mut understood, mut ends) = (0u32, false, None);
+        // In bare klog, the stamp of the line that further lines of a message belong to.
+        let mut bare = None;
         while let Some(line) = lines.next() {
             number = number.saturating_add(1);
             self.lines_read += 1;
@@ -73,6 +76,7 @@ impl Reader<'_> {
                 Ok(journal::Line::Entry(entry)) => {
                     understood = true;
                     let head = Head { line: number, stamp: entry.stamp, priority: entry.priority };
+                    bare = entry.bare.then_some(entry.stamp);
                     if more && entry.indent > 0 {
                         open = Some(Open { head, indent: entry.indent, message: entry.message.into_owned() });
                     } else {
@@ -86,6 +90,10 @@ impl Reader<'_> {
                     ends = end.or(ends);
                 }
                 Err(_) if text.trim().is_empty() => {}
+                Err(_) if let Some(stamp) = bare => {
+                    let head = Head { line: number, stamp, priority: None };
+                    joiner.feed(head, &text, |head, text| self.kubelet_line(file, node, ends, head, text));
+                }
                 Err(bad) => self.problems.add(&file.file, Unit::Line, number, bad, None),
             }
         }
@@ -99,7 +107,7 @@ impl Reader<'_> {
         if text.severity.is_empty() {
             text.severity = journal::severity(head.priority);
         }
-        if !self.wants(&text) {
+        if !wants(self.interest, &mut text) {
             return;
         }
         let at = match head.stamp {
@@ -113,7 +121,7 @@ impl Reader<'_> {
                     self.problems.add(&file.file, Unit::Line, head.line, reason, None);
                     return;
                 };
-                at.resolve(reference)
+                self.days.resolve(at, reference)
             }
         };
         let Some(at) = at else {
@@ -155,8 +163,8 @@ impl Reader<'_> {
         let (cluster, name) = (self.cluster.clone(), &file.name);
         let interest = self.interest;
         let mut take = |(line, at): (u32, Timestamp), text: &str| {
-            let text = Text::read(text);
-            if wants(interest, &text) {
+            let mut text = Text::read(text);
+            if wants(interest, &mut text) {
                 // The run before sorts before the present one.
                 let position = format!("{}-{line:010}", u8::from(!of.previous));
                 signals.push(log::container(&cluster, of, &text, at, &position, format!("{name}:{line}")));
@@ -183,14 +191,12 @@ impl Reader<'_> {
         self.ended(file, number, failure, understood);
         signals
     }
-
-    fn wants(&self, text: &Text<'_>) -> bool {
-        wants(self.interest, text)
-    }
 }
 
-fn wants(interest: &dyn crate::capture::Interest, text: &Text<'_>) -> bool {
-    !text.message.is_empty() && (text.is_warning() || interest.wants_line(&text.message, text.severity))
+/// Whether the line shall become a signal, and notes whether a rule wants it.
+fn wants(interest: &dyn Interest, text: &mut Text<'_>) -> bool {
+    text.wanted = !text.message.is_empty() && interest.wants_line(&text.message, text.severity);
+    text.wanted || (text.is_warning() && !text.message.is_empty())
 }
 
 fn key(signal: &Signal) -> (i64, i32, &str) {

@@ -1,0 +1,31 @@
+//! `cargo xtask bench`: figures that can be repeated on any machine, each with its check that the answers are right.
+
+mod measure;
+mod scale;
+mod w1;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::project::Project;
+
+/// A benchmark
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// Log lines a CPU-second: a million kubelet lines, 10, 100 and 1000 pairs of messages to find in them
+    W1(w1::Options),
+    /// Time and memory for a capture of a large cluster: 5,000 pods in 100 nodes
+    Scale(scale::Options),
+}
+
+/// Runs one benchmark, or all as they are without options.
+pub(crate) fn run(project: &Project, bench: Option<Bench>) -> Result<()> {
+    match bench {
+        Some(Bench::W1(options)) => w1::run(project, &options),
+        Some(Bench::Scale(options)) => scale::run(project, &options),
+        None => {
+            w1::run(project, &w1::Options::default())?;
+            scale::run(project, &scale::Options::default())
+        }
+    }
+}
