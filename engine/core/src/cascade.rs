@@ -7,15 +7,12 @@ use crate::{
     correlator::State,
     fold::rank,
     glob,
-    incident::{Incident, IncidentKey},
+    incident::{FINDING, Incident, IncidentKey},
     reach::distance,
     symptom::Symptom,
     unexplained::UNEXPLAINED,
 };
 
-/// Source by which a diagnosis says that it explains other findings: `name` is a glob over their codes, and their root
-/// stands within the reach.
-const FINDING: &str = "finding";
 /// How much later than its effect a cause may seem to begin, ms: the effect may be noticed first.
 const LAG: u64 = 5 * 60_000;
 /// Longest chain of causes; further ones stand alone.
@@ -26,8 +23,11 @@ impl State {
     pub(crate) fn subordinate_all(&mut self, touched: BTreeSet<IncidentKey>) -> BTreeSet<IncidentKey> {
         let mut touched = touched;
         let mut todo = touched.clone();
-        if touched.iter().any(|key| self.incidents.get(key).is_some_and(explains_findings)) {
-            todo.extend(self.incidents.iter().filter(|(_, i)| i.open()).map(|(k, _)| k.clone()));
+        if touched
+            .iter()
+            .any(|key| self.incidents.get(key).is_some_and(|i| i.open() && i.explains_findings()))
+        {
+            todo.extend(self.incidents.open().map(|(k, _)| k.clone()));
         }
         for _ in 0..LONGEST {
             let mut next = BTreeSet::new();
@@ -42,20 +42,13 @@ impl State {
                         next.extend(touched.iter().filter(|k| *k != key).cloned());
                     }
                     // Those under it move with it.
-                    next.extend(
-                        self.incidents
-                            .iter()
-                            .filter(|(_, i)| i.under.as_deref() == Some(&id))
-                            .map(|(k, _)| k.clone()),
-                    );
-                    if let Some(incident) = self.incidents.get_mut(key) {
-                        incident.under.clone_from(&above);
-                    }
+                    next.extend(self.incidents.under(&id).map(|(k, _)| k.clone()));
+                    self.incidents.set_under(key, above.clone());
                 }
                 if touched.contains(key) {
                     let parents =
-                        [before, above].into_iter().flatten().filter_map(|id| self.of_id(&id).cloned());
-                    touched.extend(parents.collect::<Vec<_>>());
+                        [before, above].into_iter().flatten().filter_map(|id| self.incidents.of_id(&id));
+                    touched.extend(parents.cloned());
                 }
             }
             if next.is_empty() {
@@ -69,7 +62,7 @@ impl State {
     /// Keys of the symptoms that an incident accounts for: its own, and the alerts of what is folded under it.
     pub(crate) fn account<'a>(&'a self, incident: &'a Incident) -> BTreeSet<&'a str> {
         let mut account: BTreeSet<&str> = incident.symptoms.iter().map(String::as_str).collect();
-        for other in self.incidents.values().filter(|i| i.under.as_ref() == Some(&incident.id)) {
+        for (_, other) in self.incidents.under(&incident.id) {
             let alerts =
                 other.symptoms.iter().filter(|s| self.symptoms.get(*s).is_some_and(Symptom::is_alert));
             account.extend(alerts.map(String::as_str));
@@ -102,7 +95,7 @@ impl State {
             holding.map(|(e, _)| distance(&e.reach)).min()
         };
         self.incidents
-            .iter()
+            .explaining()
             .filter(|(k, other)| {
                 *k != key
                     && other.open()
@@ -118,6 +111,9 @@ impl State {
 
     /// The finding that explains better all that this one could be known by.
     fn stolen(&self, key: &IncidentKey, incident: &Incident) -> Option<(&IncidentKey, &Incident)> {
+        if incident.diagnosis.explains.is_empty() {
+            return None;
+        }
         let alerts_left =
             incident.symptoms.iter().any(|s| self.symptoms.get(s).is_some_and(Symptom::is_alert));
         if alerts_left {
@@ -138,17 +134,9 @@ impl State {
 
     /// The finding that an incident stands under, else itself.
     fn top<'a>(&'a self, incident: &'a Incident) -> &'a Incident {
-        let parent = incident.under.as_deref().and_then(|id| self.of_id(id));
+        let parent = incident.under.as_deref().and_then(|id| self.incidents.of_id(id));
         parent.and_then(|key| self.incidents.get(key)).unwrap_or(incident)
     }
-
-    fn of_id(&self, id: &str) -> Option<&IncidentKey> {
-        self.incidents.iter().find(|(_, i)| i.id == id).map(|(k, _)| k)
-    }
-}
-
-fn explains_findings(incident: &Incident) -> bool {
-    incident.open() && incident.diagnosis.explains.iter().any(|e| e.source == FINDING)
 }
 
 /// A mere remark cannot silence a cause.

@@ -14,6 +14,7 @@ use crate::{
     graph::Graph,
     history::{History, Record},
     incident::{Incident, IncidentKey},
+    incidents::Incidents,
     json::{Interner, Json},
     key::Key,
     matching::Matcher,
@@ -23,7 +24,7 @@ use crate::{
     state::StateTable,
     subject,
     symptom::{Heartbeat, Symptom, is_heartbeat, is_steering},
-    template::{Template, Templates},
+    template::{First, Templates},
     timer::{Due, Timers},
     verdict::Health,
 };
@@ -84,7 +85,7 @@ pub(crate) struct State {
     pub(crate) history: History,
     pub(crate) templates: Templates,
     pub(crate) symptoms: OrdMap<String, Symptom>,
-    pub(crate) incidents: OrdMap<IncidentKey, Incident>,
+    pub(crate) incidents: Incidents,
     pub(crate) rejections: OrdMap<(Key, String), (u64, Arc<Rejection>)>,
     /// Heartbeats by Prometheus.
     pub(crate) heartbeats: OrdMap<String, Heartbeat>,
@@ -188,8 +189,8 @@ impl State {
     }
 
     /// Takes in one signal. Its time is not before the last one's, but for late ones, which change the past of the
-    /// graph and history and leave log time where it is.
-    pub(crate) fn apply(&mut self, input: &Input, env: &mut Env<'_>) {
+    /// graph and history and leave log time where it is. `wanted` says of a log line whether a rule may want it.
+    pub(crate) fn apply(&mut self, input: &Input, wanted: bool, env: &mut Env<'_>) {
         let signal = &input.signal;
         let at = signal.at.as_ref().map_or(self.now, millis);
         if self.began == 0 {
@@ -201,7 +202,7 @@ impl State {
             Some(Body::Object(change)) => self.object(signal, change, input.object.as_ref(), env),
             Some(Body::Event(event)) => self.event(signal, event, env),
             Some(Body::Alert(alert)) => self.alert(signal, alert, env),
-            Some(Body::Log(_)) => self.line(signal, env),
+            Some(Body::Log(_)) => self.line(signal, wanted, env),
             // A gap or a tick only lets time pass.
             Some(Body::Gap(_)) | None => {}
         }
@@ -236,7 +237,7 @@ impl State {
         }
         let change = change::between(known, &object, at, signal.state == "listed");
         self.touched.moved.extend(self.graph.put(object));
-        let watching = self.incidents.iter().filter(|(_, i)| i.open() && i.watches(&key));
+        let watching = self.incidents.open().filter(|(_, i)| i.watches(&key));
         self.touched.incidents.extend(watching.map(|(k, _)| k.clone()));
         let mut fields = Vec::new();
         if let Some(mut change) = change {
@@ -345,22 +346,23 @@ impl State {
         }
     }
 
-    fn line(&mut self, signal: &Signal, env: &mut Env<'_>) {
-        let Some(subject) = signal.subject.clone() else { return };
-        let key = Key::from(&subject);
+    fn line(&mut self, signal: &Signal, wanted: bool, env: &mut Env<'_>) {
+        let Some(subject) = &signal.subject else { return };
+        let key = Key::from(subject);
         // Whether some rule reads it or not: what an unexplained finding shows must not depend on the rules there are.
         if matches!(signal.state.as_str(), "W" | "E" | "F") {
             let at = signal.at.as_ref().map_or(self.now, millis);
             self.show_unexplained(&key);
-            self.templates.count(&key, &signal.message, at, || Template {
-                first_at: at,
-                last_at: at,
-                count: 1,
+            self.templates.count(&key, &signal.message, at, || First {
+                at,
                 signal: signal.id.clone(),
                 origin: signal.origin.clone(),
                 source: signal.source.clone(),
                 message: signal.message.clone(),
             });
+        }
+        if !wanted {
+            return;
         }
         for hit in env.matcher.lines(&self.graph, &signal.source, Some(&key), &signal.message) {
             let mut fields = log_fields(signal);

@@ -5,7 +5,7 @@
 //! for the window to pass. What arrives twice counts once.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
@@ -24,8 +24,11 @@ use crate::{
     unexplained::UNEXPLAINED,
 };
 
-/// Signals between two states that the engine can go back to.
-const CHECKPOINT: usize = 64;
+/// Work between two states that the engine can go back to: what a replay costs weighs against what it costs to go on
+/// from a state that is shared with a checkpoint.
+const CHECKPOINT: usize = 1024;
+/// Weight of a signal that a rule may be called with. A warning that no rule wants is counted and weighs 1.
+const WEIGHT: usize = 16;
 
 /// Something an operator should read, that is no finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +72,19 @@ pub struct Account {
 }
 
 /// Time, rank of the source, id: see [`kwhy_proto::order`].
-type Order = (u64, u8, String);
+type Order = (u64, u8, Arc<str>);
+
+/// A signal that was taken in.
+#[derive(Debug, Clone)]
+struct Entry {
+    order: Order,
+    weight: usize,
+    input: Arc<Input>,
+}
+
+/// Ids that were heard of.
+#[expect(clippy::disallowed_types, reason = "asked for members only, never walked")]
+type Seen = std::collections::HashSet<Arc<str>>;
 
 #[derive(Debug)]
 struct Published {
@@ -85,15 +100,15 @@ pub struct Engine<R> {
     matcher: Arc<Matcher>,
     state: State,
     /// What was applied since the oldest checkpoint, in order.
-    entries: VecDeque<(Order, Arc<Input>)>,
+    entries: VecDeque<Entry>,
     /// States to go back to, each with the order of the last signal in it.
     checkpoints: VecDeque<(Order, State)>,
     since_checkpoint: usize,
     interner: Interner,
     /// Newest time heard of.
     frontier: u64,
-    seen: BTreeSet<String>,
-    seen_by_time: VecDeque<(u64, String)>,
+    seen: Seen,
+    seen_by_time: VecDeque<(u64, Arc<str>)>,
     published: BTreeMap<String, Published>,
     notices: Vec<Notice>,
     counts: (u64, u64, u64),
@@ -112,11 +127,11 @@ impl<R: Rules> Engine<R> {
             matcher,
             state: State::default(),
             entries: VecDeque::new(),
-            checkpoints: VecDeque::from([(Order::default(), State::default())]),
+            checkpoints: VecDeque::from([((0, 0, Arc::from("")), State::default())]),
             since_checkpoint: 0,
             interner: Interner::default(),
             frontier: 0,
-            seen: BTreeSet::new(),
+            seen: Seen::new(),
             seen_by_time: VecDeque::new(),
             published: BTreeMap::new(),
             notices: Vec::new(),
@@ -138,13 +153,17 @@ impl<R: Rules> Engine<R> {
     /// Takes in one signal and gives back the finding revisions that follow from it, in a fixed order.
     pub fn apply(&mut self, signal: Signal) -> Vec<Finding> {
         let (at, rank, id) = order(&signal);
+        if self.settings.recorded {
+            return self.apply_recorded(at, signal);
+        }
         if self.seen.contains(id) {
             self.counts.1 += 1;
             return Vec::new();
         }
         self.counts.0 += 1;
-        let mut key: Order = (at, rank, id.to_owned());
-        if !self.matters(&signal) {
+        let mut key: Order = (at, rank, Arc::from(id));
+        let weight = self.weight(&signal);
+        if weight == 0 {
             if at <= self.frontier {
                 return Vec::new();
             }
@@ -154,23 +173,40 @@ impl<R: Rules> Engine<R> {
         }
         self.seen.insert(key.2.clone());
         self.seen_by_time.push_back((self.frontier.max(at), key.2.clone()));
-        let last = self.entries.back().map(|(order, _)| order);
-        let in_order = at >= self.frontier && last.is_none_or(|last| key > *last);
+        let last = self.entries.back();
+        let in_order = at >= self.frontier && last.is_none_or(|last| key > last.order);
         let too_late = at.saturating_add(self.settings.lateness) < self.frontier;
-        let signal = Arc::new(Input::new(signal, &mut self.interner));
+        let input = Arc::new(Input::new(signal, &mut self.interner));
         if in_order || too_late {
             if too_late {
                 self.counts.2 += 1;
                 key = (self.frontier, u8::MAX, key.2);
             }
             self.frontier = self.frontier.max(at);
-            self.entries.push_back((key.clone(), signal.clone()));
-            self.with_env(|state, env| state.apply(&signal, env));
-            self.checkpoint(key);
+            let entry = Entry { order: key, weight, input };
+            self.entries.push_back(entry.clone());
+            self.take_in(entry);
             return self.emit();
         }
-        self.go_back(key, signal);
+        self.go_back(Entry { order: key, weight, input });
         self.reconcile()
+    }
+
+    /// Takes in a signal that neither comes late nor again. The state is shared with no other, so it changes in place.
+    fn apply_recorded(&mut self, at: u64, signal: Signal) -> Vec<Finding> {
+        self.counts.0 += 1;
+        self.frontier = self.frontier.max(at);
+        match self.weight(&signal) {
+            0 => {
+                let to = self.frontier;
+                self.with_env(|state, env| state.advance(to, env));
+            }
+            weight => {
+                let input = Input::new(signal, &mut self.interner);
+                self.with_env(|state, env| state.apply(&input, weight == WEIGHT, env));
+            }
+        }
+        self.emit()
     }
 
     /// Findings as they stand, the newest revision of each, in the order of their ids.
@@ -208,14 +244,13 @@ impl<R: Rules> Engine<R> {
         std::mem::take(&mut self.notices)
     }
 
-    /// Whether a signal can change anything but the time.
-    fn matters(&self, signal: &Signal) -> bool {
+    /// How much a signal may set going; 0 where it can change nothing but the time.
+    fn weight(&self, signal: &Signal) -> usize {
         match &signal.body {
-            None => false,
-            Some(Body::Log(_)) => {
-                matches!(signal.state.as_str(), "W" | "E" | "F") || self.matcher.wants_line(&signal.message)
-            }
-            Some(_) => true,
+            None => 0,
+            Some(Body::Log(_)) if self.matcher.wants_line(&signal.source, &signal.message) => WEIGHT,
+            Some(Body::Log(_)) => usize::from(matches!(signal.state.as_str(), "W" | "E" | "F")),
+            Some(_) => WEIGHT,
         }
     }
 
@@ -229,8 +264,14 @@ impl<R: Rules> Engine<R> {
         step(&mut self.state, &mut env);
     }
 
-    fn checkpoint(&mut self, last: Order) {
-        self.since_checkpoint += 1;
+    fn take_in(&mut self, entry: Entry) {
+        let wanted = entry.weight == WEIGHT;
+        self.with_env(|state, env| state.apply(&entry.input, wanted, env));
+        self.checkpoint(entry.order, entry.weight);
+    }
+
+    fn checkpoint(&mut self, last: Order, weight: usize) {
+        self.since_checkpoint += weight;
         if self.since_checkpoint < CHECKPOINT {
             return;
         }
@@ -242,7 +283,7 @@ impl<R: Rules> Engine<R> {
             self.checkpoints.pop_front();
         }
         if let Some((first, _)) = self.checkpoints.front() {
-            while self.entries.front().is_some_and(|(order, _)| order <= first) {
+            while self.entries.front().is_some_and(|entry| entry.order <= *first) {
                 self.entries.pop_front();
             }
         }
@@ -255,20 +296,19 @@ impl<R: Rules> Engine<R> {
     }
 
     /// Puts a late signal where it belongs and replays what came after.
-    fn go_back(&mut self, key: Order, signal: Arc<Input>) {
-        let position = self.entries.partition_point(|(order, _)| *order < key);
-        self.entries.insert(position, (key.clone(), signal));
-        while self.checkpoints.len() > 1 && self.checkpoints.back().is_some_and(|(at, _)| *at >= key) {
+    fn go_back(&mut self, late: Entry) {
+        let position = self.entries.partition_point(|entry| entry.order < late.order);
+        self.entries.insert(position, late.clone());
+        while self.checkpoints.len() > 1 && self.checkpoints.back().is_some_and(|(at, _)| *at >= late.order) {
             self.checkpoints.pop_back();
         }
         let Some((base, state)) = self.checkpoints.back() else { return };
-        let from = self.entries.partition_point(|(order, _)| order <= base);
+        let from = self.entries.partition_point(|entry| entry.order <= *base);
         self.state = state.clone();
-        let replay: Vec<(Order, Arc<Input>)> = self.entries.range(from..).cloned().collect();
+        let replay: Vec<Entry> = self.entries.range(from..).cloned().collect();
         self.since_checkpoint = 0;
-        for (order, signal) in replay {
-            self.with_env(|state, env| state.apply(&signal, env));
-            self.checkpoint(order);
+        for entry in replay {
+            self.take_in(entry);
         }
         let frontier = self.frontier;
         self.with_env(|state, env| state.advance(frontier, env));

@@ -29,7 +29,7 @@ impl State {
         let mut incident = incident.clone();
         if key.code == UNEXPLAINED && incident.open() {
             self.describe_unexplained(key, &mut incident);
-            self.incidents.insert(key.clone(), incident.clone());
+            self.incidents.insert(key, incident.clone());
         }
         let mut finding = self.finding(key, &incident, env);
         let known = self.findings.get(&finding.id);

@@ -32,7 +32,7 @@ impl State {
         let touched = std::mem::take(&mut self.touched);
         self.touched.incidents = touched.incidents;
         if !touched.moved.is_empty() {
-            let open = self.incidents.iter().filter(|(_, i)| i.open() && i.stands_on(&touched.moved));
+            let open = self.incidents.open().filter(|(_, i)| i.stands_on(&touched.moved));
             self.touched.incidents.extend(open.map(|(k, _)| k.clone()));
         }
         let mut changed = Vec::new();
@@ -102,7 +102,7 @@ impl State {
                 return false;
             };
             able.iter()
-                .filter_map(|(_, Reverse(other))| self.incidents.get(*other))
+                .filter_map(|(_, Reverse(other))| self.incidents.get(other))
                 .any(|i| i.rule == taken_back.rule && i.open() && i.cleared.is_none())
         };
         let best = able.iter().filter(|(_, Reverse(k))| !replaced(k)).max();
@@ -160,9 +160,12 @@ impl State {
     /// Open findings that explain a symptom of this one too, but less well.
     pub(crate) fn runners_up(&self, key: &IncidentKey, incident: &Incident) -> Vec<&Incident> {
         let own: Vec<&Symptom> = incident.symptoms.iter().filter_map(|s| self.symptoms.get(s)).collect();
+        if own.is_empty() {
+            return Vec::new();
+        }
         self.incidents
-            .iter()
-            .filter(|(k, i)| *k != key && i.open() && own.iter().any(|s| rank(i, s).is_some()))
+            .open()
+            .filter(|(k, i)| *k != key && own.iter().any(|s| rank(i, s).is_some()))
             .map(|(_, i)| i)
             .collect()
     }

@@ -14,8 +14,12 @@ use crate::{
     rule::{Diagnosis, Explains},
 };
 
+/// Source by which a diagnosis says that it explains other findings: `name` is a glob over their codes, and their root
+/// stands within the reach.
+pub(crate) const FINDING: &str = "finding";
+
 /// What an incident is found by: its root as something that outlives pods, and its code.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct IncidentKey {
     pub(crate) root: Key,
     pub(crate) code: String,
@@ -114,6 +118,11 @@ impl Incident {
 
     pub(crate) fn open(&self) -> bool {
         self.resolved.is_none()
+    }
+
+    /// Whether it may have other findings as its effects.
+    pub(crate) fn explains_findings(&self) -> bool {
+        self.diagnosis.explains.iter().any(|e| e.source == FINDING)
     }
 
     pub(crate) fn watches(&self, key: &Key) -> bool {

@@ -72,7 +72,7 @@ impl State {
                 self.timers.add(due, Due::HoldDown(key.clone()));
             }
         }
-        self.incidents.insert(key.clone(), incident);
+        self.incidents.insert(key, incident);
     }
 
     fn resolution(&self, incident: &Incident, over: u64) -> Resolution {

@@ -1,8 +1,9 @@
-//! Which rules want a signal: all their log patterns in one automaton, event and alert names by glob.
+//! Which rules want a signal: all their log patterns in one automaton for each kind of log, event and alert names by
+//! glob.
 
-use std::cell::OnceCell;
+use std::{cell::OnceCell, collections::BTreeMap};
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use kwhy_proto::v1::Signal;
 use regex::Regex;
 
@@ -11,8 +12,13 @@ use crate::{
     graph::Graph,
     key::Key,
     rule::{Descriptor, Pattern, RuleSignal, Subscription},
+    sieve::Sieve,
     world::World,
 };
+
+/// Most bytes of literals for which an automaton is made that takes one step a byte. It takes a few hundred bytes of
+/// memory for each; one for more literals is slower and smaller.
+const QUICK: usize = 128 << 10;
 
 /// A rule whose subscription cannot be compiled.
 #[derive(Debug, thiserror::Error)]
@@ -63,12 +69,48 @@ pub(crate) struct Hit {
     pub(crate) captures: Vec<(String, String)>,
 }
 
+/// The patterns of all rules for one kind of log.
+#[derive(Debug)]
+struct Lines {
+    sieve: Option<Sieve>,
+    literals: AhoCorasick,
+    patterns: Vec<Compiled>,
+}
+
+impl Lines {
+    fn new(patterns: Vec<(String, Compiled)>) -> Result<Self, MatchError> {
+        let (literals, patterns): (Vec<String>, Vec<Compiled>) = patterns.into_iter().unzip();
+        let sieve = Sieve::new(literals.iter().map(String::as_str));
+        // Behind a sieve its speed hardly counts.
+        let quick = sieve.is_none() && literals.iter().map(String::len).sum::<usize>() <= QUICK;
+        let literals = AhoCorasick::builder()
+            .match_kind(MatchKind::Standard)
+            .kind(Some(if quick { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA }))
+            .build(&literals)
+            .map_err(|source| MatchError::Literals { source: Box::new(source) })?;
+        Ok(Self { sieve, literals, patterns })
+    }
+
+    fn want(&self, message: &str) -> bool {
+        self.sieve.as_ref().is_none_or(|sieve| sieve.may_hold(message)) && self.literals.is_match(message)
+    }
+
+    /// The patterns whose literals occur, each once, in order.
+    fn found(&self, message: &str) -> impl Iterator<Item = &Compiled> {
+        let mut found: Vec<usize> =
+            self.literals.find_overlapping_iter(message).map(|m| m.pattern().as_usize()).collect();
+        found.sort_unstable();
+        found.dedup();
+        found.into_iter().filter_map(|i| self.patterns.get(i))
+    }
+}
+
 /// All subscriptions of all rules.
 #[derive(Debug)]
 pub struct Matcher {
     subscriptions: Vec<(usize, Subscription)>,
-    literals: AhoCorasick,
-    patterns: Vec<Compiled>,
+    /// By source.
+    lines: BTreeMap<String, Lines>,
 }
 
 impl Matcher {
@@ -78,8 +120,7 @@ impl Matcher {
     /// A [`MatchError`] that names the rule and the pattern.
     pub fn new(rules: &[Descriptor]) -> Result<Self, MatchError> {
         let mut subscriptions = Vec::new();
-        let mut literals = Vec::new();
-        let mut patterns = Vec::new();
+        let mut patterns: BTreeMap<String, Vec<(String, Compiled)>> = BTreeMap::new();
         for (rule, descriptor) in rules.iter().enumerate() {
             for subscription in &descriptor.subscriptions {
                 for Pattern { id, literal, regex } in &subscription.patterns {
@@ -93,28 +134,25 @@ impl Matcher {
                         let (rule, pattern) = name();
                         MatchError::Regex { rule, pattern, source: Box::new(source) }
                     })?;
-                    literals.push(literal.clone());
-                    patterns.push(Compiled {
-                        rule,
-                        subscription: subscriptions.len(),
-                        id: id.clone(),
-                        regex,
-                    });
+                    let compiled =
+                        Compiled { rule, subscription: subscriptions.len(), id: id.clone(), regex };
+                    patterns
+                        .entry(subscription.source.clone())
+                        .or_default()
+                        .push((literal.clone(), compiled));
                 }
                 subscriptions.push((rule, subscription.clone()));
             }
         }
-        let literals = AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            .build(&literals)
-            .map_err(|source| MatchError::Literals { source: Box::new(source) })?;
-        Ok(Self { subscriptions, literals, patterns })
+        let compiled = patterns.into_iter().map(|(source, patterns)| Ok((source, Lines::new(patterns)?)));
+        let lines = compiled.collect::<Result<_, MatchError>>()?;
+        Ok(Self { subscriptions, lines })
     }
 
-    /// Whether any rule may want the line: its literal occurs. Cheap enough to ask for every line.
+    /// Whether any rule may want the line of that source: its literal occurs. Cheap enough to ask for every line.
     #[must_use]
-    pub fn wants_line(&self, message: &str) -> bool {
-        self.literals.is_match(message)
+    pub fn wants_line(&self, source: &str, message: &str) -> bool {
+        self.lines.get(source).is_some_and(|lines| lines.want(message))
     }
 
     /// The rules that want a log line of `subject`, one hit a rule and pattern, in order.
@@ -125,15 +163,11 @@ impl Matcher {
         subject: Option<&Key>,
         message: &str,
     ) -> Vec<Hit> {
-        let mut found: Vec<usize> =
-            self.literals.find_overlapping_iter(message).map(|m| m.pattern().as_usize()).collect();
-        found.sort_unstable();
-        found.dedup();
         let subject = About::new(graph, subject);
         let mut hits = Vec::new();
-        for pattern in found.into_iter().filter_map(|i| self.patterns.get(i)) {
+        for pattern in self.lines.get(source).into_iter().flat_map(|lines| lines.found(message)) {
             let Some((_, subscription)) = self.subscriptions.get(pattern.subscription) else { continue };
-            if subscription.source != source || !subject.is_wanted(subscription) {
+            if !subject.is_wanted(subscription) {
                 continue;
             }
             let captures = match &pattern.regex {

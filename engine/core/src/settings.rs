@@ -7,6 +7,9 @@ pub struct Settings {
     pub cluster: String,
     /// How late a signal may come and still lead to the same last revisions. Default 5 min.
     pub lateness: u64,
+    /// All signals are there already: in order, each once, as a capture gives them. No former states are kept then, nor
+    /// the ids that were heard of. Default false.
+    pub recorded: bool,
     /// How long an alert may wait for an explanation before it is listed as unexplained. Default 60 s.
     pub grace: u64,
     /// How long symptoms must be gone before a finding counts as resolved. Default 5 min.
@@ -27,6 +30,7 @@ impl Settings {
         Self {
             cluster: cluster.to_owned(),
             lateness: 5 * MINUTE,
+            recorded: false,
             grace: MINUTE,
             hold_down: 5 * MINUTE,
             assertion: 15 * MINUTE,

@@ -1,101 +1,149 @@
 //! Warnings and errors that no rule wants, reduced to what they have in common, so that a *new* kind of message before
 //! an unexplained symptom can be shown.
 
-use std::sync::Arc;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 use imbl::OrdMap;
 
 use crate::key::Key;
 
-/// Most kinds of message kept; the one seen longest ago goes first.
-const MAX_TEMPLATES: usize = 2000;
+/// Kinds of message that are kept for sure, of those seen last; as many more may be.
+const GENERATION: usize = 4096;
 /// Characters of a message that make its template.
 const MAX_CHARS: usize = 200;
 
-/// One kind of message of one object.
+/// The first message of its kind.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Template {
-    pub(crate) first_at: u64,
-    pub(crate) last_at: u64,
-    pub(crate) count: u32,
-    /// Id, origin and words of its first message.
+pub(crate) struct First {
+    pub(crate) at: u64,
     pub(crate) signal: String,
     pub(crate) origin: String,
     pub(crate) source: String,
     pub(crate) message: String,
 }
 
+/// One kind of message of one object.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Template {
+    pub(crate) count: u32,
+    last_at: u64,
+    pub(crate) first: Arc<First>,
+}
+
+impl Template {
+    fn again(&mut self, at: u64) {
+        self.count = self.count.saturating_add(1);
+        self.last_at = self.last_at.max(at);
+    }
+}
+
+/// Hashes of an object and of a masked text: most warnings of a log come here, and a node of the map that is copied then
+/// shall hold no texts. What is told does not depend on their values.
+type Slot = (u64, u64);
+
 /// Kinds of message by object and masked text; a clone is cheap.
+///
+/// Two generations: when the younger is full, it becomes the older, and what the older one held is forgotten unless it
+/// was seen again meanwhile.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Templates {
-    seen: OrdMap<(Key, String), Arc<Template>>,
+    younger: OrdMap<Slot, Template>,
+    older: OrdMap<Slot, Template>,
 }
 
 impl Templates {
-    /// Counts a message about `key`; `first` makes the record of its first occurrence.
-    pub(crate) fn count(&mut self, key: &Key, message: &str, at: u64, first: impl FnOnce() -> Template) {
-        let slot = (key.clone(), mask(message));
-        if let Some(known) = self.seen.get_mut(&slot) {
-            let known = Arc::make_mut(known);
-            known.count += 1;
-            known.last_at = known.last_at.max(at);
+    /// Counts a message about an object; `first` makes the record of its first occurrence.
+    pub(crate) fn count(&mut self, key: &Key, message: &str, at: u64, first: impl FnOnce() -> First) {
+        let slot = (of_object(key), hash(&mask(message)));
+        if let Some(known) = self.younger.get_mut(&slot) {
+            known.again(at);
             return;
         }
-        if self.seen.len() >= MAX_TEMPLATES {
-            let oldest = self.seen.iter().min_by_key(|(k, t)| (t.last_at, *k)).map(|(k, _)| k.clone());
-            if let Some(oldest) = oldest {
-                self.seen.remove(&oldest);
+        let template = match self.older.remove(&slot) {
+            Some(mut known) => {
+                known.again(at);
+                known
             }
+            None => Template { count: 1, last_at: at, first: Arc::new(first()) },
+        };
+        if self.younger.len() >= GENERATION {
+            self.older = std::mem::take(&mut self.younger);
         }
-        self.seen.insert(slot, Arc::new(first()));
+        self.younger.insert(slot, template);
     }
 
     /// Kinds of message of an object that were first seen since a time (ms), oldest first.
-    pub(crate) fn new_since(&self, key: &Key, since: u64) -> Vec<Arc<Template>> {
-        let from = (key.clone(), String::new());
-        let own = self.seen.range(from..).take_while(|((k, _), _)| k == key);
-        let mut new: Vec<Arc<Template>> =
-            own.filter(|(_, t)| t.first_at >= since).map(|(_, t)| t.clone()).collect();
-        new.sort_by(|a, b| (a.first_at, &a.signal).cmp(&(b.first_at, &b.signal)));
+    pub(crate) fn new_since(&self, key: &Key, since: u64) -> Vec<Template> {
+        let own = of_object(key);
+        let range = (own, 0)..=(own, u64::MAX);
+        let all = self.younger.range(range.clone()).chain(self.older.range(range));
+        let mut new: Vec<Template> =
+            all.filter(|(_, t)| t.first.at >= since).map(|(_, t)| t.clone()).collect();
+        new.sort_by(|a, b| (a.first.at, &a.first.signal).cmp(&(b.first.at, &b.first.signal)));
         new
     }
 
     /// Forgets kinds last seen before `horizon`.
     pub(crate) fn forget(&mut self, horizon: u64) {
-        let stale: Vec<_> =
-            self.seen.iter().filter(|(_, t)| t.last_at < horizon).map(|(k, _)| k.clone()).collect();
-        for slot in stale {
-            self.seen.remove(&slot);
+        for generation in [&mut self.younger, &mut self.older] {
+            let stale: Vec<Slot> =
+                generation.iter().filter(|(_, t)| t.last_at < horizon).map(|(slot, _)| *slot).collect();
+            for slot in stale {
+                generation.remove(&slot);
+            }
         }
     }
 }
 
+fn of_object(key: &Key) -> u64 {
+    hash(&(&key.kind, &key.namespace, &key.name))
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// The message with its volatile parts masked: every word that holds a digit, and what stands in quotes.
 pub(crate) fn mask(message: &str) -> String {
-    let mut out = String::new();
-    let mut word = String::new();
-    let mut quote = None;
-    for c in message.chars().take(MAX_CHARS).chain([' ']) {
-        if let Some(mark) = quote {
-            if c == mark {
-                quote = None;
-                out.push(c);
-            }
-            continue;
-        }
-        if c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':') {
-            word.push(c);
-            continue;
-        }
-        out.push_str(if word.contains(|c: char| c.is_ascii_digit()) { "#" } else { &word });
-        word.clear();
-        out.push(c);
-        if c == '"' {
-            quote = Some(c);
+    let mut rest = head(message);
+    let mut out = String::with_capacity(rest.len());
+    loop {
+        let end = rest.find(|c: char| !in_word(c)).unwrap_or(rest.len());
+        let (word, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        out.push_str(if word.bytes().any(|b| b.is_ascii_digit()) { "#" } else { word });
+        let mut after = after.chars();
+        let Some(between) = after.next() else { break };
+        out.push(between);
+        rest = after.as_str();
+        if between == '"' {
+            let Some((_, after)) = rest.split_once('"') else { break };
+            out.push('"');
+            rest = after;
         }
     }
     out.truncate(out.trim_end().len());
     out
+}
+
+/// What of a message makes its template.
+fn head(message: &str) -> &str {
+    match message.get(..MAX_CHARS) {
+        _ if message.len() <= MAX_CHARS => message,
+        Some(head) if head.is_ascii() => head,
+        _ => {
+            let end = message.char_indices().nth(MAX_CHARS).map_or(message.len(), |(at, _)| at);
+            message.get(..end).unwrap_or(message)
+        }
+    }
+}
+
+fn in_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':')
 }
 
 #[cfg(test)]
@@ -108,5 +156,56 @@ mod tests {
         let b = mask(r#"failed to sync pod "db-77" after 8s on 10.0.0.9:9090"#);
         assert_eq!(a, b);
         assert_ne!(a, mask("failed to sync node after 31s"));
+        assert_eq!(a, r#"failed to sync pod "" after # on #"#);
+    }
+
+    #[test]
+    fn the_start_of_a_message_makes_its_template() {
+        let long = "word ".repeat(100);
+        assert_eq!(mask(&long), mask(&format!("{long}other")));
+        assert_eq!(mask(&"ä ".repeat(300)).chars().count(), MAX_CHARS - 1);
+        assert_eq!(mask(r#"never "closed 17"#), r#"never ""#);
+    }
+
+    fn object(name: &str) -> Key {
+        Key::new("Pod", "ns", name)
+    }
+
+    fn first(at: u64, message: &str) -> First {
+        First {
+            at,
+            signal: format!("s{at}"),
+            origin: String::new(),
+            source: "kubelet".into(),
+            message: message.into(),
+        }
+    }
+
+    #[test]
+    fn a_kind_of_message_counts_for_its_object_alone() {
+        let mut templates = Templates::default();
+        for (at, pod, message) in [(1, "a", "slow disk"), (2, "a", "slow disk"), (3, "b", "slow disk")] {
+            templates.count(&object(pod), message, at, || first(at, message));
+        }
+        let seen = |since| templates.new_since(&object("a"), since);
+        assert_eq!(seen(1).iter().map(|t| (t.first.at, t.count)).collect::<Vec<_>>(), [(1, 2)]);
+        assert!(seen(2).is_empty(), "it was not new then");
+    }
+
+    #[test]
+    fn what_was_seen_last_outlives_a_flood_of_other_kinds() {
+        let mut templates = Templates::default();
+        let mut say = |at, name: &str| templates.count(&object(name), "x", at, || first(at, "x"));
+        say(1, "lasting");
+        say(1, "gone");
+        for at in 2..10_000 {
+            say(at, &format!("pod{at}"));
+            if at % 1000 == 0 {
+                say(at, "lasting");
+            }
+        }
+        let kept = |name: &str| templates.new_since(&object(name), 0).len();
+        assert_eq!((kept("lasting"), kept("gone"), kept("pod9999")), (1, 0, 1));
+        assert!(templates.younger.len() + templates.older.len() <= 2 * GENERATION);
     }
 }

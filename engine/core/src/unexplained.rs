@@ -36,7 +36,7 @@ impl State {
             }
             None => self.fresh_incident(key, 1, env),
         };
-        self.incidents.insert(key.clone(), incident);
+        self.incidents.insert(key, incident);
     }
 
     /// Something was said about an object: an open unexplained finding of its workload shows it.
@@ -103,14 +103,14 @@ impl State {
         let new =
             within.iter().flat_map(|k| self.templates.new_since(k, since).into_iter().map(move |t| (k, t)));
         let shown = new.take(MOST).map(|(key, t)| v1::Evidence {
-            signal: t.signal.clone(),
+            signal: t.first.signal.clone(),
             object: Some(self.graph.to_ref(key)),
-            excerpt: t.message.clone(),
+            excerpt: t.first.message.clone(),
             weight: 0,
             note: format!("new kind of message, {}×", t.count),
-            at: Some(timestamp(t.first_at)),
-            source: t.source.clone(),
-            origin: t.origin.clone(),
+            at: Some(timestamp(t.first.at)),
+            source: t.first.source.clone(),
+            origin: t.first.origin.clone(),
         });
         shown.collect()
     }

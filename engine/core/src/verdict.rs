@@ -135,9 +135,7 @@ impl State {
                 continue;
             }
             self.rejections.insert(slot, (self.now, Arc::new(rejection)));
-            self.touched
-                .incidents
-                .extend(self.incidents.iter().filter(|(_, i)| i.open()).map(|(k, _)| k.clone()));
+            self.touched.incidents.extend(self.incidents.open().map(|(k, _)| k.clone()));
         }
         for wake in verdict.wakes {
             let subject = wake.subject.map(|s| (Key::from(&s), s.uid));
@@ -207,7 +205,7 @@ impl State {
             incident.reaches = Arc::default();
         }
         incident.diagnosis = Arc::new(diagnosis);
-        self.incidents.insert(key.clone(), incident);
+        self.incidents.insert(&key, incident);
         self.touched.incidents.insert(key);
     }
 

@@ -38,8 +38,8 @@ pub struct Entry<'a> {
     pub cursor: Cow<'a, str>,
     /// By how many blanks journalctl indents further lines of this message; 0 where it has none, in JSON and klog.
     pub indent: usize,
-    /// Whether it is bare klog, where what has no header belongs to the line before.
-    pub bare: bool,
+    /// The message's header where it is bare klog. What has none then belongs to the line before.
+    pub bare: Option<klog::Line<'a>>,
 }
 
 /// A line of journalctl's output.
@@ -76,7 +76,7 @@ pub fn parse(line: &str) -> Result<Line<'_>, BadLine> {
         Some(b'0'..=b'9') => iso(line).map(Line::Entry).ok_or(BadLine::Format),
         Some(b'-') if line.starts_with("-- ") => Ok(Line::Note(end_of_journal(line))),
         Some(b'I' | b'W' | b'E' | b'F') if line.as_bytes().get(1).is_some_and(u8::is_ascii_digit) => {
-            klog::parse(line).map(|head| Line::Entry(bare(line, head.at))).ok_or(BadLine::Format)
+            klog::parse(line).map(|head| Line::Entry(bare(line, head))).ok_or(BadLine::Format)
         }
         Some(b'L' | b'R' | b'B') if FILE_HEAD.iter().any(|words| line.starts_with(words)) => {
             Ok(Line::Note(None))
@@ -90,15 +90,15 @@ const FILE_HEAD: [&str; 4] =
     ["Log file created at: ", "Running on machine: ", "Binary: ", "Log line format: "];
 
 /// A line that is nothing but klog.
-fn bare(line: &str, at: Yearless) -> Entry<'_> {
+fn bare<'a>(line: &'a str, head: klog::Line<'a>) -> Entry<'a> {
     Entry {
-        stamp: Stamp::Yearless(at),
+        stamp: Stamp::Yearless(head.at),
         identifier: Cow::Borrowed("kubelet"),
         message: Cow::Borrowed(line),
         priority: None,
         cursor: Cow::Borrowed(""),
         indent: 0,
-        bare: true,
+        bare: Some(head),
     }
 }
 
@@ -144,7 +144,7 @@ fn written<'a>(line: &'a str, stamp: Stamp, rest: &'a str) -> Option<Entry<'a>> 
         priority: None,
         cursor: Cow::Borrowed(""),
         indent: line.len() - message.len(),
-        bare: false,
+        bare: None,
     })
 }
 
@@ -190,7 +190,7 @@ fn json(line: &str) -> Result<Entry<'_>, BadLine> {
         priority: raw.priority.and_then(|raw| field(raw.get())?.parse().ok()),
         cursor: raw.cursor,
         indent: 0,
-        bare: false,
+        bare: None,
     })
 }
 
@@ -286,8 +286,8 @@ mod tests {
     fn a_kubelets_own_log_file_is_read() {
         let line = entry("E0424 13:06:41.923749    1043 kubelet.go:2240] node \"kal\" not found");
         assert_eq!(at(&line), "2020-04-24T13:06:41.923749Z");
-        assert!(line.bare && line.message.starts_with("E0424"));
-        assert!(!entry("Feb 24 13:06:41 kal kubelet[1043]: x").bare, "a month of the same letter");
+        assert!(line.bare.is_some() && line.message.starts_with("E0424"));
+        assert_eq!(entry("Feb 24 13:06:41 kal kubelet[1043]: x").bare, None, "a month of the same letter");
         assert_eq!(parse("Log file created at: 2020/04/24 13:06:41"), Ok(Line::Note(None)));
         assert_eq!(parse("E0424 13:06 half a header"), Err(BadLine::Format));
     }

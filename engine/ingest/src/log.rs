@@ -29,7 +29,12 @@ impl<'a> Text<'a> {
     /// Reads a text that may have a klog header.
     #[must_use]
     pub fn read(text: &'a str) -> Self {
-        let klog = klog::parse(text);
+        Self::with(klog::parse(text), text)
+    }
+
+    /// A text whose klog header is known, or known to be missing.
+    #[must_use]
+    pub fn with(klog: Option<klog::Line<'a>>, text: &'a str) -> Self {
         let whole = klog.map_or(text, |line| line.message);
         let severity = klog.map_or_else(|| container::level(whole), |line| line.severity);
         Self { severity, message: text::message(whole), wanted: true, klog, whole }

@@ -22,6 +22,12 @@ impl<H> Joiner<H> {
         Self { open: None }
     }
 
+    /// Whether this text stands alone, so that feeding it would only hand it on.
+    #[must_use]
+    pub fn passes(&self, text: &str) -> bool {
+        self.open.is_none() && !text.ends_with("=<")
+    }
+
     /// Takes one entry and hands on what is complete, with the head of its first line. Copies only texts that have a
     /// value over several lines.
     pub fn feed(&mut self, head: H, text: &str, mut out: impl FnMut(H, &str)) {

@@ -149,7 +149,7 @@ fn packing_every_file_changes_nothing() {
 fn an_uninterested_reader_gets_only_warnings_and_worse() {
     struct Nothing;
     impl Interest for Nothing {
-        fn wants_line(&self, _: &str, _: &str) -> bool {
+        fn wants_line(&self, _: &str, _: &str, _: &str) -> bool {
             false
         }
     }

@@ -389,7 +389,7 @@ fn text_is_safe_to_print() {
 struct Checked;
 
 impl Interest for Checked {
-    fn wants_line(&self, message: &str, severity: &str) -> bool {
+    fn wants_line(&self, _source: &str, message: &str, severity: &str) -> bool {
         assert!(message.len() <= 4096 && !message.contains(['\n', '\x1b']) && severity.len() <= 1);
         true
     }

@@ -15,7 +15,7 @@ use kwhy_ingest::capture::{Interest, read};
 struct Nothing;
 
 impl Interest for Nothing {
-    fn wants_line(&self, _: &str, _: &str) -> bool {
+    fn wants_line(&self, _: &str, _: &str, _: &str) -> bool {
         false
     }
 }

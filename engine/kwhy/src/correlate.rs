@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use anyhow::Result;
-use kwhy_core::{Engine, matching::Matcher, rule::Rules};
+use kwhy_core::{Engine, Settings, matching::Matcher, rule::Rules};
 use kwhy_ingest::capture::{self, Capture, Interest, Problem};
 use kwhy_proto::v1::Finding;
 
@@ -13,8 +13,8 @@ use crate::{config::Config, notices::Notices, progress::Progress};
 struct Wanted(Arc<Matcher>);
 
 impl Interest for Wanted {
-    fn wants_line(&self, message: &str, _severity: &str) -> bool {
-        self.0.wants_line(message)
+    fn wants_line(&self, source: &str, message: &str, _severity: &str) -> bool {
+        self.0.wants_line(source, message)
     }
 }
 
@@ -58,7 +58,8 @@ pub(crate) fn correlate<R: Rules>(
     };
     capture.problems.extend(without_objects(dir));
     tracing::debug!(signals = capture.signals.len(), lines = capture.lines_read, "Capture read.");
-    let mut engine = Engine::new(config.settings(&capture.cluster), rules)?;
+    let settings = Settings { recorded: true, ..config.settings(&capture.cluster) };
+    let mut engine = Engine::new(settings, rules)?;
     let mut latest: BTreeMap<String, Finding> = BTreeMap::new();
     let total = capture.signals.len() + 1;
     let end = capture.end_tick();

@@ -23,8 +23,9 @@ use crate::alert::Identity;
 
 /// Says which log lines shall become signals. Warnings, errors and fatal lines always do.
 pub trait Interest {
-    /// Whether a line is wanted. `message` is what [`Signal::message`] would be; `severity` is `I`, `W`, `E`, `F` or empty.
-    fn wants_line(&self, message: &str, severity: &str) -> bool;
+    /// Whether a line is wanted. `source` is `kubelet` or `log`, `message` what [`Signal::message`] would be; `severity`
+    /// is `I`, `W`, `E`, `F` or empty.
+    fn wants_line(&self, source: &str, message: &str, severity: &str) -> bool;
 }
 
 /// Wants every line.
@@ -32,7 +33,7 @@ pub trait Interest {
 pub struct Everything;
 
 impl Interest for Everything {
-    fn wants_line(&self, _message: &str, _severity: &str) -> bool {
+    fn wants_line(&self, _source: &str, _message: &str, _severity: &str) -> bool {
         true
     }
 }

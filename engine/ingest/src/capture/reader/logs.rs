@@ -67,7 +67,7 @@ impl Reader<'_> {
                     open = Some(entry);
                 } else {
                     joiner.feed(entry.head, &entry.message, |head, text| {
-                        self.kubelet_line(file, node, ends, head, text)
+                        self.kubelet_line(file, node, ends, head, Text::read(text))
                     });
                 }
                 continue;
@@ -76,12 +76,17 @@ impl Reader<'_> {
                 Ok(journal::Line::Entry(entry)) => {
                     understood = true;
                     let head = Head { line: number, stamp: entry.stamp, priority: entry.priority };
-                    bare = entry.bare.then_some(entry.stamp);
+                    bare = entry.bare.map(|_| entry.stamp);
+                    if entry.bare.is_some() && joiner.passes(&entry.message) {
+                        // Nearly all of a file that may be huge: the header is not read twice.
+                        self.kubelet_line(file, node, ends, head, Text::with(entry.bare, &entry.message));
+                        continue;
+                    }
                     if more && entry.indent > 0 {
                         open = Some(Open { head, indent: entry.indent, message: entry.message.into_owned() });
                     } else {
                         joiner.feed(head, &entry.message, |head, text| {
-                            self.kubelet_line(file, node, ends, head, text)
+                            self.kubelet_line(file, node, ends, head, Text::read(text))
                         });
                     }
                 }
@@ -92,22 +97,30 @@ impl Reader<'_> {
                 Err(_) if text.trim().is_empty() => {}
                 Err(_) if let Some(stamp) = bare => {
                     let head = Head { line: number, stamp, priority: None };
-                    joiner.feed(head, &text, |head, text| self.kubelet_line(file, node, ends, head, text));
+                    joiner.feed(head, &text, |head, text| {
+                        self.kubelet_line(file, node, ends, head, Text::read(text))
+                    });
                 }
                 Err(bad) => self.problems.add(&file.file, Unit::Line, number, bad, None),
             }
         }
-        joiner.finish(|head, text| self.kubelet_line(file, node, ends, head, text));
+        joiner.finish(|head, text| self.kubelet_line(file, node, ends, head, Text::read(text)));
         let failure = lines.failure().map(ToString::to_string);
         self.ended(file, number, failure, understood);
     }
 
-    fn kubelet_line(&mut self, file: &Found, node: &str, ends: Option<Timestamp>, head: Head, text: &str) {
-        let mut text = Text::read(text);
+    fn kubelet_line(
+        &mut self,
+        file: &Found,
+        node: &str,
+        ends: Option<Timestamp>,
+        head: Head,
+        mut text: Text<'_>,
+    ) {
         if text.severity.is_empty() {
             text.severity = journal::severity(head.priority);
         }
-        if !wants(self.interest, &mut text) {
+        if !wants(self.interest, "kubelet", &mut text) {
             return;
         }
         let at = match head.stamp {
@@ -164,7 +177,7 @@ impl Reader<'_> {
         let interest = self.interest;
         let mut take = |(line, at): (u32, Timestamp), text: &str| {
             let mut text = Text::read(text);
-            if wants(interest, &mut text) {
+            if wants(interest, "log", &mut text) {
                 // The run before sorts before the present one.
                 let position = format!("{}-{line:010}", u8::from(!of.previous));
                 signals.push(log::container(&cluster, of, &text, at, &position, format!("{name}:{line}")));
@@ -194,8 +207,8 @@ impl Reader<'_> {
 }
 
 /// Whether the line shall become a signal, and notes whether a rule wants it.
-fn wants(interest: &dyn Interest, text: &mut Text<'_>) -> bool {
-    text.wanted = !text.message.is_empty() && interest.wants_line(&text.message, text.severity);
+fn wants(interest: &dyn Interest, source: &str, text: &mut Text<'_>) -> bool {
+    text.wanted = !text.message.is_empty() && interest.wants_line(source, &text.message, text.severity);
     text.wanted || (text.is_warning() && !text.message.is_empty())
 }
 
