@@ -4,6 +4,8 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
 };
 
 use kwhy_proto::v1::{Finding, Severity};
@@ -73,6 +75,30 @@ pub fn plugins() -> PathBuf {
     here("../plugins")
 }
 
+/// What `ask` finds for each fixture, in their order; on all cores, because every answer is a run of kwhy.
+///
+/// # Panics
+/// Where `ask` does.
+pub fn on_all_cores<F: Sync, T: Send>(fixtures: &[F], ask: impl Fn(&Kwhy, &F) -> T + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let kwhy = Kwhy::new();
+        let mut answers = Vec::new();
+        loop {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            let Some(fixture) = fixtures.get(n) else { return answers };
+            answers.push((n, ask(&kwhy, fixture)));
+        }
+    };
+    let mut answers: Vec<(usize, T)> = thread::scope(|scope| {
+        let workers: Vec<_> =
+            (0..thread::available_parallelism().map_or(2, usize::from)).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("it ends")).collect()
+    });
+    answers.sort_by_key(|(n, _)| *n);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
 fn folders(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
@@ -103,6 +129,18 @@ impl Fixture {
         let mut wrong: Vec<String> = ended.errors().iter().map(|line| format!("complains: {line}")).collect();
         wrong.extend(self.compare(&last_of_each(&revisions)));
         wrong
+    }
+
+    /// The finding that the fixture is for, as kwhy has it in the end.
+    #[must_use]
+    pub fn found_in(&self, kwhy: &Kwhy) -> Option<Finding> {
+        let ended = kwhy.diagnose(&self.path);
+        let revisions: Vec<Finding> =
+            ended.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let found = |finding: &&Finding| {
+            finding.code == self.expect.about && self.expect.root.as_ref() == Some(&root_of(finding))
+        };
+        last_of_each(&revisions).into_iter().find(found).cloned()
     }
 
     fn compare(&self, findings: &[&Finding]) -> Vec<String> {

@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends where its ground gives way")]
 
 mod background;
+pub mod causes;
 pub mod gate;
 mod kwhy;
 mod nats;

@@ -5,30 +5,14 @@
 //! `KWHY_BIN=$PWD/target/debug/kwhy cargo test --workspace --test gate -- --ignored`; with it the gate closes.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends where its ground gives way")]
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::atomic::{AtomicUsize, Ordering},
-    thread,
-};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use kwhy_tests::{
     Kwhy,
-    gate::{Fixture, fixtures, plugins},
+    causes::{Code, packs},
+    gate::{Fixture, fixtures, on_all_cores, plugins},
     here,
 };
-use serde::Deserialize;
-
-#[derive(Deserialize)]
-struct Listed {
-    codes: Vec<Code>,
-}
-
-#[derive(Deserialize)]
-struct Code {
-    code: String,
-    references: Vec<String>,
-}
 
 fn wanted() -> Vec<Fixture> {
     let only = std::env::var_os("KWHY_GATE").map(PathBuf::from);
@@ -36,25 +20,11 @@ fn wanted() -> Vec<Fixture> {
     fixtures(&below).unwrap_or_else(|wrong| panic!("{wrong}"))
 }
 
-/// What is wrong with each, on all cores: every one is a run of kwhy.
+/// What is wrong with each, by its path.
 fn examine(fixtures: &[Fixture]) -> BTreeMap<String, Vec<String>> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let kwhy = Kwhy::new();
-        let mut found = Vec::new();
-        while let Some(fixture) = fixtures.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let wrong = fixture.examine(&kwhy);
-            if !wrong.is_empty() {
-                found.push((fixture.path.display().to_string(), wrong));
-            }
-        }
-        found
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> =
-            (0..thread::available_parallelism().map_or(2, usize::from)).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().expect("it ends")).collect()
-    })
+    let wrong = on_all_cores(fixtures, |kwhy, fixture| fixture.examine(kwhy));
+    let told = fixtures.iter().zip(wrong).filter(|(_, wrong)| !wrong.is_empty());
+    told.map(|(fixture, wrong)| (fixture.path.display().to_string(), wrong)).collect()
 }
 
 #[test]
@@ -95,11 +65,8 @@ fn a_fixture_that_expects_otherwise_is_told() {
 #[ignore = "fixtures are still being written"]
 fn every_code_has_a_fixture_a_near_miss_and_a_reference() {
     let fixtures = fixtures(&plugins()).unwrap_or_else(|wrong| panic!("{wrong}"));
-    let listed = Kwhy::new().run(&[&"rule", &"list", &"--output", &"json"]);
-    let rules: Vec<Listed> =
-        listed.stdout.lines().map(|line| serde_json::from_str(line).expect("a rule")).collect();
-    let codes: Vec<Code> = rules.into_iter().flat_map(|rule| rule.codes).collect();
-    assert!(codes.len() > 50, "only {} codes are listed: {}", codes.len(), listed.stderr);
+    let codes: Vec<Code> = packs(&Kwhy::new()).into_iter().flat_map(|pack| pack.codes).collect();
+    assert!(codes.len() > 50, "only {} codes are listed", codes.len());
     let mut missing = Vec::new();
     for code in &codes {
         let about = || fixtures.iter().filter(|fixture| fixture.expect.about == code.code);

@@ -50,7 +50,7 @@ fn the_report_of_the_coredns_loop_is_the_golden_one() {
     let expected = fs::read_to_string(&golden).expect("a golden file");
     assert!(
         text == expected,
-        "the report is another; look at it and bless it with KWHY_BLESS=1 cargo test -p kwhy-tests --test text\n\
+        "the report is another; look at it and bless it with `cargo xtask bless`\n\
          --- expected\n{expected}\n--- is\n{text}"
     );
 }

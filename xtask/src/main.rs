@@ -9,6 +9,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod bless;
 mod captures;
 mod command;
 mod demo;
@@ -57,6 +58,8 @@ enum Task {
         #[arg(last = true)]
         cargo: Vec<String>,
     },
+    /// Write anew what tests compare with: the golden report and docs/causes.md; look at what changed before you commit it
+    Bless,
     /// Compare what kwhy says about captures with their answer keys
     Score {
         /// Capture directories [default: all in tests/captures]
@@ -103,6 +106,7 @@ fn run(task: Task) -> Result<()> {
         }
         Task::Demo { release } => demo::run(&project, release),
         Task::Test { cargo } => test::run(&project, &cargo),
+        Task::Bless => bless::run(&project),
         Task::Score { captures, release, twice } => captures::score(&project, &captures, release, twice),
         Task::Bench { bench } => bench::run(&project, bench),
     }
