@@ -95,11 +95,11 @@ fn every_capture_is_read_whole_and_without_a_problem() {
             })
             .sum::<usize>()
         };
-        assert_eq!(
-            of(&capture, "object").count(),
-            items("objects.json") + lines("changes", ".ndjson"),
-            "{name}: objects"
-        );
+        // A change that a watch told twice is one signal.
+        let changes = files.iter().filter(|(name, _)| name.starts_with("changes"));
+        let changes: BTreeSet<&[u8]> =
+            changes.flat_map(|(_, text)| text.split(|b| *b == b'\n')).filter(|l| !l.is_empty()).collect();
+        assert_eq!(of(&capture, "object").count(), items("objects.json") + changes.len(), "{name}: objects");
         assert_eq!(of(&capture, "event").count(), items("events.json"), "{name}: events");
         assert_eq!(of(&capture, "kubelet").count(), lines("kubelet/", ".log"), "{name}: kubelet lines");
         let (printed, previous) = (lines("pods/", ".log"), lines("pods/", ".previous.log"));
