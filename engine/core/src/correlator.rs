@@ -17,8 +17,10 @@ use crate::{
     incidents::Incidents,
     json::{Interner, Json},
     key::Key,
+    kin,
     matching::Matcher,
     object::Object,
+    relation::Relation,
     rule::{Rejection, RuleSignal, Rules},
     settings::Settings,
     state::StateTable,
@@ -151,8 +153,8 @@ impl State {
 
     fn sweep(&mut self, settings: &Settings) {
         let horizon = self.now.saturating_sub(settings.window);
-        self.graph.forget(horizon);
         self.history.forget(horizon);
+        self.graph.forget(horizon, |key| self.history.hears_of(key));
         self.templates.forget(horizon);
         let stale = self.rejections.iter().filter(|(_, (at, _))| *at < horizon).map(|(k, _)| k.clone());
         for slot in stale.collect::<Vec<_>>() {
@@ -259,11 +261,13 @@ impl State {
             ("container".to_owned(), event.container.clone()),
             ("count".to_owned(), event.count.max(1).to_string()),
             ("first-at".to_owned(), ms(&event.first_at)),
+            ("init".to_owned(), if event.init { "true".to_owned() } else { String::new() }),
             ("last-at".to_owned(), ms(&event.last_at)),
             ("reporter".to_owned(), event.reporter.clone()),
             ("reporter-host".to_owned(), event.instance.clone()),
         ];
         fields.retain(|(_, value)| !value.is_empty());
+        self.kin(signal, event, &key);
         let told = rule_signal(signal, Some(subject.clone()), fields);
         self.history.record(&key, Record { signal: told.clone(), origin: signal.origin.clone(), rule: None });
         if signal.state == "Warning" {
@@ -284,6 +288,20 @@ impl State {
         for rule in env.matcher.signals(&self.graph, signal, Some(&key)) {
             self.call(rule, told.clone(), env);
         }
+    }
+
+    /// What an event tells of the relations of objects that nobody has shown.
+    fn kin(&mut self, signal: &Signal, event: &Event, key: &Key) {
+        let mut moved = self.graph.hear_of(key);
+        if let Some(made) = kin::made(signal) {
+            moved.extend(self.graph.suppose(&made, Relation::Owner, key));
+        }
+        if key.kind == "Pod"
+            && let Some(node) = kin::node(signal, &event.reporter, &event.instance)
+        {
+            moved.extend(self.graph.suppose(key, Relation::Node, &node));
+        }
+        self.touched.moved.extend(moved);
     }
 
     fn alert(&mut self, signal: &Signal, alert: &Alert, env: &mut Env<'_>) {
@@ -321,6 +339,7 @@ impl State {
         let fields = alert.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         let subject = subject::of_alert(&self.graph, cluster, alert);
         let key = Key::from(&subject);
+        self.touched.moved.extend(self.graph.hear_of(&key));
         let told = rule_signal(signal, Some(subject), fields);
         self.history.record(&key, Record { signal: told.clone(), origin: signal.origin.clone(), rule: None });
         self.touched.symptoms.insert(slot);

@@ -8,6 +8,7 @@ use kwhy_proto::v1::ObjectRef;
 
 use crate::{
     key::Key,
+    kin,
     object::Object,
     relation::{Relation, SELECTING, selector, selects},
     world::Neighbour,
@@ -26,6 +27,8 @@ pub(crate) struct Graph {
     selected: OrdMap<Key, OrdSet<Key>>,
     /// Counts the states that were put in, to tell whether anything may have changed.
     version: u64,
+    /// What objects that were never shown refer to, as far as their names and events tell.
+    supposed: OrdMap<Key, OrdSet<(Relation, Key)>>,
 }
 
 impl Graph {
@@ -50,7 +53,8 @@ impl Graph {
         let object = Arc::new(object);
         let key = &object.key;
         let old = self.objects.insert(key.clone(), object.clone());
-        let mut moved = BTreeSet::new();
+        // What is shown speaks for itself.
+        let mut moved = self.unsuppose(key);
         let before = old.as_ref().map_or(&[][..], |o| &o.names);
         if before != object.names {
             for gone in before.iter().filter(|edge| object.names.binary_search(edge).is_err()) {
@@ -62,6 +66,10 @@ impl Graph {
                 moved.insert(new.1.clone());
             }
         }
+        if let Some((Relation::Owner, owner)) = object.names.first() {
+            moved.extend(self.hear_of(owner));
+        }
+        moved.extend(self.hear_of(key));
         moved.extend(self.select(old.as_deref(), &object));
         if !moved.is_empty() || old.as_ref().is_none_or(|o| o.deleted.is_some()) {
             moved.insert(key.clone());
@@ -118,6 +126,72 @@ impl Graph {
         }
     }
 
+    /// Takes note of an object that a signal names: where nobody has shown it, its name tells the owner. Returns both
+    /// ends of each edge that is news.
+    pub(crate) fn hear_of(&mut self, key: &Key) -> BTreeSet<Key> {
+        if !kin::owned(&key.kind) || self.shown(key) || self.supposed_owner(key).is_some() {
+            return BTreeSet::new();
+        }
+        let by_name = kin::owner(key, |k| self.live(k).is_some()).or_else(|| self.named_after(key));
+        by_name.map_or_else(BTreeSet::new, |owner| self.suppose(key, Relation::Owner, &owner))
+    }
+
+    /// Notes a relation of an object that nobody has shown, in the place of what was supposed before. Returns both ends
+    /// of each edge that came or went.
+    pub(crate) fn suppose(&mut self, key: &Key, relation: Relation, target: &Key) -> BTreeSet<Key> {
+        let known = relation == Relation::Node && self.get(key).is_some();
+        let mut all = self.supposed.get(key).cloned().unwrap_or_default();
+        if known || self.shown(key) || key == target || all.contains(&(relation, target.clone())) {
+            return BTreeSet::new();
+        }
+        self.version += 1;
+        let mut moved = BTreeSet::from([key.clone(), target.clone()]);
+        let former: Vec<_> = all.iter().filter(|(r, _)| *r == relation).cloned().collect();
+        for entry in former {
+            self.unrefer(&entry.1, relation, key);
+            all.remove(&entry);
+            moved.insert(entry.1);
+        }
+        all.insert((relation, target.clone()));
+        self.supposed.insert(key.clone(), all);
+        self.referrers.entry(target.clone()).or_default().insert((relation, key.clone()));
+        moved.extend(self.hear_of(target));
+        moved
+    }
+
+    /// Takes back all that is supposed of an object; the other ends of those edges.
+    fn unsuppose(&mut self, key: &Key) -> BTreeSet<Key> {
+        let supposed = self.supposed.remove(key).into_iter().flatten();
+        let mut ends = BTreeSet::new();
+        for (relation, target) in supposed {
+            self.unrefer(&target, relation, key);
+            ends.insert(target);
+        }
+        ends
+    }
+
+    /// Whether the object was shown as the API server has it. A hand-made one may leave out its owner as its uid.
+    fn shown(&self, key: &Key) -> bool {
+        self.get(key).is_some_and(|o| !o.uid.is_empty() || o.owner().is_some())
+    }
+
+    /// The workload whose name a hand-made pod's name goes on from, the longest of several.
+    fn named_after(&self, key: &Key) -> Option<Key> {
+        if key.kind != "Pod" || self.get(key).is_none() {
+            return None;
+        }
+        let goes_on = |of: &str| key.name.strip_prefix(of).is_some_and(|rest| rest.starts_with('-'));
+        let kinds = ["Deployment", "StatefulSet", "DaemonSet"];
+        let all = kinds.into_iter().flat_map(|kind| self.of_kind(kind, &key.namespace));
+        let named = all.filter(|o| o.deleted.is_none() && goes_on(&o.key.name));
+        named.map(|o| o.key.clone()).max_by_key(|k| k.name.len())
+    }
+
+    fn supposed_owner(&self, key: &Key) -> Option<&Key> {
+        let all = self.supposed.get(key)?;
+        all.iter().find(|(r, _)| *r == Relation::Owner).map(|(_, owner)| owner)
+    }
+
     fn unrefer(&mut self, target: &Key, relation: Relation, from: &Key) {
         if let Some(set) = self.referrers.get_mut(target) {
             set.remove(&(relation, from.clone()));
@@ -127,8 +201,8 @@ impl Graph {
         }
     }
 
-    /// Forgets objects that were deleted before `horizon`.
-    pub(crate) fn forget(&mut self, horizon: u64) {
+    /// Forgets objects that were deleted before `horizon`, and what is supposed of those that are not `heard` of.
+    pub(crate) fn forget(&mut self, horizon: u64, heard: impl Fn(&Key) -> bool) {
         let dead: Vec<Arc<Object>> =
             self.objects.values().filter(|o| o.deleted.is_some_and(|at| at < horizon)).cloned().collect();
         for object in dead {
@@ -141,6 +215,15 @@ impl Graph {
             let pods: Vec<Key> = self.selected.get(&object.key).into_iter().flatten().cloned().collect();
             pods.iter().for_each(|pod| self.link(&object.key, pod, false));
             self.objects.remove(&object.key);
+        }
+        // The pods first, then the ReplicaSets that only they named.
+        for _ in 0..2 {
+            let named = |key: &Key| self.get(key).is_some() || self.referrers.contains_key(key) || heard(key);
+            let silent: Vec<Key> = self.supposed.keys().filter(|key| !named(key)).cloned().collect();
+            for key in silent {
+                self.version += 1;
+                self.unsuppose(&key);
+            }
         }
     }
 
@@ -172,6 +255,8 @@ impl Graph {
         out.extend(names.iter().map(|(r, k)| (r.forward(), k.clone())));
         let pods = self.selected.get(key).into_iter().flatten();
         out.extend(pods.map(|k| (Relation::Selects.forward(), k.clone())));
+        let supposed = self.supposed.get(key).into_iter().flatten();
+        out.extend(supposed.map(|(r, k)| (r.forward(), k.clone())));
         let referrers = self.referrers.get(key).into_iter().flatten();
         out.extend(referrers.map(|(r, k)| (r.backward(), k.clone())));
         out.sort();
@@ -187,8 +272,11 @@ impl Graph {
         if relation == Relation::Selects.forward() {
             return self.selected.get(key).into_iter().flatten().cloned().collect();
         }
-        let names = self.get(key).map_or(&[][..], |o| &o.names);
-        names.iter().filter(|(r, _)| r.forward() == relation).map(|(_, k)| k.clone()).collect()
+        let names = self.get(key).map_or(&[][..], |o| &o.names).iter();
+        let supposed = self.supposed.get(key).into_iter().flatten();
+        let all: BTreeSet<&Key> =
+            names.chain(supposed).filter(|(r, _)| r.forward() == relation).map(|(_, k)| k).collect();
+        all.into_iter().cloned().collect()
     }
 
     /// Neighbours for a rule, with uids where known.
@@ -211,8 +299,8 @@ impl Graph {
         let mut chain: Vec<Key> = Vec::new();
         let mut at = key.clone();
         while chain.len() < MAX_OWNERS {
-            let owner = self.get(&at).and_then(|o| o.names.first()).filter(|(r, _)| *r == Relation::Owner);
-            let Some((_, owner)) = owner else { break };
+            let own = self.get(&at).and_then(|o| o.names.first()).filter(|(r, _)| *r == Relation::Owner);
+            let Some(owner) = own.map(|(_, k)| k).or_else(|| self.supposed_owner(&at)) else { break };
             at = owner.clone();
             if at == *key || chain.contains(&at) {
                 break;
@@ -240,5 +328,81 @@ impl Graph {
             }
         }
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn key(kind: &str, name: &str) -> Key {
+        Key::new(kind, "ns", name)
+    }
+
+    fn object(kind: &str, name: &str, uid: &str, mut json: Value) -> Object {
+        json["metadata"]["uid"] = uid.into();
+        Object::new(key(kind, name), "1", json.into(), None)
+    }
+
+    const POD: &str = "web-7f9dd8b6c4-x7gr9";
+
+    #[test]
+    fn a_pod_that_nobody_has_shown_hangs_on_the_workload_that_its_name_tells() {
+        let mut graph = Graph::default();
+        assert!(!graph.hear_of(&key("Pod", POD)).is_empty());
+        assert!(graph.hear_of(&key("Pod", POD)).is_empty(), "it is news once");
+        assert_eq!(graph.top(&key("Pod", POD)), key("Deployment", "web"));
+        assert!(graph.owned(&key("Deployment", "web")).contains(&key("Pod", POD)));
+        assert!(graph.get(&key("Deployment", "web")).is_none(), "nothing is made up but the relation");
+        graph.suppose(&key("Pod", POD), Relation::Node, &Key::new("Node", "", "n1"));
+        assert!(graph.neighbours(&Key::new("Node", "", "n1")).contains(&("pod", key("Pod", POD))));
+    }
+
+    #[test]
+    fn what_is_shown_speaks_for_itself() {
+        let mut graph = Graph::default();
+        graph.hear_of(&key("Pod", POD));
+        graph.put(object("Pod", POD, "u", json!({})));
+        assert_eq!(graph.top(&key("Pod", POD)), key("Pod", POD), "a pod that was orphaned has no owner");
+        assert!(graph.owned(&key("ReplicaSet", "web-7f9dd8b6c4")).is_empty());
+        assert!(graph.hear_of(&key("Pod", POD)).is_empty());
+    }
+
+    #[test]
+    fn a_pod_that_was_written_down_without_owner_and_uid_belongs_to_the_workload_it_is_named_after() {
+        let mut graph = Graph::default();
+        for name in ["web", "web-api"] {
+            graph.put(object("Deployment", name, "", json!({})));
+        }
+        graph.put(object("Pod", "web-api-new-001", "", json!({})));
+        assert_eq!(graph.top(&key("Pod", "web-api-new-001")), key("Deployment", "web-api"));
+        graph.put(object("Pod", "webhook-1", "", json!({})));
+        assert_eq!(graph.top(&key("Pod", "webhook-1")), key("Pod", "webhook-1"));
+    }
+
+    #[test]
+    fn a_set_that_was_not_collected_stands_between_its_pod_and_its_deployment() {
+        let mut graph = Graph::default();
+        let owner = json!({"metadata": {"ownerReferences": [{"kind": "ReplicaSet", "name": "web-7f9dd8b6c4", "controller": true}]}});
+        graph.put(object("Pod", POD, "u", owner));
+        assert_eq!(graph.top(&key("Pod", POD)), key("Deployment", "web"));
+        graph.put(object("ReplicaSet", "web-7f9dd8b6c4", "r", json!({})));
+        assert_eq!(
+            graph.top(&key("Pod", POD)),
+            key("ReplicaSet", "web-7f9dd8b6c4"),
+            "it is shown to have no owner"
+        );
+    }
+
+    #[test]
+    fn what_is_not_heard_of_any_more_is_forgotten() {
+        let mut graph = Graph::default();
+        graph.hear_of(&key("Pod", POD));
+        graph.forget(0, |_| true);
+        assert_eq!(graph.top(&key("Pod", POD)), key("Deployment", "web"));
+        graph.forget(0, |_| false);
+        assert_eq!(graph.top(&key("Pod", POD)), key("Pod", POD));
+        assert!(graph.supposed.is_empty() && graph.referrers.is_empty());
     }
 }

@@ -70,6 +70,11 @@ impl History {
         })
     }
 
+    /// Whether anything was said about the object.
+    pub(crate) fn hears_of(&self, key: &Key) -> bool {
+        self.by_object.contains_key(key)
+    }
+
     /// Objects that anything was said about.
     pub(crate) fn objects(&self) -> impl Iterator<Item = &Key> {
         self.by_object.keys()

@@ -28,6 +28,7 @@ mod incident;
 mod incidents;
 mod json;
 mod key;
+mod kin;
 mod lifecycle;
 mod object;
 mod path;

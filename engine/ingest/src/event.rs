@@ -198,6 +198,11 @@ pub fn signal(cluster: &str, event: &Value) -> Result<Signal, BadEvent> {
             container: text::name(
                 raw.involved_object.as_ref().and_then(Reference::container).unwrap_or_default(),
             ),
+            init: raw
+                .involved_object
+                .as_ref()
+                .and_then(|object| object.field_path)
+                .is_some_and(|path| path.starts_with("spec.initContainers{")),
         })),
         ..Signal::default()
     })
@@ -250,7 +255,7 @@ mod tests {
             ("2020-04-24T09:12:26Z".into(), "2020-04-24T13:09:21Z".into())
         );
         assert_eq!((event.reporter.as_str(), event.instance.as_str()), ("kubelet", "kal"));
-        assert_eq!(event.container, "x");
+        assert_eq!((event.container.as_str(), event.init), ("x", true));
     }
 
     #[test]

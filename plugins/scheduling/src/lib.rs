@@ -120,7 +120,7 @@ impl Rule for Scheduling {
                 verdict.merge(judge(world, &mut held, &workload));
             }
         } else {
-            let workload = waiting::workload(world, subject);
+            let workload = world.workload(subject);
             // Most pods have their node: nothing to look at.
             if held.knows(&workload) || signal.source != "object" || waiting::of(world, subject).is_some() {
                 verdict = judge(world, &mut held, &workload);

@@ -6,10 +6,10 @@ use crate::message::{self, Unfit};
 
 /// Words of the scheduler that are older than that may be about a pod that is long gone.
 const STALE: u64 = hours(1);
+/// Words that were said once and not again by then are over (`unschedulableQ` is flushed every five minutes).
+const AGAIN: u64 = minutes(10);
 /// How far back words are looked for.
 const LOOKBACK: u64 = hours(2);
-/// What a ReplicaSet, a Job and their pods append to a name.
-const SAFE: &str = "bcdfghjklmnpqrstvwxz2456789";
 
 /// A pod that waits.
 #[derive(Debug, Clone)]
@@ -64,7 +64,13 @@ fn by_object(world: &World<'_>, pod: &ObjectRef) -> Option<Waiting> {
         Some(_) => return None,
         None => (String::new(), made),
     };
-    let (event, verdict) = match said(world, pod, world.ago(LOOKBACK)) {
+    let told = said(world, pod, world.ago(LOOKBACK));
+    // Whoever wrote the object down may have left its times out.
+    let since = match &told {
+        Some((event, _)) if since == 0 => begins(event),
+        _ => since,
+    };
+    let (event, verdict) = match told {
         Some((event, unfit)) => {
             let text = event.message.clone();
             (Some(event), Some((text, unfit)))
@@ -77,13 +83,26 @@ fn by_object(world: &World<'_>, pod: &ObjectRef) -> Option<Waiting> {
 /// Events are all that is known: it waits until one says that it has a node, or none has said otherwise for long.
 fn by_events(world: &World<'_>, pod: &ObjectRef) -> Option<Waiting> {
     let (event, unfit) = said(world, pod, world.ago(STALE))?;
+    let last = world.about(pod, "self", "event", "FailedScheduling", event.at, 1).pop()?;
+    if last.message.starts_with("skip schedule deleting pod") {
+        return None;
+    }
     let later = |name: &str| !world.about(pod, "self", "event", name, event.at, 1).is_empty();
     if ["Scheduled", "Pulling", "Pulled", "Created", "Started", "Killing"].iter().any(|name| later(name)) {
         return None;
     }
-    let since = event.field("first-at").parse().unwrap_or(event.at);
+    // The scheduler tries again within five minutes and says it again; after that it counts only now and then.
+    let once = event.field("count").parse().unwrap_or(1) < 2 && event.at == begins(&event);
+    if once && event.at + AGAIN <= world.now() {
+        return None;
+    }
+    let since = begins(&event);
     let verdict = Some((event.message.clone(), unfit));
     Some(Waiting { pod: pod.clone(), since, verdict, event: Some(event) })
+}
+
+fn begins(event: &Signal) -> u64 {
+    event.field("first-at").parse().unwrap_or(event.at)
 }
 
 /// When to look again at a pod of which only events are known.
@@ -91,35 +110,12 @@ pub(crate) fn stale_at(waiting: &Waiting) -> Option<u64> {
     waiting.event.as_ref().map(|e| e.at + STALE + minutes(1))
 }
 
-/// The workload of a pod; of one that was never seen as its name tells.
-pub(crate) fn workload(world: &World<'_>, pod: &ObjectRef) -> ObjectRef {
-    if told_of(world, pod) {
-        return world.workload(pod);
-    }
-    let Some((owner, tail)) = pod.name.rsplit_once('-') else { return pod.clone() };
-    for kind in ["ReplicaSet", "StatefulSet", "DaemonSet", "Job"] {
-        let owner = ObjectRef::new(kind, &pod.namespace, owner);
-        if told_of(world, &owner) {
-            return world.workload(&owner);
-        }
-    }
-    let made_up = |text: &str, lengths: &[usize]| {
-        lengths.contains(&text.len()) && text.chars().all(|c| SAFE.contains(c))
-    };
-    match owner.rsplit_once('-') {
-        Some((name, hash)) if made_up(tail, &[5]) && made_up(hash, &[8, 9, 10]) => {
-            ObjectRef::new("Deployment", &pod.namespace, name)
-        }
-        _ => pod.clone(),
-    }
-}
-
 /// The pods of a workload that wait, the one that waits longest first.
 pub(crate) fn all(world: &World<'_>, workload: &ObjectRef) -> Vec<Waiting> {
     let mut pods = world.pods(workload);
     for event in world.about(workload, "namespace", "event", "FailedScheduling", world.ago(STALE), 50) {
         let Some(pod) = event.subject.filter(|pod| !told_of(world, pod)) else { continue };
-        if self::workload(world, &pod).is(workload) && !pods.iter().any(|p| p.is(&pod)) {
+        if world.workload(&pod).is(workload) && !pods.iter().any(|p| p.is(&pod)) {
             pods.push(pod);
         }
     }

@@ -90,7 +90,7 @@ pub use program::Program;
 pub use rule::{Rule, examine};
 pub use selector::selects;
 pub use serde_json;
-pub use time::{clock, hours, minutes, parse_time, seconds, span};
+pub use time::{clock, hours, minutes, parse_time, seconds, span, stamp};
 pub use world::{Host, World};
 
 /// Makes a [`Rule`] with a `Default` the one that this crate's component exports.

@@ -67,6 +67,20 @@ pub fn clock(ms: u64) -> String {
     format!("{:02}:{:02}:{:02}", s / 3600 % 24, s / 60 % 60, s % 60)
 }
 
+/// The time as [`parse_time`] reads it, in whole seconds: `2020-04-24T13:09:21Z`.
+#[must_use]
+pub fn stamp(ms: u64) -> String {
+    // The calendar's 400-year cycle, counted from March so that leap days come last.
+    let days = ms / 86_400_000 + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    format!("{:04}-{month:02}-{day:02}T{}Z", era * 400 + year + next, clock(ms))
+}
+
 /// A duration for people: `40 s`, `12 min`, `3 h 5 min`, `2 d 4 h`.
 #[must_use]
 pub fn span(ms: u64) -> String {
@@ -109,6 +123,19 @@ mod tests {
             "2020-04-24T13:09:21é",
         ] {
             assert_eq!(parse_time(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for text in [
+            "1970-01-01T00:00:00Z",
+            "2000-02-29T23:59:59Z",
+            "2020-04-24T13:09:21Z",
+            "2024-12-31T12:00:00Z",
+            "2100-03-01T00:00:01Z",
+        ] {
+            assert_eq!(parse_time(text).map(stamp).as_deref(), Some(text));
         }
     }
 

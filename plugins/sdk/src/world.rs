@@ -129,7 +129,8 @@ impl<'a> World<'a> {
                     pods.insert(place, at);
                 }
             } else {
-                todo.extend(self.related(&at, "owned"));
+                // A ReplicaSet that nobody has shown may stand between.
+                todo.extend(self.host.neighbours(&at, "owned", LIMIT).into_iter().map(|n| n.object));
             }
         }
         pods
@@ -139,6 +140,19 @@ impl<'a> World<'a> {
     #[must_use]
     pub fn list(&self, kind: &str, namespace: &str) -> Vec<ObjectRef> {
         self.host.list_kind(kind, namespace, LIMIT)
+    }
+
+    /// Whether any object of a kind stands in a namespace: whether such objects were collected there at all.
+    #[must_use]
+    pub fn any(&self, kind: &str, namespace: &str) -> bool {
+        !self.host.list_kind(kind, namespace, 1).is_empty()
+    }
+
+    /// Whether nobody has shown an object of which events speak, nor any other of its kind from the same namespace: where
+    /// others were shown, one that was not has been gone when they were.
+    #[must_use]
+    pub fn only_told(&self, id: &ObjectRef) -> bool {
+        !self.exists(id) && self.read(id, "/metadata").is_none() && !self.any(&id.kind, &id.namespace)
     }
 
     /// Past signals about objects within reach since a time in ms, newest first. `source` and `name` are globs.
