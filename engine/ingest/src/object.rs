@@ -11,7 +11,7 @@ use kwhy_proto::{
 };
 use serde_json::{Map, Value};
 
-use crate::text;
+use crate::{text, time};
 
 /// What became of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +133,39 @@ pub fn signal(
         body: Some(Body::Object(ObjectChange { json: object.to_string(), resource_version: version })),
         ..Signal::default()
     })
+}
+
+/// Where a controller or a kubelet notes when it has written something of an object.
+const WRITTEN: [&str; 8] = [
+    "completionTime",
+    "finishedAt",
+    "lastHeartbeatTime",
+    "lastTransitionTime",
+    "lastUpdateTime",
+    "startTime",
+    "startedAt",
+    "time",
+];
+
+/// The last time, in ms, that stands in the object as one at which it was written.
+pub(crate) fn written(object: &Value) -> Option<u64> {
+    fn last(value: &Value) -> Option<u64> {
+        match value {
+            Value::Array(items) => items.iter().filter_map(last).max(),
+            Value::Object(fields) => fields
+                .iter()
+                .filter_map(|(name, value)| match value {
+                    Value::String(text) if WRITTEN.contains(&name.as_str()) => {
+                        time::parse(text).as_ref().map(millis)
+                    }
+                    value => last(value),
+                })
+                .max(),
+            _ => None,
+        }
+    }
+    let parts = ["/status", "/metadata/managedFields"];
+    parts.into_iter().filter_map(|part| last(object.pointer(part)?)).max()
 }
 
 /// The uid, or kind, namespace and name where a hand-made file has none.

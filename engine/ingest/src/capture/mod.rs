@@ -61,11 +61,15 @@ pub struct Capture {
 
 impl Capture {
     /// A tick at the end of the capture, after which nothing more is known: at `to`, or at the last signal where a
-    /// source went on for longer.
+    /// source went on for longer. What was listed at the very end is given a moment, so that it can be looked at as a
+    /// whole.
     #[must_use]
     pub fn end_tick(&self) -> Signal {
         let last = self.signals.last().and_then(|signal| signal.at.as_ref()).map_or(0, millis);
-        let at = self.to.max(last);
+        let listed =
+            self.signals.iter().rfind(|signal| signal.state == "listed" && signal.source == "object");
+        let looked = listed.and_then(|signal| signal.at.as_ref()).map_or(0, |at| millis(at) + LOOK);
+        let at = self.to.max(last).max(looked);
         Signal {
             id: format!("tick/{}", at / 1000),
             cluster: self.cluster.clone(),
@@ -75,6 +79,9 @@ impl Capture {
         }
     }
 }
+
+/// How long a list is looked at before what stands in it is judged, ms.
+const LOOK: u64 = 2000;
 
 /// Why a directory gave nothing.
 #[derive(Debug, thiserror::Error)]

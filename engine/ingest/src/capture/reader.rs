@@ -36,6 +36,8 @@ use crate::{
 const JSON_LINE: usize = 16 << 20;
 /// Largest `alerts.json`, and `capture.yaml`.
 const DOCUMENT: u64 = 256 << 20;
+/// How long after its last change a list is taken that nothing else tells the time of, ms.
+const ALONE: u64 = 10 * 60_000;
 
 struct Reader<'a> {
     interest: &'a dyn Interest,
@@ -49,6 +51,10 @@ struct Reader<'a> {
     signals: Vec<Signal>,
     /// Listed objects and when they were created; they are placed when the span is known.
     listed: Vec<(Signal, u64)>,
+    /// The last time that stands in a listed object: the list was taken no earlier.
+    taken: Option<u64>,
+    /// A node's heartbeat is among those times, so the list was taken not much later either.
+    heartbeat: bool,
     alerts: alerts::Alerts,
     problems: Problems,
     days: time::Days,
@@ -73,6 +79,8 @@ pub(super) fn read(
         seen: None,
         signals: Vec::new(),
         listed: Vec::new(),
+        taken: None,
+        heartbeat: false,
         alerts: alerts::Alerts::default(),
         problems,
         days: time::Days::default(),
@@ -214,6 +222,8 @@ impl Reader<'_> {
                 reader.event(file, number, &item);
                 return;
             }
+            reader.taken = reader.taken.max(object::written(&item)).max(Some(created).filter(|at| *at > 0));
+            reader.heartbeat |= object::text_at(&item, "/kind") == "Node";
             let at = Timestamp::default();
             match object::signal(&reader.cluster, Verb::Added, Seen::Listed, at, item) {
                 Ok(signal) => {
@@ -358,15 +368,12 @@ impl Reader<'_> {
     /// Places what depends on the span, and puts all in order.
     fn finish(mut self) -> Capture {
         let listed = std::mem::take(&mut self.listed);
-        if self.seen.is_none()
-            && let Some(last) = listed.iter().map(|(_, created)| *created).max()
-        {
-            // A list alone: it was taken when the youngest object was there.
-            self.saw(last);
-        }
-        let (first, last) = self.seen.unwrap_or_default();
+        let taken = self.taken.unwrap_or(0);
+        let (first, last) = self.seen.unwrap_or((taken, taken));
         let from = self.from.unwrap_or_else(|| first.min(self.to.unwrap_or(first)));
-        let to = self.to.unwrap_or(last).max(from);
+        // Nothing tells how late it was when a list of pods alone was taken. Nobody takes one at once.
+        let alone = self.seen.is_none() && !self.heartbeat && taken > 0;
+        let to = self.to.unwrap_or(last.max(taken) + if alone { ALONE } else { 0 }).max(from);
         for (signal, created) in listed {
             self.signals.push(Signal { at: Some(timestamp(created.max(from))), ..signal });
         }
