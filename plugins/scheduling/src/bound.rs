@@ -14,7 +14,13 @@ impl Case<'_> {
         let demands = self.wish.demands();
         let unmet = self.wish.unmet(&self.places);
         let change = self.change(&["nodeSelector", "affinity"]);
-        let mut text = format!("The pods of {} demand nodes with {demands}; ", self.named());
+        // Of a pod that nobody has shown only the scheduler knows what it demands.
+        let unknown = demands.is_empty();
+        let mut text = if unknown {
+            format!("The pods of {} have a node selector or node affinity; ", self.named())
+        } else {
+            format!("The pods of {} demand nodes with {demands}; ", self.named())
+        };
         text.push_str(&match (self.places.len(), unmet.is_empty()) {
             (0, _) => "no node meets that.".to_owned(),
             (n, true) if n > 1 => format!("none of the {n} nodes meets all of that at once."),
@@ -37,19 +43,25 @@ impl Case<'_> {
         let mut d = self.about(
             code::SELECTOR,
             95,
-            format!("No node has the labels that {} selects: {demands}", self.workload.path()),
+            if unknown {
+                format!("No node meets the node selector or affinity of {}", self.workload.path())
+            } else {
+                format!("No node has the labels that {} selects: {demands}", self.workload.path())
+            },
             text,
         );
         if let Some((signal, what, _)) = &change {
             d.evidence
                 .push(Evidence::signal(signal, 60, "changed before the pods began to wait").citing(what));
         }
-        d.evidence.push(Evidence::object(
-            self.first(),
-            format!("demands {demands}"),
-            50,
-            "its selector and affinity",
-        ));
+        if !unknown {
+            d.evidence.push(Evidence::object(
+                self.first(),
+                format!("demands {demands}"),
+                50,
+                "its selector and affinity",
+            ));
+        }
         d.evidence.extend(
             left.iter().map(|(_, _, gone)| Evidence::signal(gone, 40, "the node that its pods ran on left")),
         );

@@ -99,6 +99,8 @@ impl Case<'_> {
             Cause::Cordoned(nodes) => self.cordoned(nodes),
             Cause::Closed(taint, nodes) => self.closed(taint, nodes),
             Cause::Unfinished(key, nodes) => self.unfinished(key, nodes),
+            Cause::Down(nodes) if nodes.is_empty() && !self.told_down() => self.shut("not ready"),
+            Cause::Pressed(nodes) if nodes.is_empty() => self.shut("short of memory, disk or process ids"),
             Cause::Down(_) | Cause::Pressed(_) | Cause::Claim | Cause::Unknown => return None,
         };
         // Without the nodes only the scheduler's words count.
@@ -140,6 +142,31 @@ impl Case<'_> {
         };
         d.explanation.push_str(&format!(" {who} for a node since {since}."));
         Some(d)
+    }
+
+    /// Whether the control plane tells of a node that is down, whose own finding says more.
+    fn told_down(&self) -> bool {
+        let told = |source: &str, name: &str| {
+            !self.world.about(self.first(), "cluster", source, name, self.world.ago(hours(1)), 1).is_empty()
+        };
+        told("event", "NodeNotReady") || told("alert", "KubeNode*")
+    }
+
+    /// Nodes that keep pods off for a state of their own, where no node was shown.
+    fn shut(&self, state: &str) -> Diagnosis {
+        let whose = self.named();
+        let title = format!("No node takes {whose}: nodes are {state}");
+        let explanation = format!(
+            "The scheduler names taints that the control plane gives to nodes which are {state}. What is the matter with \
+             them, the nodes themselves tell."
+        );
+        let mut d = self.about(code::TAINT, 65, title, explanation);
+        d.remedies = vec![
+            Remedy::new("see which nodes it is, and what their conditions say")
+                .command("kubectl get nodes")
+                .command("kubectl describe nodes | grep -A12 -i '^Conditions'"),
+        ];
+        d
     }
 
     pub(crate) fn about(&self, code: &str, confidence: u8, title: String, explanation: String) -> Diagnosis {
