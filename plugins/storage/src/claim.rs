@@ -1,6 +1,10 @@
 //! Claims, their classes and the pods that use them.
 
-use kwhy_sdk::{Json, ObjectRef, World, parse_time};
+use kwhy_sdk::{Json, ObjectRef, Signal, World, hours, minutes, parse_time};
+
+/// Events are repeated while the trouble lasts, though after 25 times only every five minutes: what was not heard of for
+/// longer is over.
+pub(crate) const HEARD: u64 = minutes(12);
 
 /// A PersistentVolumeClaim that stands in the cluster.
 #[derive(Debug, Clone)]
@@ -14,6 +18,8 @@ pub(crate) struct Claim {
     pub(crate) created: u64,
     /// The scheduler has chosen a node, so a volume has to be made.
     pub(crate) placed: bool,
+    /// Nothing is known of it but what events say.
+    pub(crate) told: bool,
 }
 
 impl Claim {
@@ -37,8 +43,47 @@ impl Claim {
             volume: spec.text("/volumeName").to_owned(),
             created: parse_time(meta.text("/creationTimestamp")).unwrap_or(0),
             placed: meta.has("/annotations/volume.kubernetes.io~1selected-node"),
+            told: false,
         })
     }
+
+    /// One that nobody has shown, as its events tell it; none where they are silent, or their last word is that it has
+    /// a volume.
+    pub(crate) fn told(world: &World<'_>, id: &ObjectRef) -> Option<Self> {
+        if id.kind != "PersistentVolumeClaim" || !world.only_told(id) {
+            return None;
+        }
+        let last = |reason: &str| world.about(id, "self", "event", reason, world.ago(hours(1)), 1).pop();
+        let all: Vec<Signal> = ["ProvisioningFailed", "FailedBinding", "ExternalProvisioning"]
+            .into_iter()
+            .filter_map(last)
+            .collect();
+        let heard = all.iter().map(|e| e.at).max()?;
+        let again = all.iter().any(|e| e.at > begins(e) || e.field("count").parse().unwrap_or(1) > 1);
+        if !again
+            || heard + HEARD <= world.now()
+            || last("ProvisioningSucceeded").is_some_and(|e| e.at >= heard)
+        {
+            return None;
+        }
+        let class = all.iter().find_map(|e| {
+            let (_, rest) = e.message.split_once("storageclass.storage.k8s.io \"")?;
+            Some(rest.split_once("\" not found")?.0.to_owned())
+        });
+        let created = all.iter().map(begins).min()?;
+        let (phase, size, volume) = ("Pending".to_owned(), String::new(), String::new());
+        Some(Self { id: id.clone(), class, phase, size, volume, created, placed: true, told: true })
+    }
+
+    /// `a volume of 8Gi`, as far as its size is known.
+    pub(crate) fn asks(&self) -> String {
+        if self.size.is_empty() { "a volume".to_owned() } else { format!("a volume of {}", self.size) }
+    }
+}
+
+/// When what an event tells has begun.
+pub(crate) fn begins(event: &Signal) -> u64 {
+    event.field("first-at").parse().unwrap_or(event.at)
 }
 
 /// How a StorageClass provides volumes.

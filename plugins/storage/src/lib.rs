@@ -7,6 +7,7 @@ mod mount;
 mod noise;
 mod reason;
 mod unbound;
+mod wanted;
 
 use kwhy_sdk::{Descriptor, ObjectRef, Rule, Signal, Subscription, Verdict, Wake, World, seconds};
 
@@ -38,7 +39,7 @@ impl Rule for Storage {
             .code(noise::CODE, "Not churn: the kubelet repeats a harmless warning", "Kubernetes before 1.18.6", &["https://github.com/kubernetes/kubernetes/issues/90293", "https://github.com/kubernetes/kubernetes/pull/92878"])
             .wants(Subscription::objects(&["PersistentVolumeClaim", "StorageClass", "Pod"]))
             .wants(Subscription::events(&["ProvisioningFailed", "FailedBinding", "ExternalProvisioning", "VolumeMismatch", "ClaimLost", "ClaimMisbound"]).kinds(&["PersistentVolumeClaim"]))
-            .wants(Subscription::events(&["FailedAttachVolume", "FailedMount", "FailedMapVolume", "VolumePermissionChangeInProgress", "FailedScheduling"]).kinds(&["Pod"]))
+            .wants(Subscription::events(&["FailedAttachVolume", "FailedMount", "FailedMapVolume", "VolumePermissionChangeInProgress", "FailedScheduling", "Scheduled"]).kinds(&["Pod"]))
             .wants(Subscription::alerts(&full::ALERTS))
             .wants(Subscription::logs(full::pattern()))
             .wants(Subscription::kubelet(vec![noise::pattern()]))
@@ -63,7 +64,16 @@ impl Rule for Storage {
             (_, "PersistentVolumeClaim") => unbound::judge(world, &mut held, subject),
             (_, "StorageClass") => class_changed(world, &mut held, subject),
             ("object", "Pod") => pod_changed(world, &mut held, subject),
-            (_, "Pod") if signal.name == "FailedScheduling" => unplaced(world, &mut held, subject, signal),
+            ("event", "Pod") if matches!(signal.name.as_str(), "FailedScheduling" | "Scheduled") => {
+                let mut verdict = unplaced(world, &mut held, subject, signal);
+                verdict.merge(wanted::judge(world, &mut held, subject));
+                verdict
+            }
+            ("timer", "Pod") => {
+                let mut verdict = wanted::judge(world, &mut held, subject);
+                verdict.merge(mount::judge(world, &mut held, subject));
+                verdict
+            }
             (_, "Pod") => mount::judge(world, &mut held, subject),
             _ => Verdict::default(),
         };

@@ -11,7 +11,7 @@ use kwhy_sdk::{
 
 use crate::{
     LOOK,
-    claim::{self, behind, started},
+    claim::{self, HEARD, begins, behind, started},
     memory::Held,
     noise,
     reason::{self, Volume},
@@ -38,12 +38,15 @@ const ELSEWHERE: [&str; 7] = [
     "is already attached to an instance",
     "is still being used",
 ];
+/// After that time a mount that only is not done yet counts as one that fails.
+const LONG: u64 = minutes(10);
 
 /// Judges one pod from the facts as they stand now.
 pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verdict {
     let mut verdict = Verdict::default();
     let workload = world.workload(pod);
-    if !world.exists(pod) || started(world, pod) || gone(world, pod) {
+    let told = world.only_told(pod);
+    if if told { over(world, pod) } else { !world.exists(pod) || started(world, pod) || gone(world, pod) } {
         let others =
             world.pods(&workload).iter().any(|p| !p.is(pod) && !started(world, p) && troubled(world, p));
         for node in world.related(pod, "node") {
@@ -68,9 +71,14 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verd
         events.extend(lines.into_iter().filter(|l| l.field("uid") == pod.uid && !noise::small(l)).take(1));
     }
     let Some(first) = events.iter().map(begins).min() else { return verdict };
+    // Of a pod that nobody has shown it must be said again: it may have started since.
+    let again = events.iter().any(|e| e.at > begins(e) || e.field("count").parse().unwrap_or(1) > 1);
     let due = first + PATIENCE;
     if world.now() < due {
         verdict.wakes.push(Wake { id: LOOK.into(), subject: Some(pod.clone()), at: due });
+        return verdict;
+    }
+    if told && !again {
         return verdict;
     }
     let with = |part: &str| events.iter().find(|e| e.message.contains(part));
@@ -107,7 +115,8 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verd
         // The summary names no reason; a single attempt's failure does.
         let telling =
             events.iter().find(|e| e.name.starts_with("FailedM") && e.message.contains("failed for volume"));
-        telling.or(with("AttachVolume.Attach failed")).map(|event| failed(world, pod, event))
+        let summary = with("Unable to attach or mount volumes").filter(|_| first + LONG <= world.now());
+        telling.or(with("AttachVolume.Attach failed")).or(summary).map(|event| failed(world, pod, event))
     };
     let Some(mut d) = found else { return verdict };
     if d.root.kind == "Node" {
@@ -119,6 +128,9 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verd
         return verdict;
     }
     d.root = workload.clone();
+    if told {
+        d.confidence = d.confidence.min(75);
+    }
     for event in events.iter().take(4) {
         d.evidence.push(Evidence::signal(event, 60, format!("since {}", clock(begins(event)))));
     }
@@ -170,8 +182,18 @@ fn told_by_others(message: &str) -> bool {
         || message.contains("failed to fetch token")
 }
 
-fn begins(event: &Signal) -> u64 {
-    event.field("first-at").parse().unwrap_or(event.at)
+/// Whether a pod that nobody has shown has got over it: its containers come, it is ended, or nothing more is heard.
+fn over(world: &World<'_>, pod: &ObjectRef) -> bool {
+    let since = world.ago(hours(1));
+    let last = |reasons: &[&str]| {
+        let all = reasons.iter().filter_map(|r| world.about(pod, "self", "event", r, since, 1).pop());
+        all.map(|e| e.at).max()
+    };
+    let Some(told) = last(&["FailedMount", "FailedAttachVolume", "VolumePermissionChangeInProgress"]) else {
+        return true;
+    };
+    told + HEARD <= world.now()
+        || last(&["Pulling", "Pulled", "Created", "Started", "Killing"]).is_some_and(|at| at >= told)
 }
 
 fn gone(world: &World<'_>, pod: &ObjectRef) -> bool {
@@ -400,11 +422,12 @@ fn slow(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> Diagnosis {
 }
 
 fn failed(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> Diagnosis {
-    let name = volume(&event.message);
+    let listed = event.message.split_once("unmounted volumes=[").and_then(|(_, rest)| rest.split(']').next());
+    let name = listed.unwrap_or_else(|| volume(&event.message));
     let claim = behind(world, pod, name);
     let shown = claim.as_ref().map_or_else(|| name.to_owned(), ObjectRef::path);
     let why = reason::words(&event.message);
-    let node = world.related(pod, "node").into_iter().next().map_or(String::new(), |n| n.name);
+    let node = node_of(world, pod, event);
     let behind_it = match &claim {
         Some(claim) => Volume::of(world, claim),
         None => own_volume(world, pod, name),
@@ -412,7 +435,8 @@ fn failed(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> Diagnosis {
     let told = reason::of(&event.message, &behind_it, &node);
     let mut d = Diagnosis::new(MOUNT, world.workload(pod));
     d.severity = "critical".into();
-    d.confidence = 90;
+    // The summary after two minutes names no reason.
+    d.confidence = if listed.is_some() { 60 } else { 90 };
     d.title = match &told {
         Some(reason) => format!("Volume {shown} cannot be mounted for pod {}: {}", pod.name, reason.short),
         None => format!("Volume {shown} cannot be mounted for pod {}", pod.name),
@@ -429,6 +453,11 @@ fn failed(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> Diagnosis {
             d.explains.extend(siblings(world, &behind_it));
         }
         d.remedies.push(reason.remedy);
+    }
+    if let Some((path, kind)) =
+        why.strip_prefix("hostPath type check failed: ").and_then(|w| w.split_once(" is not "))
+    {
+        host_path(&mut d, &world.workload(pod), &node, path, kind);
     }
     d.remedies.push(
         Remedy::new("read the reason on the node and at the storage system: reachable, exported, file system clean, helper installed")
@@ -467,4 +496,28 @@ fn siblings(world: &World<'_>, volume: &Volume) -> Vec<Explains> {
 /// Findings of a code within reach are the same matter.
 fn finding(code: &str, anchor: &ObjectRef, reach: &str) -> Explains {
     Explains { source: "finding".into(), ..Explains::alert(code, anchor, reach) }
+}
+
+/// The node that the pod is on, by its object or by whose kubelet speaks.
+fn node_of(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> String {
+    let known = world.related(pod, "node").into_iter().next().map(|n| n.name);
+    let speaks = Some(event.field("reporter-host"))
+        .filter(|host| !host.is_empty() && event.field("reporter") == "kubelet");
+    known.or_else(|| speaks.map(str::to_owned)).unwrap_or_else(|| "<node>".to_owned())
+}
+
+/// A path of the node that is not what the pod says it is (`pkg/volume/hostpath`).
+fn host_path(d: &mut Diagnosis, workload: &ObjectRef, node: &str, path: &str, kind: &str) {
+    d.title =
+        format!("{path} on node {node} is not {kind}, and {} {} mounts it", workload.kind, workload.path());
+    d.explanation
+        .push_str(" The pod names with hostPath.type what must be there, so the kubelet does not start it.");
+    let edit = workload.kind.to_ascii_lowercase();
+    d.remedies = vec![
+        Remedy::new(format!("make {path} on the node, or see why it is not there"))
+            .command(format!("ssh {node} ls -ld {path}")),
+        Remedy::new("or name another path, or the type DirectoryOrCreate, in the template")
+            .command(format!("kubectl -n {} edit {edit} {}", workload.namespace, workload.name))
+            .caution("with DirectoryOrCreate the pod starts with an empty folder"),
+    ];
 }

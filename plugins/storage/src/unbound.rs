@@ -37,7 +37,7 @@ pub(crate) const WAITING: [&str; 7] = [
 pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdict {
     let mut verdict = Verdict::default();
     let class_root = |name: &str| ObjectRef::new("StorageClass", "", name);
-    let claim = Claim::load(world, id);
+    let claim = Claim::load(world, id).or_else(|| Claim::told(world, id));
     let waits = claim.as_ref().filter(|c| matches!(c.phase.as_str(), "Pending" | "Lost" | ""));
     let Some(claim) = waits else {
         let because = if claim.is_some() { "the claim is bound" } else { "the claim was deleted" };
@@ -53,7 +53,10 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdi
     let (known, default) = claim::classes(world);
     if let Some(name) = claim.class.as_deref().filter(|n| !n.is_empty()) {
         let root = class_root(name);
-        let claims = missing(world, name);
+        let mut claims = missing(world, name);
+        if claim.told && !world.exists(&root) {
+            claims.push(claim.clone());
+        }
         let told = claims.iter().find_map(|c| not_found(world, &c.id, name));
         // Without any class in sight only the controller's word counts: classes may not have been collected.
         if claims.iter().any(|c| c.id.is(id)) && (told.is_some() || !known.is_empty()) {
@@ -127,7 +130,7 @@ fn no_class(
     );
     d.evidence
         .extend(told.map(|e| Evidence::signal(&e, 80, "the volume binder looks for the class in vain")));
-    for claim in claims.iter().take(4) {
+    for claim in claims.iter().filter(|c| !c.told).take(4) {
         d.evidence.push(Evidence::object(
             &claim.id,
             format!("storageClassName: {name}"),
@@ -250,9 +253,9 @@ fn unbound(world: &World<'_>, claim: &Claim, default: Option<&str>) -> Found {
         d.confidence = 92;
         d.title = format!("No volume can be made for claim {path}: {}", reason(&failed.message));
         d.explanation = format!(
-            "{} tried to make a volume of {} for {path} and failed: {}.",
+            "{} tried to make {} for {path} and failed: {}.",
             who(provisioner),
-            claim.size,
+            claim.asks(),
             failed.message
         );
         d.remedies = vec![look, provider(provisioner)];
@@ -294,8 +297,8 @@ fn unbound(world: &World<'_>, claim: &Claim, default: Option<&str>) -> Found {
             format!("No PersistentVolume of class {name} fits claim {path}, which asks for {}", claim.size)
         };
         d.explanation = format!(
-            "The claim of {} waits for a volume that somebody made by hand: {}.",
-            claim.size,
+            "The claim waits for {} that somebody made by hand: {}.",
+            claim.asks(),
             if bare {
                 "it names no class and no class is marked as the default"
             } else if name.is_empty() {
@@ -326,11 +329,13 @@ fn unbound(world: &World<'_>, claim: &Claim, default: Option<&str>) -> Found {
         };
     } else if asked.is_some() || claim.volume.is_empty() {
         d.confidence = 85;
-        d.title = format!("Nobody makes a volume for claim {path}: {provisioner} does not answer");
+        let silent = if provisioner.is_empty() { "its provisioner" } else { provisioner };
+        d.title = format!("Nobody makes a volume for claim {path}: {silent} does not answer");
         d.explanation = format!(
-            "The claim has waited for {} for {provisioner} to make a volume of {}; it has said nothing.",
+            "The claim has waited for {} for {} to make {}; it has said nothing.",
             span(world.now().saturating_sub(claim.created)),
-            claim.size
+            if provisioner.is_empty() { "its provisioner" } else { provisioner },
+            claim.asks()
         );
         d.remedies = vec![provider(provisioner), look];
     } else {
@@ -342,6 +347,9 @@ fn unbound(world: &World<'_>, claim: &Claim, default: Option<&str>) -> Found {
         );
         d.remedies = vec![look.command(format!("kubectl get pv {} -o yaml", claim.volume))];
     }
+    if claim.told {
+        d.confidence = d.confidence.min(75);
+    }
     let told = [
         (failed, "why it fails"),
         (none, "no volume fits"),
@@ -349,8 +357,10 @@ fn unbound(world: &World<'_>, claim: &Claim, default: Option<&str>) -> Found {
         (unplaced, "its pod finds no place"),
     ];
     d.evidence.extend(told.into_iter().filter_map(|(e, note)| Some(Evidence::signal(&e?, 60, note))));
-    let since = format!("{} since {}", claim.phase, clock(claim.created));
-    d.evidence.push(Evidence::object(&claim.id, since, 40, "the claim itself"));
+    if !claim.told {
+        let since = format!("{} since {}", claim.phase, clock(claim.created));
+        d.evidence.push(Evidence::object(&claim.id, since, 40, "the claim itself"));
+    }
     d.path = vec![Step::new(&claim.id, "", "has no volume")];
     felt(&mut d, &claim.id);
     // What keeps one claim of a class waiting keeps the others: one finding tells.
