@@ -21,6 +21,8 @@ pub(crate) const WEBHOOK: &str = "workload.webhook-unreachable";
 
 /// A rollout within a tight quota and a webhook that restarts are refused for a moment.
 const PATIENCE: u64 = minutes(2);
+/// A controller that was refused so often has waited longer and longer between its tries.
+const OFTEN: u64 = 5;
 
 /// The last refusal that an object's controller met, by its event or its condition.
 fn refusal(world: &World<'_>, of: &ObjectRef) -> Option<(Said, String, Option<Signal>, u64)> {
@@ -52,7 +54,7 @@ pub(crate) fn fails(world: &World<'_>, of: &ObjectRef) -> bool {
 /// Whether a controller has fewer pods than it wants. What cannot be seen is believed to.
 fn short_of_pods(world: &World<'_>, of: &ObjectRef) -> bool {
     let Some(all) = world.read(of, "").filter(|_| world.exists(of)) else {
-        return world.read(of, "/metadata").is_none();
+        return world.read(of, "/metadata").is_none() && !served(world, of);
     };
     let wanted = if all.has("/spec/replicas") { all.number("/spec/replicas") } else { 1 };
     match of.kind.as_str() {
@@ -68,6 +70,15 @@ fn short_of_pods(world: &World<'_>, of: &ObjectRef) -> bool {
     }
 }
 
+/// Whether the last word of a controller that was never seen is that it has made a pod.
+fn served(world: &World<'_>, of: &ObjectRef) -> bool {
+    let last = |reason: &str| {
+        let all = world.about(of, "self", "event", reason, world.ago(hours(2)), 20);
+        all.iter().map(|e| e.at).max().unwrap_or(0)
+    };
+    last("SuccessfulCreate") > last("FailedCreate")
+}
+
 fn finished(job: &Json) -> bool {
     job.list("/status/conditions")
         .iter()
@@ -79,8 +90,13 @@ pub(crate) fn examine(world: &World<'_>, of: &ObjectRef) -> Verdict {
     let Some((said, text, event, first)) = refusal(world, of).filter(|_| short_of_pods(world, of)) else {
         return case::well(world, of, &format!("{} has its pods", spoken(of)));
     };
-    // Of what was never seen only this can be known.
-    if first + PATIENCE > world.now() && world.exists(of) {
+    // Of what was never seen only the event is known, so it must be said again.
+    let count = event.as_ref().map_or(1, |e| e.field("count").parse().unwrap_or(1));
+    let unseen = !world.exists(of);
+    if unseen && count < 2 {
+        return Verdict::default();
+    }
+    if first + PATIENCE > world.now() && !(unseen && count >= OFTEN) {
         return look::later(world, of, first + PATIENCE);
     }
     let workload = world.workload(of);

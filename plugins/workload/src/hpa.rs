@@ -52,6 +52,8 @@ enum Lack {
     Shared {
         others: String,
     },
+    /// The resource metrics API, of which nothing but this is known.
+    Resources,
 }
 
 fn read(reason: &str, text: &str) -> Option<Lack> {
@@ -89,12 +91,21 @@ fn read(reason: &str, text: &str) -> Option<Lack> {
 
 /// An event about an autoscaler.
 pub(crate) fn told(world: &World<'_>, hpa: &ObjectRef, event: &Signal) -> Verdict {
-    let Some(lack) = read(&event.name, &event.message) else { return Verdict::default() };
+    let lack = read(&event.name, &event.message).or_else(|| unserved(world, event));
+    let Some(lack) = lack else { return Verdict::default() };
     let first = event.field("first-at").parse().unwrap_or(event.at);
     if first + PATIENCE > event.at && !matches!(lack, Lack::Request { .. }) {
         return Verdict::default();
     }
     found(world, hpa, &lack, crate::counted(event, 50, "what the autoscaler says"))
+}
+
+/// The resource metrics API does not answer. Where any APIService was shown, the rules of metrics-server know more.
+fn unserved(world: &World<'_>, event: &Signal) -> Option<Lack> {
+    let text = "unable to fetch metrics from resource metrics API";
+    let again = event.field("count").parse().unwrap_or(1) > 1;
+    (again && event.message.contains(text) && world.list("APIService", "").is_empty())
+        .then_some(Lack::Resources)
 }
 
 fn slot(hpa: &ObjectRef) -> String {
@@ -235,6 +246,23 @@ fn diagnose(world: &World<'_>, hpa: &ObjectRef, lack: &Lack, said: Evidence) -> 
                         Remedy::new("name what it shall scale").command(edit),
                         Remedy::new("or delete the autoscaler, if it is a leftover")
                             .command(format!("{k} delete {}", named(hpa))),
+                    ],
+                )
+            }
+            Lack::Resources => {
+                root = ObjectRef::new("APIService", "", "v1beta1.metrics.k8s.io");
+                (
+                    65,
+                    "Autoscalers cannot scale: the resource metrics API does not answer".to_owned(),
+                    format!(
+                        "{whose} and every other autoscaler counts by the API metrics.k8s.io, which metrics-server serves. It is not installed, does not run or cannot be reached."
+                    ),
+                    "does not answer".to_owned(),
+                    vec![
+                        Remedy::new("see whether metrics-server is there and what it says")
+                            .command("kubectl get apiservice v1beta1.metrics.k8s.io")
+                            .command("kubectl -n kube-system get pods -l k8s-app=metrics-server")
+                            .command("kubectl -n kube-system logs -l k8s-app=metrics-server --tail=50"),
                     ],
                 )
             }

@@ -74,7 +74,7 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container) -> Resu
         ("SignatureValidationFailed", _) => Said::Signature,
         (_, said) => said,
     };
-    if matches!(said, Said::Unreachable | Said::Tls | Said::RateLimit | Said::Unknown | Said::Nothing)
+    if matches!(said, Said::Unreachable | Said::RateLimit | Said::Unknown | Said::Nothing)
         && pod.created() + PATIENCE > world.now()
     {
         return Err(pod.created() + PATIENCE);
@@ -476,25 +476,4 @@ fn remedies(
             );
         }
     }
-}
-
-/// A pod of which only its events are known.
-pub(crate) fn judge_event(world: &World<'_>, event: &Signal) -> Option<Diagnosis> {
-    let pod = event.subject.clone()?;
-    let said = read(&event.message);
-    if !event.message.starts_with("Failed to pull image")
-        || matches!(said, Said::Node | Said::Nothing | Said::Unknown)
-    {
-        return None;
-    }
-    let image = quoted(&event.message, "image ")?;
-    let status = kwhy_sdk::serde_json::json!({
-        "spec": {"containers": [{"name": "*", "image": image}]},
-        "status": {"containerStatuses": [{"name": "*", "image": image, "state": {"waiting": {"reason": "ErrImagePull", "message": event.message}}}]},
-    });
-    let pod = Pod::assumed(world, pod, kwhy_sdk::Json::new(status));
-    let container = pod.container("*")?;
-    let mut diagnosis = diagnose(world, &pod, &container, said, &event.message, Some(event));
-    diagnosis.confidence = diagnosis.confidence.min(75);
-    Some(diagnosis)
 }

@@ -21,6 +21,7 @@ mod job;
 mod login;
 mod logs;
 mod look;
+mod missed;
 mod missing;
 mod oom;
 mod pdb;
@@ -34,7 +35,7 @@ mod scaled;
 mod security;
 mod service;
 mod tls;
-mod unseen;
+mod told;
 mod words;
 
 use kwhy_sdk::{Descriptor, Evidence, ObjectRef, Rule, Signal, Subscription, Verdict, World, seconds};
@@ -104,6 +105,7 @@ impl Rule for Workload {
             .wants(Subscription::alerts(&["*Job*"]).kinds(&["Job"]))
             .wants(Subscription::alerts(&["*HPA*", "*Hpa*"]).kinds(&["HorizontalPodAutoscaler"]))
             .wants(Subscription::alerts(&[]).kinds(&["Service"]))
+            .wants(Subscription::alerts(&[]).kinds(&["Deployment", "StatefulSet", "DaemonSet", "Pod"]))
             .wants(Subscription::objects(&[
                 "Pod",
                 "Deployment",
@@ -129,7 +131,8 @@ impl Rule for Workload {
             ("alert", name) if kind == "HorizontalPodAutoscaler" && signal.state != "resolved" => {
                 ceiling::alerted(world, subject, name)
             }
-            ("alert", _) => job::alerted(world, subject),
+            ("alert", _) if kind == "Job" => job::alerted(world, subject),
+            ("alert", _) => missed::alerted(world, subject, signal),
             ("event", "FailedCreate" | "ReplicaSetCreateError") if kind != "Pod" => {
                 admission::examine(world, subject)
             }
@@ -237,18 +240,5 @@ fn line(world: &World<'_>, pod: &ObjectRef, name: &str, line: &Signal) -> Verdic
         return Verdict::default();
     }
     world.remember(&key, &true, if held { LINES } else { PEERS });
-    if held { look::later(world, pod, world.now() + SETTLE) } else { complains(world, pod, line) }
-}
-
-/// A pod that works but says again and again that it cannot reach another service.
-fn complains(world: &World<'_>, pod: &ObjectRef, line: &Signal) -> Verdict {
-    let mut verdict = Verdict::default();
-    let often = world.about(pod, "self", "log", logs::PEER, world.ago(kwhy_sdk::minutes(10)), 5).len() >= 5;
-    if let Some(pod) = pod::Pod::load(world, pod).filter(|_| often)
-        && let Some(found) = service::judge(world, &pod, line)
-    {
-        verdict = look::told_on(world, &found, &pod.workload);
-        verdict.merge(Verdict { diagnoses: vec![found], ..Verdict::default() });
-    }
-    verdict
+    if held { look::later(world, pod, world.now() + SETTLE) } else { missed::complains(world, pod, line) }
 }

@@ -32,7 +32,7 @@ pub(crate) fn patterns() -> Vec<Pattern> {
     );
     let error = r#"(?:\b[A-Z][a-z]\w*(?:Error|Exception)\b(?:: |$)|\bOutOfMemoryError\b|\b(?:ERROR|SEVERE|CRITICAL)\b|\[(?:emerg|alert|crit|error)\]|\blevel=(?:error|critical)\b|"(?:level|severity|log\.level)": ?"(?i:error|critical)"|^(?i:error)\b|\berror: |\berror setting\b|[Oo]ut of memory|[Ss]egmentation fault|[Rr]efus(?:ing|ed) to start|[Rr]ead-only file system|\b(?:failed|unable) to\b|\b(?:cannot|can't|could not|does not match|mismatch)\b)"#;
     let exec = r"(?:exec format error|executable file not found|command not found|: not found$|[Pp]ermission denied$|cannot execute|No such file or directory$)";
-    let peer = r"(?i)(?:connection refused|no such host|bad address '|could not (?:connect|resolve|translate)|econnrefused|enotfound|unknownhostexception|i/o timeout|name or service not known|temporary failure in name resolution|connect: no route|etimedout|connect(?:ion)?(?: attempt)? timed ?out|connection timeout|(?:dial|connect|get|post)\b[^\n]{0,200}deadline exceeded)";
+    let peer = r"(?i)(?:connection refused|no such host|bad address '|could not (?:connect|resolve|translate)|unable to resolve|econnrefused|enotfound|unknownhostexception|i/o timeout|name or service not known|temporary failure in name resolution|connect: no route|etimedout|connect(?:ion)?(?: attempt)? timed ?out|connection timeout|(?:dial|connect|get|post)\b[^\n]{0,200}deadline exceeded)";
     let mut all = Vec::new();
     let mut add = |id: &str, literals: &[&str], regex: &str| {
         all.extend(literals.iter().map(|l| Pattern::new(id, l, regex)))
@@ -132,6 +132,7 @@ pub(crate) fn patterns() -> Vec<Pattern> {
             "bad address",
             "ould not connect",
             "ould not resolve",
+            "nable to resolve",
             "ould not translate",
             "ECONNREFUSED",
             "ENOTFOUND",
@@ -160,7 +161,7 @@ fn lines(world: &World<'_>, pod: &Pod, container: &Container, id: &str, since: u
 }
 
 /// A lone line of a healthy level is not a complaint, whatever words it has.
-fn calm(message: &str) -> bool {
+pub(crate) fn calm(message: &str) -> bool {
     let level = [
         "\"level\":\"info\"",
         "\"level\":\"debug\"",

@@ -6,7 +6,7 @@ use kwhy_sdk::{Diagnosis, ObjectRef, Verdict, Wake, World, seconds};
 use crate::{
     LOOK, case, command, config_change, generic, image, login, logs, missing, oom,
     pod::{Container, Pod, STABLE},
-    probe, refused, security, service, unseen,
+    probe, refused, security, service, told,
 };
 
 /// What a look has found.
@@ -36,11 +36,14 @@ fn worth(pod: &Pod) -> bool {
 
 /// Looks at a pod and says what has changed about it.
 pub(crate) fn look(world: &World<'_>, id: &ObjectRef) -> Verdict {
-    if unseen::is(world, id) {
-        return unseen::look(world, id);
-    }
     let Some(pod) = Pod::load(world, id) else {
-        return case::well(world, id, &format!("pod {} is gone", id.name));
+        let silent = world.only_told(id);
+        let because = if silent {
+            "nothing more is heard of it".to_owned()
+        } else {
+            format!("pod {} is gone", id.name)
+        };
+        return case::well(world, id, &because);
     };
     if pod.going() || pod.phase() == "Succeeded" {
         let because = format!("pod {} {}", id.name, if pod.going() { "is going" } else { "has completed" });
@@ -146,6 +149,9 @@ fn assess(world: &World<'_>, pod: &Pod) -> Seen {
             Seen::Later(at) => later = Some(later.map_or(at, |l| l.min(at))),
             _ => {}
         }
+    }
+    if let Some(best) = best.as_mut().filter(|_| pod.by_events) {
+        best.confidence = best.confidence.min(told::CONFIDENCE);
     }
     match (best, later) {
         (Some(found), _) => Seen::Ill(Box::new(found)),

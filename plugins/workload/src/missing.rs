@@ -135,21 +135,9 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container) -> Resu
     if pod.created() + PATIENCE > world.now() {
         return Err(pod.created() + PATIENCE);
     }
-    Ok(Some(diagnose(world, pod, &container.name, &lack, &root, &text, event.as_ref())))
-}
-
-/// A pod of which only its events are known.
-pub(crate) fn judge_event(world: &World<'_>, event: &Signal) -> Option<Diagnosis> {
-    let lack = read(&event.message).filter(|l| !l.name.is_empty())?;
-    let id = event.subject.clone()?;
-    let root = ObjectRef::new(lack.kind, &id.namespace, &lack.name);
-    if stands(world, &lack, &root) {
-        return None;
-    }
-    let pod = Pod::assumed(world, id, kwhy_sdk::Json::default());
-    let mut diagnosis = diagnose(world, &pod, "", &lack, &root, &event.message, Some(event));
-    diagnosis.confidence = diagnosis.confidence.min(75);
-    Some(diagnosis)
+    // Events do not always name the container.
+    let name = if container.name == crate::pod::ANY { "" } else { &container.name };
+    Ok(Some(diagnose(world, pod, name, &lack, &root, &text, event.as_ref())))
 }
 
 fn diagnose(

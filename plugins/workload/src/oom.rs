@@ -65,6 +65,13 @@ fn diagnose(world: &World<'_>, pod: &Pod, container: &Container, limit: &str) ->
     let whose = spoken(&pod.workload);
     let name = &container.name;
     let of = if limit.is_empty() { String::new() } else { format!(" of {limit}") };
+    // What was not shown in full may have a limit all the same.
+    let none = limit.is_empty() && container.shown();
+    let shown = match limit {
+        "" if none => "none",
+        "" => "not known here",
+        limit => limit,
+    };
     let since = match &rollout {
         Some(r) => {
             diagnosis.confidence = 95;
@@ -79,13 +86,13 @@ fn diagnose(world: &World<'_>, pod: &Pod, container: &Container, limit: &str) ->
     diagnosis
         .explains
         .extend(["*Memory*", "*OOM*", "*Oom*"].map(|name| Explains::alert(name, &pod.workload, "workload")));
-    diagnosis.title = if limit.is_empty() {
+    diagnosis.title = if none {
         format!("{whose} is killed for memory (OOMKilled){since}, though container {name} has no limit")
     } else {
         format!("{whose} needs more than its memory limit{of} and is OOMKilled{since}")
     };
     let left = if node_is_short(world, pod) { "" } else { "; its node reports no shortage of memory" };
-    diagnosis.explanation = if limit.is_empty() {
+    diagnosis.explanation = if none {
         format!(
             "The kernel kills container {name}. It has no memory limit of its own, so the limit above it (pod, QoS class or node) is the one that is reached."
         )
@@ -109,10 +116,7 @@ fn diagnose(world: &World<'_>, pod: &Pod, container: &Container, limit: &str) ->
     let code = end.as_ref().map_or(137, |e| e.code);
     diagnosis.evidence.push(Evidence::object(
         &pod.id,
-        format!(
-            "OOMKilled, exit code {code}: container {name}, memory limit {}",
-            if limit.is_empty() { "none" } else { limit }
-        ),
+        format!("OOMKilled, exit code {code}: container {name}, memory limit {shown}"),
         50,
         format!("last end of the container{lived}"),
     ));
@@ -123,10 +127,7 @@ fn diagnose(world: &World<'_>, pod: &Pod, container: &Container, limit: &str) ->
     {
         diagnosis.evidence.push(crate::counted(&event, 20, "the kubelet waits longer before each new start"));
     }
-    case::note_root(
-        &mut diagnosis,
-        format!("memory limit {}", if limit.is_empty() { "none" } else { limit }),
-    );
+    case::note_root(&mut diagnosis, format!("memory limit {shown}"));
     remedies(&mut diagnosis, pod, container, limit, rollout.as_ref());
     diagnosis
 }

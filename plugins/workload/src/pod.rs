@@ -2,7 +2,7 @@
 
 use kwhy_sdk::{Json, ObjectRef, Signal, World, minutes, parse_time};
 
-use crate::case;
+use crate::{case, told, words::quoted};
 
 /// A container that has run for so long has got over what made it end before.
 pub(crate) const STABLE: u64 = minutes(10);
@@ -51,13 +51,22 @@ pub(crate) struct Container {
     status: Json,
     /// Its pod is known to suffer, so that it runs for the moment says nothing yet.
     held: bool,
+    /// Nothing is known of its pod but events.
+    by_events: bool,
     now: u64,
 }
 
 impl Container {
     pub(crate) fn image(&self) -> &str {
-        let image = self.spec.text("/image");
-        if image.is_empty() { self.status.text("/image") } else { image }
+        let known = [self.spec.text("/image"), self.status.text("/image")]
+            .into_iter()
+            .find(|image| !image.is_empty());
+        known.or_else(|| quoted(self.waiting().1, "image ")).unwrap_or("")
+    }
+
+    /// Whether its specification is known as a whole: an API server never has one without an image.
+    pub(crate) fn shown(&self) -> bool {
+        self.spec.has("/image") && !self.by_events
     }
 
     /// What it is called in a sentence.
@@ -109,6 +118,8 @@ pub(crate) struct Pod {
     /// What holds the template: a Deployment rather than its ReplicaSet or the custom resource above it.
     pub(crate) holder: ObjectRef,
     pub(crate) json: Json,
+    /// Nothing is known of it but what its events say.
+    pub(crate) by_events: bool,
     held: bool,
     now: u64,
 }
@@ -117,22 +128,23 @@ pub(crate) struct Pod {
 const HOLDERS: [&str; 6] = ["CronJob", "Deployment", "StatefulSet", "DaemonSet", "Job", "ReplicaSet"];
 
 impl Pod {
-    /// None where it is gone or unknown.
+    /// None where it is gone, or unknown and not told of in events either.
     pub(crate) fn load(world: &World<'_>, id: &ObjectRef) -> Option<Self> {
         if !world.exists(id) {
-            return None;
+            return told::pod(world, id);
         }
         let json = world.read(id, "")?;
         let (workload, holder) = around(world, id);
         let id = ObjectRef { uid: json.text("/metadata/uid").to_owned(), ..id.clone() };
         let held = case::of(world, &id).is_some();
-        Some(Self { id, workload, holder, json, held, now: world.now() })
+        Some(Self { id, workload, holder, json, by_events: false, held, now: world.now() })
     }
 
     /// One of which nothing is known but its name and what `json` says.
     pub(crate) fn assumed(world: &World<'_>, id: ObjectRef, json: Json) -> Self {
         let (workload, holder) = around(world, &id);
-        Self { id, workload, holder, json, held: false, now: world.now() }
+        let held = case::of(world, &id).is_some();
+        Self { id, workload, holder, json, by_events: true, held, now: world.now() }
     }
 
     /// Whether it is known to suffer from something.
@@ -153,7 +165,8 @@ impl Pod {
                 let spec = specs.iter().find(|s| s.text("/name") == name).cloned().unwrap_or_default();
                 // A sidecar stands among the init containers and never ends.
                 let init = init && spec.text("/restartPolicy") != "Always";
-                all.push(Container { name, init, spec, status, held: self.held, now: self.now });
+                let (held, by_events, now) = (self.held, self.by_events, self.now);
+                all.push(Container { name, init, spec, status, held, by_events, now });
             }
         }
         all
@@ -181,9 +194,10 @@ impl Pod {
         self.json.has("/metadata/deletionTimestamp")
     }
 
-    /// ms.
+    /// ms; of a pod that is shown without it, when its kubelet took it up.
     pub(crate) fn created(&self) -> u64 {
-        parse_time(self.json.text("/metadata/creationTimestamp")).unwrap_or(0)
+        let times = ["/metadata/creationTimestamp", "/status/startTime"];
+        times.iter().find_map(|at| parse_time(self.json.text(at))).unwrap_or(0)
     }
 
     pub(crate) fn node(&self) -> &str {

@@ -50,6 +50,12 @@ pub(crate) fn failures(world: &World<'_>, pod: &Pod, container: &Container, of: 
     all.filter(|e| of.iter().any(|probe| e.message.starts_with(probe))).max_by_key(|e| e.at)
 }
 
+/// What a probe met: `HTTP probe failed with statuscode: 500`; a command that prints nothing tells nothing.
+fn met(words: &str) -> &str {
+    let nothing = words.ends_with("probe failed:");
+    words.split_once(": ").map_or(if nothing { "" } else { words }, |(_, rest)| rest)
+}
+
 fn count(event: &Signal) -> u64 {
     event.field("count").parse().unwrap_or(1)
 }
@@ -95,7 +101,7 @@ pub(crate) fn judge_kills(world: &World<'_>, pod: &Pod, container: &Container) -
     let whose = spoken(&pod.workload);
     let name = &container.name;
     let mut diagnosis = case::of_pod(world, code, &pod.workload, pod, if strict { 80 } else { 72 });
-    let what = short(words.split_once(": ").map_or(words, |(_, rest)| rest), 120);
+    let what = short(met(words), 120);
     let (path, port) = (probe.text("/httpGet/path").to_owned(), probe.at("/httpGet/port").shown());
     let at = if path.is_empty() { String::new() } else { format!(" on {path}, port {port}") };
     diagnosis.title = match (timeout && strict, early && strict) {
@@ -103,6 +109,7 @@ pub(crate) fn judge_kills(world: &World<'_>, pod: &Pod, container: &Container) -
             format!("The {which} probe of {whose} is too strict: it kills container {name} for slow answers")
         }
         (_, true) => format!("The {which} probe of {whose} kills container {name} before it has started"),
+        _ if what.is_empty() => format!("The {which} probe of {whose} kills container {name}"),
         _ => format!("The {which} probe of {whose} kills container {name}: {what}"),
     };
     diagnosis.explanation = format!(
@@ -113,12 +120,18 @@ pub(crate) fn judge_kills(world: &World<'_>, pod: &Pod, container: &Container) -
                 "The container declares {declared} and not the port that the probe asks, so nothing answers there."
             )
         } else if timeout {
+            let limit = if probe.has("") {
+                format!(" of {} s", seconds_of(&probe, "/timeoutSeconds", 1))
+            } else {
+                String::new()
+            };
             format!(
-                "Its answers take longer than the timeout of {} s, which is load or a pause, not death; each restart makes the load of the others larger.",
-                seconds_of(&probe, "/timeoutSeconds", 1)
+                "Its answers take longer than the timeout{limit}, which is load or a pause, not death; each restart makes the load of the others larger."
             )
         } else if early {
-            format!("It is given {} to come up and needs longer.", kwhy_sdk::span(grace))
+            let given =
+                if probe.has("") { format!("{} ", kwhy_sdk::span(grace)) } else { "some time ".to_owned() };
+            format!("It is given {given}to come up and needs longer.")
         } else {
             "The process runs and answers that it is not well, or does not answer where the probe asks: look at what the probe asks before looking at the process.".to_owned()
         }
@@ -129,18 +142,20 @@ pub(crate) fn judge_kills(world: &World<'_>, pod: &Pod, container: &Container) -
     if said.as_ref().is_none_or(|s| s.id != killing.id) {
         diagnosis.evidence.push(crate::counted(&killing, 45, "the kubelet's reason for the restart"));
     }
-    diagnosis.evidence.push(Evidence::object(
-        &pod.workload,
-        format!(
-            "{which}Probe: initialDelaySeconds {}, periodSeconds {}, timeoutSeconds {}, failureThreshold {}",
-            seconds_of(&probe, "/initialDelaySeconds", 0),
-            seconds_of(&probe, "/periodSeconds", 10),
-            seconds_of(&probe, "/timeoutSeconds", 1),
-            seconds_of(&probe, "/failureThreshold", 3)
-        ),
-        20,
-        "how the probe is set",
-    ));
+    if probe.has("") {
+        diagnosis.evidence.push(Evidence::object(
+            &pod.workload,
+            format!(
+                "{which}Probe: initialDelaySeconds {}, periodSeconds {}, timeoutSeconds {}, failureThreshold {}",
+                seconds_of(&probe, "/initialDelaySeconds", 0),
+                seconds_of(&probe, "/periodSeconds", 10),
+                seconds_of(&probe, "/timeoutSeconds", 1),
+                seconds_of(&probe, "/failureThreshold", 3)
+            ),
+            20,
+            "how the probe is set",
+        ));
+    }
     if strict {
         throttled(world, pod, container, &mut diagnosis);
     }
@@ -253,7 +268,7 @@ pub(crate) fn judge_readiness(world: &World<'_>, pod: &Pod, container: &Containe
     let name = &container.name;
     let probe = container.spec.at("/readinessProbe");
     let words = said.as_ref().map_or("", |s| s.message.as_str());
-    let what = short(words.split_once(": ").map_or(words, |(_, rest)| rest), 120);
+    let what = short(met(words), 120);
     let mut diagnosis =
         case::of_pod(world, READINESS, &pod.workload, pod, if said.is_some() { 50 } else { 40 });
     let (path, port) = (probe.text("/httpGet/path"), probe.at("/httpGet/port").shown());

@@ -150,9 +150,9 @@ fn diagnose(world: &World<'_>, pod: &Pod, container: &Container, text: &str, not
     diagnosis.title = format!("{title} container {name} of {whose}");
     if dislike == Dislike::Memory {
         let limit = container.spec.text("/resources/limits/memory");
-        diagnosis.title = format!(
-            "The memory limit of {whose} ({limit}) is too low for the runtime to start container {name}"
-        );
+        let of = if limit.is_empty() { String::new() } else { format!(" ({limit})") };
+        diagnosis.title =
+            format!("The memory limit of {whose}{of} is too low for the runtime to start container {name}");
     }
     diagnosis.explanation = format!(
         "{why}On {} the answer is: {}.",

@@ -181,9 +181,10 @@ fn gone(world: &World<'_>, pod: &Pod, line: &Signal) -> Option<Diagnosis> {
         );
         return Some(diagnosis);
     }
-    // Without any Service of the cluster nothing can be said of one that is not there.
     let all = world.list("Service", "");
-    let inside = third == Some("svc") && !all.is_empty();
+    // Without any Service of the cluster only the name server tells, and that only of a name in full.
+    let unseen = all.is_empty();
+    let inside = third == Some("svc") && (!unseen || alerted(world, pod));
     let near = all
         .into_iter()
         .filter(|s| s.name != "kubernetes")
@@ -192,11 +193,26 @@ fn gone(world: &World<'_>, pod: &Pod, line: &Signal) -> Option<Diagnosis> {
     if !inside && !likely {
         return None;
     }
-    let mut diagnosis = start(MISSING, &service, if inside { 84 } else { 74 });
-    diagnosis.title =
-        format!("{} does not exist, and {} asks for it", spoken(&service), spoken(&pod.workload));
-    diagnosis.explanation =
-        format!("No Service of that name stands in namespace {of}, so {host} does not resolve.");
+    let mut diagnosis = start(
+        MISSING,
+        &service,
+        match (unseen, inside) {
+            (true, _) => 60,
+            (_, true) => 84,
+            (_, false) => 74,
+        },
+    );
+    let whose = spoken(&pod.workload);
+    if unseen {
+        diagnosis.title = format!("DNS knows no {}, which {whose} asks for", spoken(&service));
+        diagnosis.explanation = format!(
+            "The name {host} does not resolve: the Service was renamed, deleted or never made, or cluster DNS does not serve it. Services were not collected, so which of them is not known."
+        );
+    } else {
+        diagnosis.title = format!("{} does not exist, and {whose} asks for it", spoken(&service));
+        diagnosis.explanation =
+            format!("No Service of that name stands in namespace {of}, so {host} does not resolve.");
+    }
     if let Some(near) = &near {
         diagnosis.explanation.push_str(&format!(" Perhaps {} was meant.", spoken(near)));
         diagnosis.evidence.push(Evidence::object(
@@ -205,6 +221,13 @@ fn gone(world: &World<'_>, pod: &Pod, line: &Signal) -> Option<Diagnosis> {
             20,
             "a Service that may have been meant",
         ));
+    }
+    if unseen {
+        diagnosis.remedies.push(
+            Remedy::new("see whether the Service is there, and whether DNS answers for others")
+                .command(format!("{k} get service,endpoints {name}"))
+                .command("kubectl -n kube-system get pods -l k8s-app=kube-dns"),
+        );
     }
     diagnosis.remedies.push(
         Remedy::new("mend the name that the workload is given, in its template or its configuration")
@@ -215,6 +238,12 @@ fn gone(world: &World<'_>, pod: &Pod, line: &Signal) -> Option<Diagnosis> {
         Remedy::new("or make the Service that it asks for").command(format!("{k} apply -f <its manifest>")),
     );
     Some(diagnosis)
+}
+
+/// Whether an alert fires on the workload or what stands around it, which gives the words of a log their weight.
+fn alerted(world: &World<'_>, pod: &Pod) -> bool {
+    let all = world.about(&pod.workload, "workload", "alert", "*", world.ago(hours(1)), 20);
+    all.iter().any(|alert| alert.state == "firing")
 }
 
 /// The host that a line says does not resolve: the texts of Go, Node.js, libc, Java and Python.
@@ -229,7 +258,8 @@ fn unresolved(text: &str) -> Option<&str> {
         .or_else(|| after("UnknownHostException: "))
         .or_else(|| after("could not translate host name "))
         .or_else(|| after("Could not resolve host: "))
-        .or_else(|| after("bad address "))?;
+        .or_else(|| after("bad address "))
+        .or_else(|| after("nable to resolve host "))?;
     if text.contains("lookup ") && !text.contains("no such host") {
         return None;
     }

@@ -1,0 +1,54 @@
+//! Pods that work and say that they cannot reach another service: no state of theirs tells of it, so it counts when they
+//! say it again and again, or when an alert speaks of their workload.
+
+use kwhy_sdk::{ObjectRef, Signal, Verdict, World, minutes};
+
+use crate::{case, logs, look, pod, service};
+
+/// How far back complaints count.
+const RECENT: u64 = minutes(10);
+/// So many complaints of one pod are no passing trouble.
+const OFTEN: u32 = 5;
+/// So many of a workload are the reason for an alert that fires on it.
+const ALERTED: usize = 3;
+/// Pods of one workload that are asked: they are alike.
+const PODS: usize = 20;
+
+/// A pod complains.
+pub(crate) fn complains(world: &World<'_>, pod: &ObjectRef, line: &Signal) -> Verdict {
+    let often = world.about(pod, "self", "log", logs::PEER, world.ago(RECENT), OFTEN).len();
+    if often >= usize::try_from(OFTEN).unwrap_or(usize::MAX) {
+        judge(world, pod, line)
+    } else {
+        Verdict::default()
+    }
+}
+
+/// An alert fires on a workload or one of its pods.
+pub(crate) fn alerted(world: &World<'_>, subject: &ObjectRef, alert: &Signal) -> Verdict {
+    let workload = world.workload(subject);
+    if alert.state != "firing" || case::sufferer_of(world, &workload).is_some() {
+        return Verdict::default();
+    }
+    let mut all = Vec::new();
+    for pod in world.pods(&workload).into_iter().take(PODS) {
+        let lines = world.about(&pod, "self", "log", logs::PEER, world.ago(RECENT), OFTEN);
+        all.extend(
+            lines.into_iter().filter(|line| !logs::calm(&line.message)).map(|line| (pod.clone(), line)),
+        );
+    }
+    if all.len() < ALERTED {
+        return Verdict::default();
+    }
+    all.sort_by(|(_, a), (_, b)| (b.at, &b.id).cmp(&(a.at, &a.id)));
+    let told = all.iter().map(|(pod, line)| judge(world, pod, line));
+    told.into_iter().find(|verdict| !verdict.diagnoses.is_empty()).unwrap_or_default()
+}
+
+fn judge(world: &World<'_>, pod: &ObjectRef, line: &Signal) -> Verdict {
+    let found = pod::Pod::load(world, pod).and_then(|pod| Some((service::judge(world, &pod, line)?, pod)));
+    let Some((found, pod)) = found else { return Verdict::default() };
+    let mut verdict = look::told_on(world, &found, &pod.workload);
+    verdict.merge(Verdict { diagnoses: vec![found], ..Verdict::default() });
+    verdict
+}
