@@ -87,8 +87,9 @@ impl Rule for NodePack {
         } else if subject.kind == "Node" {
             look(world, &mut held, subject, &mut verdict);
         } else if matches!(signal.name.as_str(), "Evicted" | "FailedCreatePodSandBox") {
-            for node in world.related(subject, "node") {
-                look(world, &mut held, &node, &mut verdict);
+            // A node that nobody has shown is known by whose kubelet speaks.
+            for node in world.neighbours(subject).into_iter().filter(|n| n.relation == "node") {
+                look(world, &mut held, &node.object, &mut verdict);
             }
         } else if !held.is_empty() {
             // What happens elsewhere matters where a node is already in trouble: its replacements, its targets.

@@ -15,6 +15,8 @@ use crate::{
 
 /// A plugin that starts, or a pod's first tries, take less.
 const PATIENCE: u64 = minutes(2);
+/// An event is repeated while the trouble lasts, at last every five minutes: what was not heard of for longer is over.
+const HEARD: u64 = minutes(12);
 /// How the runtimes say that it was the network.
 const NETWORK: [&str; 6] = [
     "failed to setup network for sandbox",
@@ -41,7 +43,7 @@ pub(crate) fn judge(world: &World<'_>, node: &Node, verdict: &mut Verdict) -> Op
     let mut failed: Vec<(ObjectRef, Signal)> = Vec::new();
     for event in events.into_iter().filter(|e| NETWORK.iter().any(|w| e.message.contains(w))) {
         let Some(pod) = event.subject.clone() else { continue };
-        if !failed.iter().any(|(p, _)| p.is(&pod)) && world.exists(&pod) && waits(world, &pod) {
+        if !failed.iter().any(|(p, _)| p.is(&pod)) && waits(world, &pod, &event) {
             failed.push((pod, event));
         }
     }
@@ -123,8 +125,19 @@ fn put(world: &World<'_>, node: &Node, failed: &[(ObjectRef, Signal)], why: &str
     d
 }
 
-/// The pod has not got its sandbox yet.
-fn waits(world: &World<'_>, pod: &ObjectRef) -> bool {
+/// The pod has not got its sandbox yet. Of one that nobody has shown it must have been said again, and nothing since
+/// that tells of a container.
+fn waits(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> bool {
+    if world.only_told(pod) {
+        let again = event.at > begins(event) || event.field("count").parse().unwrap_or(1) > 1;
+        let since = |name: &str| !world.about(pod, "self", "event", name, event.at, 1).is_empty();
+        return again
+            && event.at + HEARD > world.now()
+            && !["Pulling", "Pulled", "Created", "Started"].iter().any(|name| since(name));
+    }
+    if !world.exists(pod) {
+        return false;
+    }
     let status = world.read(pod, "/status").unwrap_or_default();
     status.text("/phase") == "Pending" && status.text("/podIP").is_empty()
 }
