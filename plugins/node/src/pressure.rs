@@ -9,6 +9,7 @@ use crate::{
     memory::Held,
     node::{Condition, Node},
     oom,
+    sandbox::begins,
 };
 
 pub(crate) const DISK: &str = "node.disk-pressure";
@@ -55,6 +56,9 @@ const KINDS: [Kind; 3] = [
     },
 ];
 
+/// A node of which only events are known is taken to be short for so long after the last pod was thrown out.
+const HEARD: u64 = minutes(30);
+
 /// Alerts of workloads whose pods are thrown out or find no place for it.
 const FELT: [&str; 9] = [
     "KubePodNotReady",
@@ -81,9 +85,12 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdi
         match (condition.status.as_str(), told) {
             // A silent kubelet says nothing of its pressure.
             ("Unknown", None) => {}
+            // What stands in the status of a lost node is its last word, told with the loss.
+            ("True", _) if node.ready.status == "Unknown" => {}
             ("True", _) => held.assert(&mut verdict, pressed(world, &node, kind, &condition, None)),
             (_, Some(told)) => {
-                let since = Condition { since: told.at, ..Condition::default() };
+                let since = if node.seen { told.at } else { begins(&told) };
+                let since = Condition { since, ..Condition::default() };
                 held.assert(&mut verdict, pressed(world, &node, kind, &since, Some(&told)));
             }
             _ => {
@@ -107,7 +114,28 @@ fn told(world: &World<'_>, node: &Node, kind: &Kind, condition: &Condition) -> O
         // It has waited for ten minutes before it fires.
         a.state == "firing" && a.field("condition") == kind.condition && a.at > over + minutes(10)
     });
-    event.or(alert)
+    event.or(alert).or_else(|| thrown_out(world, node, kind, over))
+}
+
+/// Where nobody has shown the node, that its kubelet throws out pods again and again tells of the pressure. One pod that
+/// was thrown out is no shortage that lasts.
+fn thrown_out(world: &World<'_>, node: &Node, kind: &Kind, over: u64) -> Option<Signal> {
+    if node.seen {
+        return None;
+    }
+    let short = |e: &Signal| {
+        let marks = ["low on resource: ", "Attempting to reclaim "];
+        let mut named = marks.iter().filter_map(|mark| Some(e.message.split_once(mark)?.1));
+        named.any(|rest| {
+            let word = rest.split(['.', ' ']).next().unwrap_or("");
+            kind.resources.iter().any(|r| word.contains(r))
+        })
+    };
+    let mut all = world.about(&node.id, "on-node", "event", "Evicted", world.ago(minutes(60)), 20);
+    all.extend(world.about(&node.id, "self", "event", "EvictionThresholdMet", world.ago(minutes(60)), 5));
+    all.retain(|e| e.at > over && short(e));
+    let often: u64 = all.iter().map(|e| e.field("count").parse().unwrap_or(1)).sum();
+    all.into_iter().max_by_key(|e| e.at).filter(|e| often > 1 && e.at + HEARD > world.now())
 }
 
 fn pressed(
@@ -129,7 +157,11 @@ fn pressed(
     });
     let mut d = Diagnosis::new(code, id.clone());
     d.severity = if evicted.is_empty() { "warning" } else { "critical" }.into();
-    d.confidence = if told.is_some() { 85 } else { 94 };
+    d.confidence = match (told.is_some(), node.seen) {
+        (true, true) => 85,
+        (true, false) => 75,
+        (false, _) => 94,
+    };
     d.title = format!("Node {name} is short of {what} ({})", kind.condition);
     d.explanation = format!(
         "The kubelet of {name} reports {} since {}: it takes no new pods{} until five minutes after the pressure \

@@ -142,7 +142,8 @@ fn waits(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> bool {
     status.text("/phase") == "Pending" && status.text("/podIP").is_empty()
 }
 
-fn begins(event: &Signal) -> u64 {
+/// When what an event tells has begun.
+pub(crate) fn begins(event: &Signal) -> u64 {
     event.field("first-at").parse().unwrap_or(event.at)
 }
 
