@@ -8,11 +8,15 @@ use std::{
     thread,
 };
 
-use kwhy_proto::v1::{Finding, Severity};
+use kwhy_proto::v1::Finding;
 use regex::Regex;
 use serde::Deserialize;
 
-use crate::{Kwhy, here};
+use crate::{
+    Kwhy,
+    findings::{last_of_each, loud, root_of, said},
+    here,
+};
 
 /// What a fixture expects; the keys of `expect.yaml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -212,23 +216,4 @@ impl Fixture {
         }
         wrong
     }
-}
-
-/// The last revision of each finding that was not taken back.
-fn last_of_each(revisions: &[Finding]) -> Vec<&Finding> {
-    let superseded = |i: usize, id: &str| revisions.iter().skip(i + 1).any(|later| later.id == id);
-    let last = revisions.iter().enumerate().filter(|(i, finding)| !superseded(*i, &finding.id));
-    last.map(|(_, finding)| finding).filter(|finding| !finding.resolution.starts_with("withdrawn")).collect()
-}
-
-fn loud(finding: &Finding) -> bool {
-    finding.severity() > Severity::Info && finding.folded_under.is_empty()
-}
-
-fn said(finding: &Finding) -> String {
-    format!("{}: {}", finding.title, finding.explanation)
-}
-
-fn root_of(finding: &Finding) -> String {
-    finding.root.as_ref().map_or_else(String::new, |r| format!("{}/{}/{}", r.kind, r.namespace, r.name))
 }

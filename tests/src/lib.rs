@@ -7,9 +7,11 @@
 
 mod background;
 pub mod causes;
+pub mod findings;
 pub mod gate;
 mod kwhy;
 mod nats;
+pub mod opensre;
 pub mod python;
 mod slack;
 mod tools;
