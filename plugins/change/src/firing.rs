@@ -1,6 +1,6 @@
 //! Which alerts speak of a workload, and since when it has been ill.
 
-use kwhy_sdk::{ObjectRef, Signal, World, hours, parse_time};
+use kwhy_sdk::{Condition, ObjectRef, Signal, World, hours};
 
 /// Alerts that speak of no trouble: of Prometheus' own housekeeping, or with a severity that says so.
 pub(crate) fn speaks(alert: &Signal) -> bool {
@@ -45,7 +45,6 @@ fn unready_since(world: &World<'_>, pod: &ObjectRef) -> Option<u64> {
     if status.text("/phase") == "Succeeded" {
         return None;
     }
-    let conditions = status.list("/conditions");
-    let ready = conditions.iter().find(|c| c.text("/type") == "Ready" && c.text("/status") != "True")?;
-    parse_time(ready.text("/lastTransitionTime"))
+    let ready = Condition::among(&status.at("/conditions"), "Ready");
+    ready.known_since().filter(|_| ready.fails())
 }

@@ -3,7 +3,7 @@
 //! lets each speak to the etcd of its own machine.
 
 use kwhy_sdk::{
-    Diagnosis, Evidence, Explains, ObjectRef, Program, Remedy, Step, World, hours, minutes, parse_time,
+    Condition, Diagnosis, Evidence, Explains, ObjectRef, Program, Remedy, Step, World, hours, minutes,
 };
 
 use crate::{
@@ -16,16 +16,14 @@ pub(crate) const CODE: &str = "control-plane.etcd-member-down";
 /// A member that is started anew, as an upgrade does, is back sooner.
 const PATIENCE: u64 = minutes(3);
 
-fn away_since(world: &World<'_>, member: &Program) -> Option<u64> {
-    let conditions = world.read(&member.id, "/status/conditions")?.list("");
-    let ready = conditions.iter().find(|c| c.text("/type") == "Ready" && c.text("/status") != "True")?;
-    parse_time(ready.text("/lastTransitionTime"))
+fn away_since(member: &Program) -> Option<u64> {
+    let ready = Condition::of(&member.pod, "Ready");
+    ready.known_since().filter(|_| ready.fails())
 }
 
 /// A node that is away takes its member along, which the node's own finding tells.
 fn node_lives(world: &World<'_>, node: &str) -> bool {
-    let conditions = world.read(&ObjectRef::new("Node", "", node), "/status/conditions").unwrap_or_default();
-    !conditions.list("").iter().any(|c| c.text("/type") == "Ready" && c.text("/status") != "True")
+    !world.condition(&ObjectRef::new("Node", "", node), "Ready").fails()
 }
 
 /// The first member that does not come up, where most of the others work.
@@ -38,7 +36,7 @@ pub(crate) fn down(world: &World<'_>) -> Option<Diagnosis> {
     let member = members.iter().find(|m| {
         m.keeps_ending()
             && node_lives(world, m.node())
-            && away_since(world, m).is_some_and(|at| at + PATIENCE <= world.now())
+            && away_since(m).is_some_and(|at| at + PATIENCE <= world.now())
     })?;
     let (node, name) = (member.node(), &member.id.name);
     let said = told(world, Part::Etcd, line::FATAL, world.ago(hours(2)));

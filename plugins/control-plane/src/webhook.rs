@@ -45,10 +45,7 @@ fn one(world: &World<'_>, name: &str, lines: &[Signal]) -> Option<Diagnosis> {
             .then(|| ObjectRef::new("Service", service.text("/namespace"), service.text("/name")))
     });
     let pods = service.as_ref().map(|s| world.related(s, "selects")).unwrap_or_default();
-    let ready = |pod: &&ObjectRef| {
-        let conditions = world.read(pod, "/status/conditions").unwrap_or_default();
-        conditions.list("").iter().any(|c| c.text("/type") == "Ready" && c.text("/status") == "True")
-    };
+    let ready = |pod: &&ObjectRef| world.condition(pod, "Ready").holds();
     let well = pods.iter().filter(ready).count();
     let passes = line.message.contains("failing open")
         || hook.as_ref().is_some_and(|(_, hook)| hook.text("/failurePolicy") == "Ignore");

@@ -4,8 +4,8 @@
 //! suffer from it.
 
 use kwhy_sdk::{
-    Clearing, Diagnosis, Evidence, Explains, Json, ObjectRef, Remedy, Signal, Step, Verdict, World, clock,
-    hours, parse_time, seconds,
+    Clearing, Condition, Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, Verdict, World,
+    clock, hours, seconds,
 };
 
 use crate::{
@@ -92,11 +92,7 @@ pub(crate) fn judge(world: &World<'_>, watched: &mut Watched, workload: &ObjectR
 
 /// Since when no pod is ready: by their own conditions, else by the change of the workload, else since it was seen.
 fn since(world: &World<'_>, watched: &mut Watched, workload: &ObjectRef, pods: &[&Pod]) -> u64 {
-    let not_ready = |pod: &&Pod| {
-        let conditions = pod.pod.list("/status/conditions");
-        let ready = conditions.into_iter().find(|c| c.text("/type") == "Ready");
-        ready.and_then(|c| parse_time(c.text("/lastTransitionTime"))).or(pod.made())
-    };
+    let not_ready = |pod: &&Pod| Condition::of(&pod.pod, "Ready").known_since().or(pod.made());
     if let Some(at) = pods.iter().filter_map(not_ready).max() {
         return at;
     }
@@ -252,12 +248,8 @@ fn elsewhere(world: &World<'_>, pod: &Pod) -> Option<String> {
     if pod.node().is_empty() {
         return Some(format!("Pod {name} has no node."));
     }
-    let node_ready = |node: &ObjectRef| {
-        let conditions: Vec<Json> = world.read(node, "/status/conditions").unwrap_or_default().list("");
-        conditions.iter().any(|c| c.text("/type") == "Ready" && c.text("/status") == "True")
-    };
     let nodes = world.related(&pod.id, "node");
-    if nodes.iter().any(|n| !node_ready(n)) {
+    if nodes.iter().any(|n| !world.condition(n, "Ready").holds()) {
         return Some(format!("Node {} of pod {name} is not ready.", pod.node()));
     }
     let status = pod.status();

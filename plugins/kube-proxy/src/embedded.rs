@@ -1,7 +1,7 @@
 //! k3s runs these components inside its own process: there is no pod to look at, they listen on loopback unless k3s is
 //! told otherwise, and each node says in an annotation what it was told.
 
-use kwhy_sdk::{Diagnosis, Evidence, Explains, Json, ObjectRef, Remedy, Step, World};
+use kwhy_sdk::{Condition, Diagnosis, Evidence, Explains, Json, ObjectRef, Remedy, Step, World};
 
 use crate::{
     address, bare,
@@ -55,8 +55,7 @@ impl Member {
     }
 
     fn ready(&self) -> bool {
-        let conditions = self.json.list("/status/conditions");
-        conditions.iter().any(|c| c.text("/type") == "Ready" && c.text("/status") == "True")
+        Condition::of(&self.json, "Ready").holds()
     }
 }
 

@@ -1,6 +1,6 @@
 //! A pod that runs a component: how it fares, and where its settings say that it serves metrics.
 
-use kwhy_sdk::{Json, ObjectRef, World, command_line, flag, parse_time};
+use kwhy_sdk::{Json, ObjectRef, Program, World, flag, parse_time};
 
 use crate::component::Component;
 
@@ -12,8 +12,7 @@ const NAMESPACE: &str = "kube-system";
 pub(crate) struct Instance {
     pub(crate) id: ObjectRef,
     pub(crate) workload: ObjectRef,
-    json: Json,
-    container: Json,
+    program: Program,
 }
 
 /// Where a setting stands.
@@ -60,43 +59,32 @@ impl Instance {
     }
 
     fn load(world: &World<'_>, component: Component, pod: &ObjectRef) -> Option<Self> {
-        let json = world.read(pod, "")?;
-        if json.has("/metadata/deletionTimestamp")
-            || matches!(json.text("/status/phase"), "Succeeded" | "Failed")
-        {
-            return None;
-        }
-        let container = json.list("/spec/containers").into_iter().find(|c| component.runs_in(c))?;
-        Some(Self { id: pod.clone(), workload: world.workload(pod), json, container })
+        let runs = |pod: &Json| pod.list("/spec/containers").into_iter().find(|c| component.runs_in(c));
+        let program = Program::load(world, pod, runs).filter(|p| !p.terminating() && !p.ended())?;
+        Some(Self { id: pod.clone(), workload: world.workload(pod), program })
     }
 
     pub(crate) fn node(&self) -> &str {
-        self.json.text("/spec/nodeName")
+        self.program.node()
     }
 
     /// Whether its manifest lies on the node, not in the API.
     pub(crate) fn is_static(&self) -> bool {
-        self.workload.kind == "Pod" && self.json.has("/metadata/annotations/kubernetes.io~1config.mirror")
+        self.workload.kind == "Pod"
+            && self.program.pod.has("/metadata/annotations/kubernetes.io~1config.mirror")
     }
 
     pub(crate) fn ready(&self) -> bool {
-        let conditions = self.json.list("/status/conditions");
-        conditions.iter().any(|c| c.text("/type") == "Ready" && c.text("/status") == "True")
-    }
-
-    fn status(&self) -> Json {
-        let name = self.container.text("/name");
-        let all = self.json.list("/status/containerStatuses");
-        all.into_iter().find(|s| s.text("/name") == name).unwrap_or_default()
+        self.program.ready_since().is_some()
     }
 
     pub(crate) fn restarts(&self) -> i64 {
-        self.status().number("/restartCount")
+        self.program.restarts()
     }
 
     /// Since when the program runs, as the API server writes it.
     pub(crate) fn started(&self) -> String {
-        self.status().text("/state/running/startedAt").to_owned()
+        self.program.status().text("/state/running/startedAt").to_owned()
     }
 
     /// The same in ms.
@@ -106,16 +94,16 @@ impl Instance {
 
     /// Version of the pod's last state, a number that only grows within a cluster (etcd's revision).
     pub(crate) fn revision(&self) -> u64 {
-        self.json.text("/metadata/resourceVersion").parse().unwrap_or(0)
+        self.program.pod.text("/metadata/resourceVersion").parse().unwrap_or(0)
     }
 
     pub(crate) fn host_ip(&self) -> &str {
-        self.json.text("/status/hostIP")
+        self.program.pod.text("/status/hostIP")
     }
 
     /// Where it serves metrics by its settings as they stand now; none where they cannot be read.
     pub(crate) fn listening(&self, world: &World<'_>, component: Component) -> Option<Listening> {
-        let words = command_line(&self.container);
+        let words = self.program.words();
         let config = flag(&words, "config").filter(|f| component == Component::Proxy && !f.is_empty());
         if let Some(path) = config {
             // With --config the flags for the address are ignored (cmd/kube-proxy/app/options.go).
@@ -148,27 +136,9 @@ impl Instance {
 
     /// The ConfigMap entry that is mounted at `path`, with its text.
     fn mounted(&self, world: &World<'_>, path: &str) -> Option<(ObjectRef, String)> {
-        for mount in self.container.list("/volumeMounts") {
-            let at = mount.text("/mountPath").trim_end_matches('/');
-            let Some(file) = path.strip_prefix(at).and_then(|rest| rest.strip_prefix('/')) else { continue };
-            let volumes = self.json.list("/spec/volumes");
-            let volume = volumes.iter().find(|v| v.text("/name") == mount.text("/name"))?;
-            let projected = volume.list("/projected/sources");
-            for source in projected.iter().map(|s| s.at("/configMap")).chain([volume.at("/configMap")]) {
-                if source.text("/name").is_empty() {
-                    continue;
-                }
-                let map = ObjectRef::new("ConfigMap", &self.id.namespace, source.text("/name"));
-                let items = source.list("/items");
-                let item = items.iter().find(|i| i.text("/path") == file);
-                let key = item.map_or(file, |i| i.text("/key"));
-                let data = world.read(&map, "/data").unwrap_or_default().map("");
-                if let Some((_, text)) = data.into_iter().find(|(k, _)| k == key) {
-                    return Some((map, text));
-                }
-            }
-        }
-        None
+        let (map, key) = self.program.mounted(path).filter(|(object, _)| object.kind == "ConfigMap")?;
+        let data = world.read(&map, "/data")?.map("");
+        data.into_iter().find(|(name, _)| *name == key).map(|(_, text)| (map, text))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The parts of the alerting path in the cluster: the pods that run Prometheus and Alertmanager, told by their images.
 
-use kwhy_sdk::{Json, ObjectRef, Signal, World, clock, image_name, parse_time};
+use kwhy_sdk::{Json, ObjectRef, Signal, World, clock, image_name};
 
 pub(crate) const PROMETHEUS: &str = "prometheus";
 pub(crate) const ALERTMANAGER: &str = "alertmanager";
@@ -18,27 +18,19 @@ pub(crate) struct Part {
 impl Part {
     /// Any of its pods does its work.
     pub(crate) fn works(&self, world: &World<'_>) -> bool {
-        self.pods.iter().any(|p| ready(world, p))
+        self.pods.iter().any(|p| world.condition(p, "Ready").holds())
     }
 
     /// The node that is down and that all of its pods were on.
     pub(crate) fn lost_with(&self, world: &World<'_>) -> Option<ObjectRef> {
-        let down = |node: &ObjectRef| {
-            let conditions = world.read(node, "/status/conditions").unwrap_or_default();
-            conditions.list("").iter().any(|c| c.text("/type") == "Ready" && c.text("/status") == "Unknown")
-        };
+        let down = |node: &ObjectRef| world.condition(node, "Ready").status == "Unknown";
         let nodes: Vec<ObjectRef> = self.pods.iter().flat_map(|p| world.related(p, "node")).collect();
         nodes.iter().all(&down).then(|| nodes.into_iter().next()).flatten()
     }
 
     /// Since when none does, by its pods' own conditions, ms.
     pub(crate) fn down_since(&self, world: &World<'_>) -> u64 {
-        let since = |pod: &ObjectRef| {
-            let conditions = world.read(pod, "/status/conditions").unwrap_or_default();
-            let ready = conditions.list("").into_iter().find(|c| c.text("/type") == "Ready");
-            ready.and_then(|c| parse_time(c.text("/lastTransitionTime"))).unwrap_or(0)
-        };
-        self.pods.iter().map(since).max().unwrap_or(0)
+        self.pods.iter().map(|pod| world.condition(pod, "Ready").since).max().unwrap_or(0)
     }
 
     /// Claims of its pods, each once.
@@ -73,7 +65,9 @@ impl Part {
 
     /// What the first pod that does not work says of itself.
     pub(crate) fn state(&self, world: &World<'_>) -> String {
-        let Some(pod) = self.pods.iter().find(|p| !ready(world, p)) else { return "ready".to_owned() };
+        let Some(pod) = self.pods.iter().find(|p| !world.condition(p, "Ready").holds()) else {
+            return "ready".to_owned();
+        };
         let status = world.read(pod, "/status").unwrap_or_default();
         let containers = status.list("/containerStatuses");
         let reason = containers
@@ -162,9 +156,4 @@ pub(crate) fn of(world: &World<'_>, pod: &ObjectRef) -> Part {
     let workload = workload.cloned().unwrap_or_else(|| pod.clone());
     let pods = world.pods(&workload);
     Part { workload, pods }
-}
-
-fn ready(world: &World<'_>, pod: &ObjectRef) -> bool {
-    let conditions = world.read(pod, "/status/conditions").unwrap_or_default();
-    conditions.list("").iter().any(|c| c.text("/type") == "Ready" && c.text("/status") == "True")
 }

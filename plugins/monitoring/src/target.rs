@@ -21,7 +21,7 @@ pub(crate) fn judge(world: &World<'_>, alert: &Signal, subject: &ObjectRef) -> V
         return verdict;
     }
     let pods = world.related(&service, "selects");
-    if pods.is_empty() || !pods.iter().all(|p| ready(world, p)) {
+    if pods.is_empty() || !pods.iter().all(|p| world.condition(p, "Ready").holds()) {
         return verdict;
     }
     // Policies that came or changed shortly before the scrapes failed, and that select a pod of the job.
@@ -61,9 +61,4 @@ pub(crate) fn judge(world: &World<'_>, alert: &Signal, subject: &ObjectRef) -> V
         ))];
     verdict.diagnoses.push(d);
     verdict
-}
-
-fn ready(world: &World<'_>, pod: &ObjectRef) -> bool {
-    let conditions = world.read(pod, "/status/conditions").unwrap_or_default();
-    conditions.list("").iter().any(|c| c.text("/type") == "Ready" && c.text("/status") == "True")
 }

@@ -1,7 +1,7 @@
 //! What a node that does not work makes people see: alerts on itself, on its pods, on their workloads, and on the
 //! replacements that find no other place.
 
-use kwhy_sdk::{Explains, ObjectRef, Signal, World, parse_time, seconds};
+use kwhy_sdk::{Condition, Explains, ObjectRef, Signal, World, seconds};
 
 use crate::node::Node;
 
@@ -65,12 +65,8 @@ impl Load {
                 continue;
             }
             let workload = world.workload(&pod);
-            let conditions = status.list("/conditions");
-            let ready = conditions.iter().find(|c| c.text("/type") == "Ready");
-            let ill = ready.is_some_and(|c| {
-                c.text("/status") == "False"
-                    && parse_time(c.text("/lastTransitionTime")).unwrap_or(0) + seconds(60) < since
-            });
+            let ready = Condition::among(&status.at("/conditions"), "Ready");
+            let ill = ready.status == "False" && ready.since + seconds(60) < since;
             let list = if ill { &mut load.ill_before } else { &mut load.workloads };
             if !list.iter().any(|w| w.is(&workload)) {
                 list.push(workload);

@@ -1,26 +1,6 @@
 //! One Node as its own status tells it: conditions, taints, versions.
 
-use kwhy_sdk::{Json, ObjectRef, World, minutes, parse_time};
-
-/// One condition of the status.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Condition {
-    /// `True`, `False`, `Unknown`; empty where the condition is not there.
-    pub(crate) status: String,
-    pub(crate) reason: String,
-    pub(crate) message: String,
-    /// Since when the status is that, ms.
-    pub(crate) since: u64,
-    /// When the kubelet last reported, ms.
-    pub(crate) heartbeat: u64,
-}
-
-impl Condition {
-    /// As a person would quote it.
-    pub(crate) fn quote(&self, kind: &str) -> String {
-        format!("{kind}={} {}: {}", self.status, self.reason, self.message)
-    }
-}
+use kwhy_sdk::{Condition, Json, ObjectRef, World, minutes, parse_time};
 
 /// A node that stands in the cluster.
 #[derive(Debug, Clone)]
@@ -51,7 +31,7 @@ impl Node {
         let status = world.read(id, "/status").unwrap_or_default();
         let spec = world.read(id, "/spec").unwrap_or_default();
         let meta = world.read(id, "/metadata").unwrap_or_default();
-        let ready = condition(&status, "Ready");
+        let ready = Condition::among(&status.at("/conditions"), "Ready");
         let addresses = status.list("/addresses");
         let internal = addresses.iter().find(|a| a.text("/type") == "InternalIP");
         Some(Self {
@@ -69,7 +49,7 @@ impl Node {
     }
 
     pub(crate) fn condition(&self, kind: &str) -> Condition {
-        condition(&self.status, kind)
+        Condition::among(&self.status.at("/conditions"), kind)
     }
 
     /// The machine, as ssh or ping take it.
@@ -128,16 +108,4 @@ fn cordoned(spec: &Json, ready: &Condition) -> bool {
     let taint = taints.iter().find(|t| t.text("/key") == "node.kubernetes.io/unschedulable");
     let added = taint.and_then(|t| parse_time(t.text("/timeAdded"))).unwrap_or(0);
     spec.is_true("/unschedulable") && (ready.status == "True" || added <= ready.since)
-}
-
-fn condition(status: &Json, kind: &str) -> Condition {
-    let all = status.list("/conditions");
-    let Some(found) = all.iter().find(|c| c.text("/type") == kind) else { return Condition::default() };
-    Condition {
-        status: found.text("/status").to_owned(),
-        reason: found.text("/reason").to_owned(),
-        message: found.text("/message").to_owned(),
-        since: parse_time(found.text("/lastTransitionTime")).unwrap_or(0),
-        heartbeat: parse_time(found.text("/lastHeartbeatTime")).unwrap_or(0),
-    }
 }

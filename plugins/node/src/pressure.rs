@@ -2,15 +2,10 @@
 //! (`pkg/kubelet/eviction/helpers.go`).
 
 use kwhy_sdk::{
-    Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, Verdict, World, clock, minutes,
+    Condition, Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, Verdict, World, clock, minutes,
 };
 
-use crate::{
-    memory::Held,
-    node::{Condition, Node},
-    oom,
-    sandbox::begins,
-};
+use crate::{memory::Held, node::Node, oom, sandbox::begins};
 
 pub(crate) const DISK: &str = "node.disk-pressure";
 pub(crate) const MEMORY: &str = "node.memory-pressure";

@@ -170,7 +170,5 @@ pub(crate) fn network_pod(world: &World<'_>, node: &ObjectRef) -> Option<(Object
                 .any(|c| PLUGIN_IMAGES.iter().any(|i| image_name(c.text("/image")).contains(i)))
     };
     let pod = pods.iter().find(mounts).or_else(|| pods.iter().find(named))?;
-    let conditions = world.read(pod, "/status/conditions").unwrap_or_default().list("");
-    let ready = conditions.iter().any(|c| c.text("/type") == "Ready" && c.text("/status") == "True");
-    Some((pod.clone(), ready))
+    Some((pod.clone(), world.condition(pod, "Ready").holds()))
 }

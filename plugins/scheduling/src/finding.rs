@@ -107,7 +107,7 @@ impl Case<'_> {
         if self.places.is_empty() {
             d.confidence = d.confidence.min(75);
         }
-        if !self.world.pods(&self.workload).iter().any(|p| ready(self.world, p)) {
+        if !self.world.pods(&self.workload).iter().any(|p| self.world.condition(p, "Ready").holds()) {
             d.severity = "critical".into();
         }
         let mut evidence = match &self.event {
@@ -202,11 +202,6 @@ fn grow(message: &str) -> Option<Remedy> {
         Remedy::new("or raise the limits of the NodePool, which Karpenter has reached")
             .command("kubectl get nodepools -o custom-columns=NAME:.metadata.name,LIMITS:.spec.limits,USED:.status.resources")
     })
-}
-
-fn ready(world: &World<'_>, pod: &ObjectRef) -> bool {
-    let conditions = world.read(pod, "/status/conditions").unwrap_or_default();
-    conditions.list("").iter().any(|c| c.text("/type") == "Ready" && c.text("/status") == "True")
 }
 
 pub(crate) fn escaped(name: &str) -> String {

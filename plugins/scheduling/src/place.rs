@@ -1,7 +1,7 @@
 //! Each node as a place for one pod: what bars it, judged from the objects as the scheduler does it for selectors, node
 //! affinity, taints and requests.
 
-use kwhy_sdk::{Json, ObjectRef, World, hours, parse_time};
+use kwhy_sdk::{Json, ObjectRef, World, hours};
 
 use crate::{
     quantity::{self, Amount},
@@ -81,7 +81,7 @@ impl Place {
     pub(crate) fn of(world: &World<'_>, id: &ObjectRef, wish: &Wish) -> Self {
         let spec = world.read(id, "/spec").unwrap_or_default();
         let labels = world.read(id, "/metadata/labels").unwrap_or_default().map("");
-        let conditions = world.read(id, "/status/conditions").unwrap_or_default().list("");
+        let ready = world.condition(id, "Ready");
         let mut all = spec.list("/taints");
         all.retain(|t| matches!(t.text("/effect"), "NoSchedule" | "NoExecute"));
         let taints: Vec<(String, String)> = all
@@ -90,10 +90,10 @@ impl Place {
             .map(|t| (t.text("/key").to_owned(), t.text("/value").to_owned()))
             .collect();
         let tainted = |end: &str| taints.iter().any(|(k, _)| is_state(k) && k.ends_with(end));
-        let unready = conditions.iter().find(|c| c.text("/type") == "Ready" && c.text("/status") != "True");
-        let down = match unready {
-            Some(condition) => Some(parse_time(condition.text("/lastTransitionTime")).unwrap_or(0)),
-            None => (tainted("/unreachable") || tainted("/not-ready")).then_some(0),
+        let down = if ready.fails() {
+            Some(ready.since)
+        } else {
+            (tainted("/unreachable") || tainted("/not-ready")).then_some(0)
         };
         let cordoned = spec.is_true("/unschedulable") || tainted("/unschedulable");
         Self {

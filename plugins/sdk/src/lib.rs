@@ -36,6 +36,7 @@
 //! `cargo build --profile pack --target wasm32-unknown-unknown`.
 
 mod build;
+mod condition;
 mod container;
 mod json;
 mod program;
@@ -84,6 +85,7 @@ pub use bindings::{
         },
     },
 };
+pub use condition::Condition;
 pub use container::{command_line, flag, image_name};
 pub use json::Json;
 pub use program::Program;

@@ -1,6 +1,6 @@
 //! A program that runs in a pod: one of the pod's containers, how it fares, what it is told and what it reads.
 
-use crate::{Json, ObjectRef, World, command_line, parse_time};
+use crate::{Condition, Json, ObjectRef, World, command_line, parse_time};
 
 /// A standing pod with the one of its containers that a rule is about.
 #[derive(Debug, Clone)]
@@ -71,7 +71,8 @@ impl Program {
     /// Since when the pod is ready, ms; none while it is not.
     #[must_use]
     pub fn ready_since(&self) -> Option<u64> {
-        self.ready_at().map(|at| parse_time(&at).unwrap_or(0))
+        let ready = Condition::of(&self.pod, "Ready");
+        ready.holds().then_some(ready.since)
     }
 
     /// The same as the API server wrote it.

@@ -3,7 +3,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Context, Json, Level, Neighbour, ObjectRef, Signal, StateError};
+use crate::{Condition, Context, Json, Level, Neighbour, ObjectRef, Signal, StateError};
 
 /// The imports of the contract. Authors use [`World`]; this is what a provider implements.
 pub trait Host {
@@ -88,6 +88,13 @@ impl<'a> World<'a> {
     #[must_use]
     pub fn read(&self, id: &ObjectRef, pointer: &str) -> Option<Json> {
         serde_json::from_str(&self.host.read(id, pointer)?).ok().map(Json::new)
+    }
+
+    /// A condition of an object's status; an empty one where it is not there.
+    #[must_use]
+    pub fn condition(&self, id: &ObjectRef, kind: &str) -> Condition {
+        self.read(id, "/status/conditions")
+            .map_or_else(Condition::default, |all| Condition::among(&all, kind))
     }
 
     /// Standing objects that are related to one in one way, sorted.

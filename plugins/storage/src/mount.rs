@@ -231,8 +231,7 @@ fn away(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> Result<Diagnosis,
         .filter(|n| !own.iter().any(|o| o.is(n)))
         .collect();
     for node in &nodes {
-        let conditions = world.read(node, "/status/conditions").unwrap_or_default();
-        if conditions.list("").iter().any(|c| c.text("/type") == "Ready" && c.text("/status") != "True") {
+        if world.condition(node, "Ready").fails() {
             let because = format!("the volume is still attached to node {}, which is down", node.name);
             return Err(Box::new(Rejection::new(MULTI_ATTACH, &world.workload(pod), because)));
         }

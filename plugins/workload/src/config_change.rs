@@ -5,7 +5,7 @@
 //! where an edit and a rollout both qualify, the container's own words decide, and then the older habit of processes to
 //! read their configuration only at their start.
 
-use kwhy_sdk::{Diagnosis, Evidence, ObjectRef, Remedy, Signal, World, clock, minutes, parse_time, seconds};
+use kwhy_sdk::{Condition, Diagnosis, Evidence, ObjectRef, Remedy, Signal, World, clock, minutes, seconds};
 
 use crate::{
     case,
@@ -22,10 +22,8 @@ const RELOAD: u64 = minutes(10);
 
 /// Since when the pod has not been ready, ms.
 pub(crate) fn ill_since(pod: &Pod) -> u64 {
-    let conditions = pod.json.list("/status/conditions");
-    let ready = conditions.iter().find(|c| c.text("/type") == "Ready" && c.text("/status") != "True");
-    let since =
-        ready.and_then(|c| parse_time(c.text("/lastTransitionTime"))).unwrap_or_else(|| pod.created());
+    let ready = Condition::of(&pod.json, "Ready");
+    let since = if ready.fails() { ready.since } else { 0 };
     since.max(pod.created())
 }
 

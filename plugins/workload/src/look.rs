@@ -124,9 +124,7 @@ pub(crate) fn diagnosis(world: &World<'_>, id: &ObjectRef) -> Option<Diagnosis> 
 
 /// A node that is away takes its pods' words with it, and is another pack's matter.
 fn node_away(world: &World<'_>, pod: &Pod) -> bool {
-    let node = ObjectRef::new("Node", "", pod.node());
-    let conditions = world.read(&node, "/status/conditions").unwrap_or_default();
-    conditions.list("").iter().any(|c| c.text("/type") == "Ready" && c.text("/status") != "True")
+    world.condition(&ObjectRef::new("Node", "", pod.node()), "Ready").fails()
 }
 
 fn assess(world: &World<'_>, pod: &Pod) -> Seen {

@@ -1,6 +1,6 @@
 //! A pod as the kubelet reports it: its containers, how each one fares and how it last ended.
 
-use kwhy_sdk::{Json, ObjectRef, Signal, World, minutes, parse_time};
+use kwhy_sdk::{Condition, Json, ObjectRef, Signal, World, minutes, parse_time};
 
 use crate::{case, told, words::quoted};
 
@@ -186,8 +186,7 @@ impl Pod {
 
     /// True, False or Unknown; empty where the condition is not there.
     pub(crate) fn condition(&self, kind: &str) -> String {
-        let all = self.json.list("/status/conditions");
-        all.iter().find(|c| c.text("/type") == kind).map_or("", |c| c.text("/status")).to_owned()
+        Condition::of(&self.json, kind).status
     }
 
     pub(crate) fn going(&self) -> bool {
