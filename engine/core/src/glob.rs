@@ -3,7 +3,7 @@
 /// Whether `text` matches `pattern` as a whole.
 #[must_use]
 pub fn matches(pattern: &str, text: &str) -> bool {
-    if !pattern.contains(['*', '?']) {
+    if is_plain(pattern) {
         return pattern == text;
     }
     if pattern == "*" {
@@ -14,6 +14,11 @@ pub fn matches(pattern: &str, text: &str) -> bool {
     }
     let (p, t): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     compare(&p, &t, '*', '?')
+}
+
+/// Whether it matches itself and nothing else.
+pub(crate) fn is_plain(pattern: &str) -> bool {
+    !pattern.contains(['*', '?'])
 }
 
 /// Compares character by character; `run` and `one` are what stands for any run of them and for any one.

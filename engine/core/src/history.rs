@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
 
-use crate::{change::Change, glob, key::Key, rule::RuleSignal};
+use crate::{change::Change, glob, key::Key, lookup::Lookup, rule::RuleSignal};
 
 /// Most signals kept of one object: a container that logs without end must not push out its neighbours' history.
 const MAX_PER_OBJECT: usize = 256;
@@ -25,7 +25,9 @@ pub(crate) struct Record {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {
     by_object: OrdMap<Key, Vector<Arc<Record>>>,
-    by_id: OrdMap<String, Arc<Record>>,
+    by_id: Lookup<String, Arc<Record>>,
+    /// How many signals of a source and name are kept. Rules ask of every object for what was hardly ever said of any.
+    said: Lookup<String, Lookup<String, usize>>,
     changes: Vector<Arc<Change>>,
 }
 
@@ -34,13 +36,38 @@ impl History {
     pub(crate) fn record(&mut self, key: &Key, record: Record) {
         let record = Arc::new(record);
         self.by_id.insert(record.signal.id.clone(), record.clone());
+        let RuleSignal { source, name, .. } = &record.signal;
+        match self.said.get_mut(source).and_then(|names| names.get_mut(name)) {
+            Some(count) => *count += 1,
+            None => *self.said.or_default(source.clone()).or_default(name.clone()) += 1,
+        }
         let list = self.by_object.entry(key.clone()).or_default();
         list.push_back(record);
         if list.len() > MAX_PER_OBJECT
             && let Some(dropped) = list.pop_front()
         {
-            self.by_id.remove(&dropped.signal.id);
+            self.dropped(&dropped);
         }
+    }
+
+    /// Takes a signal that is kept no longer out of all but the list of its object.
+    fn dropped(&mut self, record: &Record) {
+        let RuleSignal { id, source, name, .. } = &record.signal;
+        self.by_id.remove(id);
+        let Some(names) = self.said.get_mut(source) else { return };
+        let Some(count) = names.get_mut(name) else { return };
+        *count -= 1;
+        if *count == 0 {
+            names.remove(name);
+        }
+    }
+
+    /// Whether any signal is kept that `source` and `name`, which are globs, may mean. False is certain.
+    pub(crate) fn may_hold(&self, source: &str, name: &str) -> bool {
+        if glob::is_plain(source) && glob::is_plain(name) {
+            return self.said.get(source).is_some_and(|names| names.contains(name));
+        }
+        true
     }
 
     pub(crate) fn record_change(&mut self, change: Change) {
@@ -95,17 +122,57 @@ impl History {
             .collect();
         for key in stale {
             let Some(list) = self.by_object.get_mut(&key) else { continue };
+            let mut old = Vec::new();
             while list.front().is_some_and(|r| r.signal.at < horizon) {
-                if let Some(dropped) = list.pop_front() {
-                    self.by_id.remove(&dropped.signal.id);
-                }
+                old.extend(list.pop_front());
             }
             if list.is_empty() {
                 self.by_object.remove(&key);
             }
+            old.iter().for_each(|record| self.dropped(record));
         }
         while self.changes.front().is_some_and(|c| c.at < horizon) {
             self.changes.pop_front();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(id: usize, at: u64, source: &str, name: &str) -> Record {
+        let (source, name) = (source.to_owned(), name.to_owned());
+        let signal = RuleSignal { id: id.to_string(), source, name, at, ..RuleSignal::default() };
+        Record { signal, origin: String::new(), rule: None }
+    }
+
+    #[test]
+    fn what_was_said_of_nothing_is_not_looked_for() {
+        let key = Key::new("Pod", "ns", "p");
+        let mut history = History::default();
+        assert!(!history.may_hold("event", "Killing"));
+        history.record(&key, record(1, 5, "event", "Killing"));
+        assert!(history.may_hold("event", "Killing"));
+        assert!(!history.may_hold("event", "Kill") && !history.may_hold("alert", "Killing"));
+        assert!(
+            history.may_hold("event", "Kill*") && history.may_hold("?vent", "Started"),
+            "a glob is tried"
+        );
+        history.forget(6);
+        assert!(!history.may_hold("event", "Killing") && history.get("1").is_none());
+    }
+
+    #[test]
+    fn what_an_object_says_without_end_pushes_out_only_its_own() {
+        let (loud, calm) = (Key::new("Pod", "ns", "loud"), Key::new("Pod", "ns", "calm"));
+        let mut history = History::default();
+        history.record(&loud, record(0, 1, "event", "Once"));
+        history.record(&calm, record(1, 1, "event", "Calm"));
+        for id in 2..2 + MAX_PER_OBJECT {
+            history.record(&loud, record(id, 2, "event", "Loud"));
+        }
+        assert!(!history.may_hold("event", "Once") && history.may_hold("event", "Calm"));
+        assert_eq!(history.of(&loud, "event", "*", 0).count(), MAX_PER_OBJECT);
     }
 }

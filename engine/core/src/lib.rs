@@ -30,6 +30,7 @@ mod json;
 mod key;
 mod kin;
 mod lifecycle;
+mod lookup;
 mod object;
 mod path;
 mod reach;

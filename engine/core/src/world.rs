@@ -81,6 +81,9 @@ impl World {
         since: u64,
         limit: usize,
     ) -> Vec<RuleSignal> {
+        if !self.history.may_hold(source, name) {
+            return Vec::new();
+        }
         let reach = reach(&self.graph, &Key::from(id), within);
         let keys: Vec<&Key> = match &reach {
             Reach::Objects(set) => set.iter().collect(),
