@@ -154,7 +154,8 @@ impl State {
     fn sweep(&mut self, settings: &Settings) {
         let horizon = self.now.saturating_sub(settings.window);
         self.history.forget(horizon);
-        self.graph.forget(horizon, |key| self.history.hears_of(key));
+        let moved = self.graph.forget(horizon, |key| self.history.hears_of(key));
+        self.forget_trees(&moved);
         self.templates.forget(horizon);
         let stale = self.rejections.iter().filter(|(_, (at, _))| *at < horizon).map(|(k, _)| k.clone());
         for slot in stale.collect::<Vec<_>>() {
@@ -239,8 +240,12 @@ impl State {
         }
         let change = change::between(known, &object, at, signal.state == "listed");
         self.touched.moved.extend(self.graph.put(object));
-        let watching = self.incidents.open().filter(|(_, i)| i.watches(&key));
-        self.touched.incidents.extend(watching.map(|(k, _)| k.clone()));
+        let watching = self.incidents.open().filter(|(_, i)| i.watches(&key)).map(|(k, _)| k.clone());
+        for watching in watching.collect::<Vec<_>>() {
+            // Its tree says what state the object is in.
+            self.forget_tree(&watching);
+            self.touched.incidents.insert(watching);
+        }
         let mut fields = Vec::new();
         if let Some(mut change) = change {
             change.signal.clone_from(&signal.id);

@@ -1,16 +1,19 @@
 //! Which cause accounts for which symptom, and what follows for findings that lose all of theirs.
 
-use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use imbl::OrdSet;
 
 use crate::{
-    correlator::{Env, State},
+    correlator::{Env, State, Touched},
     glob,
     incident::{FoldedBy, Incident, IncidentKey, stable},
     key::Key,
     reach::{Reach, distance, spell_out},
-    rule::Explains,
     symptom::Symptom,
     unexplained::UNEXPLAINED,
 };
@@ -29,9 +32,10 @@ impl State {
         {
             return;
         }
-        let touched = std::mem::take(&mut self.touched);
-        self.touched.incidents = touched.incidents;
+        let mut touched = std::mem::take(&mut self.touched);
+        self.touched.incidents = std::mem::take(&mut touched.incidents);
         if !touched.moved.is_empty() {
+            self.forget_trees(&touched.moved);
             let open = self.incidents.open().filter(|(_, i)| i.stands_on(&touched.moved));
             self.touched.incidents.extend(open.map(|(k, _)| k.clone()));
         }
@@ -39,10 +43,7 @@ impl State {
         for key in self.touched.incidents.clone() {
             changed.extend(self.spell_out(&key, &touched.moved));
         }
-        // After one was resolved, others may account for what it leaves.
-        let concerned = |s: &Symptom| touched.all_symptoms || changed.iter().any(|by| by.reaches(s.key()));
-        let again = self.symptoms.iter().filter(|(k, s)| concerned(s) && !touched.symptoms.contains(*k));
-        for key in again.map(|(k, _)| k.clone()).collect::<Vec<_>>() {
+        for key in self.concerned(&touched, &changed) {
             self.fold(&key, false, env);
         }
         for key in &touched.symptoms {
@@ -58,6 +59,17 @@ impl State {
         }
     }
 
+    /// Symptoms that are to be folded anew though nothing was heard of them.
+    fn concerned(&self, touched: &Touched, changed: &[Arc<FoldedBy>]) -> Vec<String> {
+        if changed.is_empty() && !touched.all_symptoms {
+            return Vec::new();
+        }
+        // After one was resolved, others may account for what it leaves.
+        let concerned = |s: &Symptom| touched.all_symptoms || changed.iter().any(|by| by.reaches(s.key()));
+        let again = self.symptoms.iter().filter(|(k, s)| concerned(s) && !touched.symptoms.contains(*k));
+        again.map(|(k, _)| k.clone()).collect()
+    }
+
     /// Spells out on the graph what an incident explains. Returns what its symptoms were folded by and are to be folded
     /// by, where that is not the same.
     fn spell_out(&mut self, key: &IncidentKey, moved: &BTreeSet<Key>) -> Vec<Arc<FoldedBy>> {
@@ -69,10 +81,19 @@ impl State {
         let (mut reaches, mut passed) = (incident.reaches.clone(), incident.passed.clone());
         if reaches.len() != explains.len() || incident.stands_on(moved) {
             let root = &incident.diagnosis.root;
-            let anchor = |e: &Explains| Key::from(e.anchor.as_ref().unwrap_or(root));
-            let spelled = explains.iter().map(|e| spell_out(&self.graph, &anchor(e), &e.reach));
-            let (all, ways): (Vec<Reach>, Vec<OrdSet<Key>>) = spelled.unzip();
-            (reaches, passed) = (Arc::new(all), OrdSet::unions(ways));
+            let mut known: BTreeMap<(Key, &str), Reach> = BTreeMap::new();
+            let mut ways = Vec::new();
+            // Many lines differ only in the name of the alert.
+            let spelled = explains.iter().map(|e| {
+                let anchor = Key::from(e.anchor.as_ref().unwrap_or(root));
+                let look = || {
+                    let (reach, passed) = spell_out(&self.graph, &anchor, &e.reach);
+                    ways.push(passed);
+                    reach
+                };
+                known.entry((anchor.clone(), &e.reach)).or_insert_with(look).clone()
+            });
+            (reaches, passed) = (Arc::new(spelled.collect()), OrdSet::unions(ways));
         }
         let (confidence, onset) = (incident.diagnosis.confidence, incident.onset);
         let withdrawn = incident.cleared.is_some();

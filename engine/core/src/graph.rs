@@ -1,7 +1,7 @@
 //! The objects of the cluster and their relations, as of the newest signal. A deleted object stays for the history
 //! window, because what it was is part of why things broke.
 
-use std::{collections::BTreeSet, ops::Bound, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use imbl::{OrdMap, OrdSet};
 use kwhy_proto::v1::ObjectRef;
@@ -9,6 +9,7 @@ use kwhy_proto::v1::ObjectRef;
 use crate::{
     key::Key,
     kin,
+    lookup::Lookup,
     object::Object,
     relation::{Relation, SELECTING, selector, selects},
     world::Neighbour,
@@ -20,13 +21,13 @@ const MAX_OWNERS: usize = 16;
 /// Objects and the edges between them; a clone is cheap.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Graph {
-    objects: OrdMap<Key, Arc<Object>>,
+    objects: Lookup<Key, Arc<Object>>,
+    /// The keys of all objects, in order.
+    keys: OrdSet<Key>,
     /// From what is referred to, to what refers to it; from a pod also to what selects it.
-    referrers: OrdMap<Key, OrdSet<(Relation, Key)>>,
+    referrers: Lookup<Key, OrdSet<(Relation, Key)>>,
     /// From what selects to the pods that it selects.
-    selected: OrdMap<Key, OrdSet<Key>>,
-    /// Counts the states that were put in, to tell whether anything may have changed.
-    version: u64,
+    selected: Lookup<Key, OrdSet<Key>>,
     /// What objects that were never shown refer to, as far as their names and events tell.
     supposed: OrdMap<Key, OrdSet<(Relation, Key)>>,
 }
@@ -42,17 +43,14 @@ impl Graph {
         self.get(key).filter(|o| o.deleted.is_none())
     }
 
-    /// Changes whenever an object does.
-    pub(crate) fn version(&self) -> u64 {
-        self.version
-    }
-
     /// Stores a state. Returns both ends of each edge that came or went.
     pub(crate) fn put(&mut self, object: Object) -> BTreeSet<Key> {
-        self.version += 1;
         let object = Arc::new(object);
         let key = &object.key;
         let old = self.objects.insert(key.clone(), object.clone());
+        if old.is_none() {
+            self.keys.insert(key.clone());
+        }
         // What is shown speaks for itself.
         let mut moved = self.unsuppose(key);
         let before = old.as_ref().map_or(&[][..], |o| &o.names);
@@ -62,7 +60,7 @@ impl Graph {
                 moved.insert(gone.1.clone());
             }
             for new in object.names.iter().filter(|edge| before.binary_search(edge).is_err()) {
-                self.referrers.entry(new.1.clone()).or_default().insert((new.0, key.clone()));
+                self.referrers.or_default(new.1.clone()).insert((new.0, key.clone()));
                 moved.insert(new.1.clone());
             }
         }
@@ -113,8 +111,8 @@ impl Graph {
     /// Makes or takes away the edge by which `from` selects `pod`.
     fn link(&mut self, from: &Key, pod: &Key, there: bool) {
         if there {
-            self.selected.entry(from.clone()).or_default().insert(pod.clone());
-            self.referrers.entry(pod.clone()).or_default().insert((Relation::Selects, from.clone()));
+            self.selected.or_default(from.clone()).insert(pod.clone());
+            self.referrers.or_default(pod.clone()).insert((Relation::Selects, from.clone()));
             return;
         }
         self.unrefer(pod, Relation::Selects, from);
@@ -144,7 +142,6 @@ impl Graph {
         if known || self.shown(key) || key == target || all.contains(&(relation, target.clone())) {
             return BTreeSet::new();
         }
-        self.version += 1;
         let mut moved = BTreeSet::from([key.clone(), target.clone()]);
         let former: Vec<_> = all.iter().filter(|(r, _)| *r == relation).cloned().collect();
         for entry in former {
@@ -154,7 +151,7 @@ impl Graph {
         }
         all.insert((relation, target.clone()));
         self.supposed.insert(key.clone(), all);
-        self.referrers.entry(target.clone()).or_default().insert((relation, key.clone()));
+        self.referrers.or_default(target.clone()).insert((relation, key.clone()));
         moved.extend(self.hear_of(target));
         moved
     }
@@ -201,30 +198,37 @@ impl Graph {
         }
     }
 
-    /// Forgets objects that were deleted before `horizon`, and what is supposed of those that are not `heard` of.
-    pub(crate) fn forget(&mut self, horizon: u64, heard: impl Fn(&Key) -> bool) {
+    /// Forgets objects that were deleted before `horizon`, and what is supposed of those that are not `heard` of. Returns
+    /// both ends of each edge that went.
+    pub(crate) fn forget(&mut self, horizon: u64, heard: impl Fn(&Key) -> bool) -> BTreeSet<Key> {
+        let all = self.keys.iter().filter_map(|key| self.objects.get(key));
         let dead: Vec<Arc<Object>> =
-            self.objects.values().filter(|o| o.deleted.is_some_and(|at| at < horizon)).cloned().collect();
+            all.filter(|o| o.deleted.is_some_and(|at| at < horizon)).cloned().collect();
+        let mut moved = BTreeSet::new();
         for object in dead {
-            self.version += 1;
             for (relation, target) in &object.names {
                 self.unrefer(target, *relation, &object.key);
+                moved.insert(target.clone());
             }
             let by: Vec<Key> = self.referring(&object.key, Relation::Selects).cloned().collect();
             by.iter().for_each(|selector| self.link(selector, &object.key, false));
             let pods: Vec<Key> = self.selected.get(&object.key).into_iter().flatten().cloned().collect();
             pods.iter().for_each(|pod| self.link(&object.key, pod, false));
+            moved.extend(by.into_iter().chain(pods));
             self.objects.remove(&object.key);
+            self.keys.remove(&object.key);
+            moved.insert(object.key.clone());
         }
         // The pods first, then the ReplicaSets that only they named.
         for _ in 0..2 {
-            let named = |key: &Key| self.get(key).is_some() || self.referrers.contains_key(key) || heard(key);
+            let named = |key: &Key| self.get(key).is_some() || self.referrers.contains(key) || heard(key);
             let silent: Vec<Key> = self.supposed.keys().filter(|key| !named(key)).cloned().collect();
             for key in silent {
-                self.version += 1;
-                self.unsuppose(&key);
+                moved.extend(self.unsuppose(&key));
+                moved.insert(key);
             }
         }
+        moved
     }
 
     /// All states of a kind, deleted ones too, in the order of their keys; an empty namespace means all.
@@ -234,10 +238,10 @@ impl Graph {
         namespace: &'a str,
     ) -> impl Iterator<Item = &'a Arc<Object>> {
         let from = Key::new(kind, namespace, "");
-        self.objects
-            .range((Bound::Included(from), Bound::Unbounded))
-            .map(|(_, o)| o)
-            .take_while(move |o| o.key.kind == kind && (namespace.is_empty() || o.key.namespace == namespace))
+        self.keys
+            .range(from..)
+            .take_while(move |key| key.kind == kind && (namespace.is_empty() || key.namespace == namespace))
+            .filter_map(|key| self.objects.get(key))
     }
 
     /// What refers to `key` in one way, in order.

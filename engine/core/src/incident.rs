@@ -76,8 +76,8 @@ pub(crate) struct Incident {
     pub(crate) path: Arc<Vec<v1::PathStep>>,
     /// Its objects, which are watched.
     pub(crate) tree: Arc<BTreeSet<Key>>,
-    /// What the tree was last made from: the version of the graph and the objects with symptoms.
-    pub(crate) path_of: Option<Arc<(u64, BTreeSet<Key>)>>,
+    /// What the tree was last made from; None where that has changed, or may have while the incident was over.
+    pub(crate) path_of: Option<Arc<MadeFrom>>,
     /// Whether an object of the tree was ill when last looked at, and when that ended.
     pub(crate) ill: bool,
     pub(crate) ill_until: Option<u64>,
@@ -88,6 +88,15 @@ pub(crate) struct Incident {
     pub(crate) superseded: Vec<String>,
     /// Id of the finding it is folded under.
     pub(crate) under: Option<String>,
+}
+
+/// What decides which tree an incident has, besides what its rule says.
+#[derive(Debug)]
+pub(crate) struct MadeFrom {
+    /// The objects with symptoms.
+    pub(crate) targets: BTreeSet<Key>,
+    /// The objects whose edges were looked at.
+    pub(crate) seen: OrdSet<Key>,
 }
 
 /// Everything about an incident that decides which symptoms it accounts for, and how well.
@@ -116,6 +125,12 @@ impl Incident {
         moved.iter().any(|key| within(key) || self.passed.contains(key) || self.watches(key))
     }
 
+    /// Whether its tree may be another since edges of these objects came or went.
+    pub(crate) fn tree_stands_on(&self, moved: &BTreeSet<Key>) -> bool {
+        let made_from = self.path_of.as_ref();
+        made_from.is_some_and(|from| moved.iter().any(|key| from.seen.contains(key) || self.watches(key)))
+    }
+
     pub(crate) fn open(&self) -> bool {
         self.resolved.is_none()
     }
@@ -132,7 +147,7 @@ impl Incident {
 
 /// The finding's id: a hash of what stays the same over text, arrival order and pod names.
 pub(crate) fn id(cluster: &str, key: &IncidentKey, episode: u32) -> String {
-    let Parts { kind, namespace, name } = &*key.root;
+    let Parts { kind, namespace, name, .. } = &*key.root;
     let mut hash = Sha256::new();
     for part in [cluster, &key.code, kind, namespace, name, &episode.to_string()] {
         // Lengths keep `a`+`bc` and `ab`+`c` apart.

@@ -1,20 +1,34 @@
 //! What identifies an object in the graph: kind, namespace and name. The uid tells generations apart, not objects.
 
-use std::{cmp::Ordering, ops::Deref, sync::Arc};
+use std::{
+    cmp::Ordering,
+    hash::{BuildHasher, Hash, Hasher},
+    ops::Deref,
+    sync::Arc,
+};
 
 use kwhy_proto::v1::ObjectRef;
+use rustc_hash::FxBuildHasher;
 
 /// Kind, namespace and name; ordered, so that all objects of a kind in a namespace stand side by side. A clone is cheap:
 /// the maps of the graph hold each key many times.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Key(Arc<Parts>);
 
 /// The parts of a key, in the order in which keys are compared.
-#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) kind: String,
     pub(crate) namespace: String,
     pub(crate) name: String,
+    /// Of all three; made once, as a key is looked up many times.
+    hash: u64,
+}
+
+impl Parts {
+    fn texts(&self) -> (&str, &str, &str) {
+        (&self.kind, &self.namespace, &self.name)
+    }
 }
 
 impl Key {
@@ -23,6 +37,7 @@ impl Key {
             kind: kind.to_owned(),
             namespace: namespace.to_owned(),
             name: name.to_owned(),
+            hash: FxBuildHasher.hash_one((kind, namespace, name)),
         }))
     }
 
@@ -37,6 +52,12 @@ impl Key {
     }
 }
 
+impl Default for Key {
+    fn default() -> Self {
+        Self::new("", "", "")
+    }
+}
+
 impl Deref for Key {
     type Target = Parts;
 
@@ -45,9 +66,23 @@ impl Deref for Key {
     }
 }
 
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || (self.hash == other.hash && self.texts() == other.texts())
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
 impl Ord for Key {
     fn cmp(&self, other: &Self) -> Ordering {
-        if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
+        if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.texts().cmp(&other.texts()) }
     }
 }
 

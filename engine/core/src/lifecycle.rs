@@ -6,7 +6,7 @@ use crate::{
     change::Change,
     condition,
     correlator::{Env, State},
-    incident::{Incident, IncidentKey, Resolution},
+    incident::{Incident, IncidentKey, MadeFrom, Resolution},
     key::Key,
     path,
     symptom::Symptom,
@@ -28,12 +28,11 @@ impl State {
         let targets: BTreeSet<Key> = own.iter().map(|s| s.key().clone()).collect();
         let root = Key::from(&incident.diagnosis.root);
         incident.onset = own.iter().map(|s| s.since).chain([incident.onset]).min().unwrap_or(self.now);
-        let made_of = (self.graph.version(), targets);
-        if incident.path_of.as_deref() != Some(&made_of) {
-            incident.path = Arc::new(path::tree(&self.graph, &root, &incident.diagnosis.path, &made_of.1));
-            incident.tree =
-                Arc::new(incident.path.iter().filter_map(|s| s.object.as_ref()).map(Key::from).collect());
-            incident.path_of = Some(Arc::new(made_of));
+        if incident.path_of.as_ref().is_none_or(|from| from.targets != targets) {
+            let (path, seen) = path::tree(&self.graph, &root, &incident.diagnosis.path, &targets);
+            incident.tree = Arc::new(path.iter().filter_map(|s| s.object.as_ref()).map(Key::from).collect());
+            incident.path = Arc::new(path);
+            incident.path_of = Some(Arc::new(MadeFrom { targets, seen }));
         }
         let firing = own.iter().any(|s| s.firing());
         let ended = own.iter().filter(|s| s.is_alert()).filter_map(|s| s.until).max();
@@ -73,6 +72,21 @@ impl State {
             }
         }
         self.incidents.insert(key, incident);
+    }
+
+    /// Takes note that edges of these objects came or went: trees that were made by them are made anew when their
+    /// incident is looked at next.
+    pub(crate) fn forget_trees(&mut self, moved: &BTreeSet<Key>) {
+        let stale = self.incidents.open().filter(|(_, i)| i.tree_stands_on(moved)).map(|(k, _)| k.clone());
+        for key in stale.collect::<Vec<_>>() {
+            self.forget_tree(&key);
+        }
+    }
+
+    pub(crate) fn forget_tree(&mut self, key: &IncidentKey) {
+        if let Some(incident) = self.incidents.get_mut(key) {
+            incident.path_of = None;
+        }
     }
 
     fn resolution(&self, incident: &Incident, over: u64) -> Resolution {

@@ -1,27 +1,27 @@
 //! The tree from root to symptoms: the way the rule knows, continued on the graph to every object with a symptom.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    rc::Rc,
-};
+mod ways;
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use imbl::OrdSet;
 use kwhy_proto::v1::PathStep;
 
 use crate::{condition, graph::Graph, key::Key, rule::Step};
 
-/// Most steps from the tree to a symptom; further is no explanation.
-const MAX_DEPTH: usize = 6;
+use ways::Ways;
+
 /// Most objects of a tree.
 const MAX_STEPS: usize = 64;
-/// Most objects looked at on the way to one symptom.
-const MAX_VISITS: usize = 2000;
 
-/// Relations that carry an effect on, the closest first.
-const CARRIES: [&str; 8] =
-    ["owner", "owned", "pod", "node", "selected-by", "selects", "used-by", "scaled-by"];
-
-/// The tree below `root`: the rule's own steps, then the shortest ways to the objects of the symptoms.
-pub(crate) fn tree(graph: &Graph, root: &Key, steps: &[Step], targets: &BTreeSet<Key>) -> Vec<PathStep> {
+/// The tree below `root`: the rule's own steps, then the shortest ways to the objects of the symptoms. With it the
+/// objects whose edges were looked at: where none of them moves, and no object of the tree changes, it stays as it is.
+pub(crate) fn tree(
+    graph: &Graph,
+    root: &Key,
+    steps: &[Step],
+    targets: &BTreeSet<Key>,
+) -> (Vec<PathStep>, OrdSet<Key>) {
     let mut tree = Tree { graph, steps: Vec::new(), keys: Vec::new(), index: BTreeMap::new() };
     let mut parent = 0;
     for step in steps {
@@ -31,7 +31,7 @@ pub(crate) fn tree(graph: &Graph, root: &Key, steps: &[Step], targets: &BTreeSet
     if tree.steps.is_empty() {
         tree.add(root, 0, "", "", "");
     }
-    let mut ways = Ways { graph, owners: BTreeMap::new(), onward: BTreeMap::new() };
+    let mut ways = Ways::new(graph);
     for target in targets {
         if tree.steps.len() >= MAX_STEPS {
             break;
@@ -42,7 +42,7 @@ pub(crate) fn tree(graph: &Graph, root: &Key, steps: &[Step], targets: &BTreeSet
         let starts: Vec<Key> = tree.keys.iter().rev().cloned().collect();
         let found = ways
             .upward(&starts, target)
-            .or_else(|| ways.downward(&tree.index, target))
+            .or_else(|| ways.downward(|key| tree.index.contains_key(key), target))
             .or_else(|| ways.shortest(&starts, target));
         let Some(way) = found else {
             // Within reach but on no known way: it hangs on the root.
@@ -54,7 +54,7 @@ pub(crate) fn tree(graph: &Graph, root: &Key, steps: &[Step], targets: &BTreeSet
             at = tree.add(key, at, relation, "", "");
         }
     }
-    tree.steps
+    (tree.steps, ways.seen())
 }
 
 /// A tree that grows.
@@ -90,90 +90,4 @@ impl Tree<'_> {
         self.index.insert(key.clone(), at);
         at
     }
-}
-
-/// A way through the graph: each object with its relation to the one before.
-type Way = Vec<(Key, &'static str)>;
-
-/// Looks for ways, and remembers what it has seen of the graph: many lead through the same objects.
-struct Ways<'a> {
-    graph: &'a Graph,
-    owners: BTreeMap<Key, Rc<[Key]>>,
-    /// Where an effect is carried on to, the closest relation first.
-    onward: BTreeMap<Key, Rc<[(&'static str, Key)]>>,
-}
-
-impl Ways<'_> {
-    fn owners(&mut self, key: &Key) -> Rc<[Key]> {
-        let graph = self.graph;
-        self.owners.entry(key.clone()).or_insert_with(|| graph.owners(key).into()).clone()
-    }
-
-    fn onward(&mut self, key: &Key) -> Rc<[(&'static str, Key)]> {
-        let graph = self.graph;
-        let look = || {
-            let ways = CARRIES.iter().flat_map(|r| graph.related(key, r).into_iter().map(move |k| (*r, k)));
-            ways.collect()
-        };
-        self.onward.entry(key.clone()).or_insert_with(look).clone()
-    }
-
-    /// The owner chain from a start to `target`: people look for an owner above what it owns, even where a reference
-    /// would be a shorter way.
-    fn upward(&mut self, starts: &[Key], target: &Key) -> Option<Way> {
-        starts.iter().find_map(|start| {
-            let owners = self.owners(start);
-            let end = owners.iter().position(|owner| owner == target)?;
-            let chain = owners.iter().take(end + 1).map(|owner| (owner.clone(), "owner"));
-            Some([(start.clone(), "")].into_iter().chain(chain).collect())
-        })
-    }
-
-    /// The chain from an owner in the tree down to `target`: a pod that was deleted still hangs on its owner, and not on
-    /// the node that it shared with others.
-    fn downward(&mut self, tree: &BTreeMap<Key, u32>, target: &Key) -> Option<Way> {
-        let owners = self.owners(target);
-        let depth = owners.iter().position(|owner| tree.contains_key(owner))?;
-        let start = owners.get(depth)?;
-        let between = owners.iter().take(depth).rev().chain([target]);
-        let chain = between.map(|key| (key.clone(), "owned"));
-        Some([(start.clone(), "")].into_iter().chain(chain).collect())
-    }
-
-    /// The shortest way from any of `starts` (the deepest first) to `target`, its start included.
-    fn shortest(&mut self, starts: &[Key], target: &Key) -> Option<Way> {
-        let mut from: BTreeMap<Key, Option<(Key, &'static str)>> =
-            starts.iter().map(|k| (k.clone(), None)).collect();
-        let mut todo: VecDeque<(Key, usize)> = starts.iter().map(|k| (k.clone(), 0)).collect();
-        let mut visits = 0;
-        while let Some((at, depth)) = todo.pop_front() {
-            visits += 1;
-            if depth == MAX_DEPTH || visits > MAX_VISITS {
-                continue;
-            }
-            for (relation, key) in self.onward(&at).iter() {
-                if from.contains_key(key) {
-                    continue;
-                }
-                from.insert(key.clone(), Some((at.clone(), *relation)));
-                if key == target {
-                    return Some(back(&from, key));
-                }
-                todo.push_back((key.clone(), depth + 1));
-            }
-        }
-        None
-    }
-}
-
-fn back(from: &BTreeMap<Key, Option<(Key, &'static str)>>, end: &Key) -> Way {
-    let mut way = Vec::new();
-    let mut at = end.clone();
-    while let Some(Some((before, relation))) = from.get(&at) {
-        way.push((at, *relation));
-        at = before.clone();
-    }
-    way.push((at, ""));
-    way.reverse();
-    way
 }

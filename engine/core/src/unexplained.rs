@@ -29,7 +29,7 @@ impl State {
             Some(known) => {
                 let over = known.resolved.as_ref().map_or(0, |r| r.at);
                 if self.now.saturating_sub(over) <= env.settings.reopen {
-                    Incident { resolved: None, quiet: None, cleared: None, ..known.clone() }
+                    Incident { resolved: None, quiet: None, cleared: None, path_of: None, ..known.clone() }
                 } else {
                     self.fresh_incident(key, known.episode + 1, env)
                 }

@@ -182,6 +182,7 @@ impl State {
                     quiet: None,
                     folded_by: None,
                     reaches: Arc::default(),
+                    path_of: None,
                     ..known.clone()
                 },
                 Some(_) => self.fresh_incident(&key, known.episode + 1, env),
