@@ -10,15 +10,14 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
     // `target/packs`: the target directory is above OUT_DIR, wherever it was put.
-    let Some(packs) =
-        out.ancestors().map(|dir| dir.join("packs")).find(|dir| dir.join("packs.txt").is_file())
-    else {
+    let mut above = out.ancestors().map(|dir| dir.join("packs")).enumerate();
+    let Some((depth, packs)) = above.find(|(_, dir)| dir.join("packs.txt").is_file()) else {
         println!(
             "cargo::error=the rule packs are not built; run `cargo xtask packs` first (it sets up what is missing)"
         );
         return;
     };
-    if let Err(error) = list(&packs, &out) {
+    if let Err(error) = list(&packs, &out, depth) {
         println!(
             "cargo::error=cannot embed the rule packs of {}: {error}; run `cargo xtask packs`",
             packs.display()
@@ -26,7 +25,7 @@ fn main() {
     }
 }
 
-fn list(packs: &Path, out: &Path) -> std::io::Result<()> {
+fn list(packs: &Path, out: &Path, depth: usize) -> std::io::Result<()> {
     let manifest = packs.join("packs.txt");
     println!("cargo::rerun-if-changed={}", manifest.display());
     let mut code = fs::File::create(out.join("packs.rs"))?;
@@ -35,7 +34,9 @@ fn list(packs: &Path, out: &Path) -> std::io::Result<()> {
         let file = packs.join(format!("{name}.wasm"));
         println!("cargo::rerun-if-changed={}", file.display());
         fs::metadata(&file)?;
-        writeln!(code, "    ({name:?}, include_bytes!({:?})),", file.display().to_string())?;
+        // Relative to OUT_DIR, so that a target directory that was moved or copied embeds its own packs.
+        let place = format!("/{}packs/{name}.wasm", "../".repeat(depth));
+        writeln!(code, "    ({name:?}, include_bytes!(concat!(env!(\"OUT_DIR\"), {place:?}))),")?;
     }
     writeln!(code, "];")
 }
