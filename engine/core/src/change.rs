@@ -81,7 +81,8 @@ pub(crate) fn between(old: Option<&Arc<Object>>, new: &Object, at: u64, listed: 
     };
     let mut fields = Vec::new();
     for part in ["spec", "data", "binaryData", "stringData", "webhooks", "provisioner", "parameters"] {
-        diff(old.json.get(part), new.json.get(part), &format!("/{part}"), &mut fields);
+        let (before, after) = (written(old, part), written(new, part));
+        diff(before.as_ref(), after.as_ref(), &format!("/{part}"), &mut fields);
     }
     if fields.is_empty() && rewritten(old, new) {
         fields = keys(new).map(|key| (format!("/data/{key}"), String::new())).collect();
@@ -97,6 +98,37 @@ pub(crate) fn between(old: Option<&Arc<Object>>, new: &Object, at: u64, listed: 
     }
     let summary = summarise(&fields);
     change("MODIFIED", summary, fields)
+}
+
+/// Taints by which the node controller repeats a node's conditions and its cordon: nobody made that change.
+const OF_CONDITIONS: [&str; 7] = [
+    "not-ready",
+    "unreachable",
+    "memory-pressure",
+    "disk-pressure",
+    "pid-pressure",
+    "network-unavailable",
+    "unschedulable",
+];
+
+/// A part of an object as somebody wrote it.
+fn written(object: &Object, part: &str) -> Option<Json> {
+    let whole = object.json.get(part)?;
+    let (Some(entries), "Node", "spec") = (whole.as_object(), object.key.kind.as_str(), part) else {
+        return Some(whole.clone());
+    };
+    let by_hand = |taint: &&Json| {
+        let key = taint.get("key").and_then(Json::as_str).unwrap_or_default();
+        !key.strip_prefix("node.kubernetes.io/").is_some_and(|of| OF_CONDITIONS.contains(&of))
+    };
+    let entries = entries.iter().filter_map(|(name, value)| match value.as_array() {
+        Some(taints) if **name == *"taints" => {
+            let kept: Vec<Json> = taints.iter().filter(by_hand).cloned().collect();
+            (!kept.is_empty()).then(|| (name.clone(), Json::Array(kept.into())))
+        }
+        _ => Some((name.clone(), value.clone())),
+    });
+    Some(Json::Object(entries.collect()))
 }
 
 /// Whether the values of a Secret were edited. They are not kept, so it shows only by elimination: the API server gives a
