@@ -4,14 +4,18 @@ use kwhy_sdk::{
     Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, World, clock, parse_time, seconds,
 };
 
-use crate::{felt, line, node::Node, told::said};
+use crate::{
+    felt, line,
+    node::Node,
+    told::{Passing, said},
+};
 
 pub(crate) const CODE: &str = "node.kernel-oom";
 
 /// How far the kubelet's report of an ended container may lie from the kernel's of the kill.
 const NEAR: u64 = seconds(90);
 
-pub(crate) fn judge(world: &World<'_>, node: &Node) -> Option<Diagnosis> {
+pub(crate) fn judge(world: &World<'_>, node: &Node) -> Option<Passing> {
     let all = kills(world, node);
     let last = all.first()?;
     let name = &node.id.name;
@@ -77,7 +81,7 @@ pub(crate) fn judge(world: &World<'_>, node: &Node) -> Option<Diagnosis> {
         .command(format!("kubectl describe node {name} | sed -n '/Allocated resources/,$p'"))
         .command(format!("ssh {} 'sudo dmesg -T | grep -i -A2 \"out of memory\"'", node.host())),
     ];
-    Some(d)
+    Some(Passing { last: last.at, diagnosis: d })
 }
 
 /// Kills of the last hour that hit the node as a whole, newest first. The kubelet's `SystemOOM` is not always one: it

@@ -1,7 +1,8 @@
 //! What single messages tell of a node: a reboot, a clock that is off, two cgroup drivers.
 
 use kwhy_sdk::{
-    Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, Verdict, World, clock, hours, minutes,
+    Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, Verdict, Wake, World, clock, hours,
+    minutes,
 };
 
 use crate::{felt, line, memory::Held, node::Node, oom, ready};
@@ -16,10 +17,31 @@ const REFUSED: [&str; 3] = [
     "did not receive slice as parent",
     "but received systemd slice as parent",
 ];
-/// How long a message of that kind counts.
+/// How far back messages of that kind are looked for.
 const RECENT: u64 = hours(1);
+/// How long what is over at once, a reboot or a kill, stands after the last word of it.
+const STANDS: u64 = minutes(15);
 /// An alert so soon after a reboot is taken for its doing.
 const AFTER_REBOOT: u64 = minutes(30);
+
+/// What is over at once, and the time of its last word.
+pub(crate) struct Passing {
+    pub(crate) last: u64,
+    pub(crate) diagnosis: Diagnosis,
+}
+
+impl Passing {
+    /// The diagnosis for as long as it stands. It has to be looked at when it ends, whether or not anything is told of
+    /// the node by then.
+    fn standing(self, world: &World<'_>, node: &Node, verdict: &mut Verdict) -> Option<Diagnosis> {
+        let ends = self.last + STANDS;
+        if ends <= world.now() {
+            return None;
+        }
+        verdict.wakes.push(Wake { id: crate::LOOK.into(), subject: Some(node.id.clone()), at: ends });
+        Some(self.diagnosis)
+    }
+}
 
 /// Judges one node; `held` keeps what has to be taken back.
 pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdict {
@@ -33,9 +55,10 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdi
         );
         return verdict;
     };
+    let mut passing = |of: Option<Passing>| of.and_then(|p| p.standing(world, &node, &mut verdict));
     let found = [
-        (oom::CODE, oom::judge(world, &node)),
-        (REBOOT, reboot(world, &node)),
+        (oom::CODE, passing(oom::judge(world, &node))),
+        (REBOOT, passing(reboot(world, &node))),
         (CLOCK, clock_skew(world, &node)),
         (CGROUP, cgroup_driver(world, &node)),
     ];
@@ -56,7 +79,7 @@ pub(crate) fn said(world: &World<'_>, id: &ObjectRef, source: &str, name: &str) 
     world.about(id, "self", source, name, world.ago(RECENT), 10)
 }
 
-fn reboot(world: &World<'_>, node: &Node) -> Option<Diagnosis> {
+fn reboot(world: &World<'_>, node: &Node) -> Option<Passing> {
     let events = said(world, &node.id, "event", "Rebooted");
     let last = events.first()?;
     let name = &node.id.name;
@@ -118,7 +141,7 @@ fn reboot(world: &World<'_>, node: &Node) -> Option<Diagnosis> {
         Remedy::new("read why it went down: the end of the journal of the boot before")
             .command(format!("ssh {} sudo journalctl -b -1 -n 50 --no-pager", node.host())),
     ];
-    Some(d)
+    Some(Passing { last: last.at, diagnosis: d })
 }
 
 fn clock_skew(world: &World<'_>, node: &Node) -> Option<Diagnosis> {
