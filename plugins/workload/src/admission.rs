@@ -390,8 +390,8 @@ fn unreachable(
     let root = sick.clone().or(config.clone()).or(service.clone()).unwrap_or_else(|| workload.clone());
     let mut diagnosis = Diagnosis::new(WEBHOOK, root.clone());
     diagnosis.confidence = 90;
-    diagnosis.title =
-        format!("The admission webhook {webhook} cannot be reached: {} gets no pods", spoken(workload));
+    // Whoever wants pods meets it, so the title names none of them.
+    diagnosis.title = format!("The admission webhook {webhook} cannot be reached: pods are refused");
     let why = match (&service, &behind) {
         (Some(s), Some(b)) if b.ready => {
             format!("Pods behind {} are ready; see its port, its certificate and network policies", spoken(s))
@@ -406,8 +406,10 @@ fn unreachable(
         (None, _) => "Where it leads to is not known here".to_owned(),
     };
     diagnosis.explanation = format!(
-        "The API server must ask the webhook before it makes a pod, gets no answer ({}) and refuses the pod. {why}.",
-        short(what, 240)
+        "The API server must ask the webhook before it makes a pod, gets no answer ({}) and refuses the pod, so {} gets \
+         none. {why}.",
+        short(what, 240),
+        spoken(workload)
     );
     finish(world, &mut diagnosis, of, workload, text, event);
     diagnosis.severity = "critical".into();
