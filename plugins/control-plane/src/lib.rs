@@ -40,8 +40,14 @@ impl Rule for ControlPlane {
         };
         let any = "Kubernetes 1.18 and later";
         let tuning = "https://etcd.io/docs/latest/tuning/";
-        let alerts =
-            [&etcd::DISK_ALERTS[..], &etcd::LEADER_ALERTS, &api::ALERTS, &certificate::ALERTS].concat();
+        let alerts = [
+            &etcd::DISK_ALERTS[..],
+            &etcd::LEADER_ALERTS,
+            &member::ALERTS,
+            &api::ALERTS,
+            &certificate::ALERTS,
+        ]
+        .concat();
         Descriptor::new("control-plane", env!("CARGO_PKG_VERSION"))
             .code(
                 etcd::SLOW_DISK,
@@ -95,7 +101,7 @@ impl Rule for ControlPlane {
             .wants(line::kubelet())
             .wants(Subscription::alerts(&alerts))
             .wants(Subscription::events(&["LeaderElection"]))
-            .wants(Subscription::events(&["FailedCreate"]))
+            .wants(Subscription::events(&["BackOff"]))
     }
 
     fn on_signal(&self, world: &World<'_>, signal: &Signal) -> Result<Verdict, String> {
@@ -127,7 +133,10 @@ impl Rule for ControlPlane {
             None => {}
         }
         if !found.iter().any(|d| d.code == etcd::NO_LEADER) {
-            found.extend(member::down(world));
+            match member::down(world) {
+                Ok(member) => found.extend(member),
+                Err(at) => verdict.wakes.push(look_at(world, at)),
+            }
         }
         found.extend(webhook::timeouts(world));
         found.extend(certificate::expiring(world));
@@ -141,11 +150,8 @@ impl Rule for ControlPlane {
 
 /// Whether a line or event is told by or about the control plane; other programs may say the same words.
 fn concerns(world: &World<'_>, signal: &Signal) -> bool {
-    match (signal.source.as_str(), signal.name.as_str()) {
-        ("kubelet", _) | ("event", "LeaderElection") => true,
-        ("event", _) => false,
-        _ => signal.subject.as_ref().is_some_and(|pod| Part::of(world, pod).is_some()),
-    }
+    matches!((signal.source.as_str(), signal.name.as_str()), ("kubelet", _) | ("event", "LeaderElection"))
+        || signal.subject.as_ref().is_some_and(|pod| Part::of(world, pod).is_some())
 }
 
 fn look_at(world: &World<'_>, at: u64) -> Wake {

@@ -13,6 +13,9 @@ use crate::{
 
 pub(crate) const CODE: &str = "control-plane.etcd-member-down";
 
+/// What Prometheus says of a member that is away.
+pub(crate) const ALERTS: [&str; 2] = ["etcdMembersDown", "TargetDown"];
+
 /// A member that is started anew, as an upgrade does, is back sooner.
 const PATIENCE: u64 = minutes(3);
 
@@ -27,17 +30,23 @@ fn node_lives(world: &World<'_>, node: &str) -> bool {
 }
 
 /// The first member that does not come up, where most of the others work.
-pub(crate) fn down(world: &World<'_>) -> Option<Diagnosis> {
+///
+/// # Errors
+/// When to look again at one that may still come up.
+pub(crate) fn down(world: &World<'_>) -> Result<Option<Diagnosis>, u64> {
     let members = Part::Etcd.pods(world);
     let ready = members.iter().filter(|m| m.ready_since().is_some()).count();
     if members.len() < 3 || ready == members.len() || ready <= members.len() / 2 {
-        return None;
+        return Ok(None);
     }
-    let member = members.iter().find(|m| {
-        m.keeps_ending()
-            && node_lives(world, m.node())
-            && away_since(m).is_some_and(|at| at + PATIENCE <= world.now())
-    })?;
+    let away = members.iter().filter(|m| m.keeps_ending() && node_lives(world, m.node()));
+    let Some((since, member)) = away.filter_map(|m| Some((away_since(m)?, m))).min_by_key(|(at, _)| *at)
+    else {
+        return Ok(None);
+    };
+    if since + PATIENCE > world.now() {
+        return Err(since + PATIENCE);
+    }
     let (node, name) = (member.node(), &member.id.name);
     let said = told(world, Part::Etcd, line::FATAL, world.ago(hours(2)));
     let last = said.iter().find(|l| l.subject.as_ref().is_some_and(|s| s.is(&member.id)));
@@ -69,7 +78,7 @@ pub(crate) fn down(world: &World<'_>) -> Option<Diagnosis> {
     let state = if waiting.is_empty() { member.fares() } else { waiting };
     d.evidence.push(Evidence::object(&member.id, state, 50, format!("member on {node}, {}", member.fares())));
     d.evidence.extend(last.map(|l| Evidence::signal(l, 60, "its last words")));
-    let alerts = firing(world, &["etcdMembersDown", "TargetDown"], world.ago(hours(24)));
+    let alerts = firing(world, &ALERTS, world.ago(hours(24)));
     for alert in alerts.iter().filter(|a| a.field("job").contains("etcd")) {
         let Some(subject) = &alert.subject else { continue };
         d.explains.push(Explains::alert(&alert.name, subject, "self"));
@@ -109,5 +118,5 @@ pub(crate) fn down(world: &World<'_>) -> Option<Diagnosis> {
     .command(format!("ssh {node} 'sudo mv /var/lib/etcd/member /var/lib/etcd-member.damaged'"))
     .caution("only while the other members are well: with one more lost, nothing can be written");
     d.remedies.push(again);
-    Some(d)
+    Ok(Some(d))
 }
