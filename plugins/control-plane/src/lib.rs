@@ -101,14 +101,14 @@ impl Rule for ControlPlane {
             .wants(line::kubelet())
             .wants(Subscription::alerts(&alerts))
             .wants(Subscription::events(&["LeaderElection"]))
-            .wants(Subscription::events(&["BackOff"]))
+            .wants(Subscription::objects(&["Pod"]).namespaces(&[part::NAMESPACE]).workloads(&["*etcd*"]))
     }
 
     fn on_signal(&self, world: &World<'_>, signal: &Signal) -> Result<Verdict, String> {
         let mut verdict = Verdict::default();
         let source = signal.source.as_str();
         let due = world.recall::<u64>(LOOKED).map_or(0, |at| at + PAUSE);
-        if matches!(source, "log" | "kubelet" | "event") {
+        if matches!(source, "log" | "kubelet" | "event" | "object") {
             if !concerns(world, signal) {
                 return Ok(verdict);
             }

@@ -3,7 +3,7 @@
 use kwhy_sdk::{Json, ObjectRef, Program, Signal, World, command_line, image_name};
 
 /// Where kubeadm and all that follow it put them.
-const NAMESPACE: &str = "kube-system";
+pub(crate) const NAMESPACE: &str = "kube-system";
 
 /// A program of the control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

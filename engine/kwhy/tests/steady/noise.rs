@@ -197,6 +197,8 @@ pub(crate) fn again(
         .filter(|s| s.source == "object" && time(s) < at)
         .filter_map(|s| Some((s, s.subject.as_ref()?)))
         .filter(|(_, o)| kind.is_empty() || o.kind == kind)
+        // A new version of a Secret is an edit of its values, which are not kept.
+        .filter(|(_, o)| o.kind != "Secret")
         .collect();
     if before.is_empty() {
         return None;
