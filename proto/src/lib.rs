@@ -8,7 +8,7 @@ mod timestamp;
 
 pub use order::{millis, order, timestamp};
 pub use prost::{DecodeError, Message};
-pub use timestamp::Timestamp;
+pub use timestamp::{BadTime, Timestamp};
 
 /// Version 1 of the wire format.
 #[expect(missing_docs, reason = "generated; the .proto files carry the documentation")]

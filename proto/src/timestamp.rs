@@ -42,11 +42,31 @@ impl Serialize for Timestamp {
     }
 }
 
+/// Not a time of RFC 3339.
+#[derive(Debug)]
+pub struct BadTime(jiff::Error);
+
+impl fmt::Display for BadTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for BadTime {}
+
+impl FromStr for Timestamp {
+    type Err = BadTime;
+
+    fn from_str(text: &str) -> Result<Self, BadTime> {
+        let at = jiff::Timestamp::from_str(text).map_err(BadTime)?;
+        Ok(Self { seconds: at.as_second(), nanos: at.subsec_nanosecond() })
+    }
+}
+
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        let at = jiff::Timestamp::from_str(&text).map_err(de::Error::custom)?;
-        Ok(Self { seconds: at.as_second(), nanos: at.subsec_nanosecond() })
+        text.parse().map_err(de::Error::custom)
     }
 }
 

@@ -18,7 +18,7 @@ pub const OLDEST_SERVER: &str = "2.12.7";
 /// A batch of log lines and its headers must fit.
 const SMALLEST_PAYLOAD: usize = 128 * 1024;
 
-/// A connection to NATS with both streams in place. Cheap to clone.
+/// A connection to NATS with its streams in place. Cheap to clone.
 #[derive(Clone)]
 pub struct Bus {
     pub(crate) client: Client,
@@ -65,7 +65,8 @@ impl Bus {
         let prepare = async {
             streams::probe(&context, &url).await?;
             streams::Plan::input(settings).ensure(&context).await?;
-            streams::Plan::output(settings).ensure(&context).await
+            streams::Plan::output(settings).ensure(&context).await?;
+            streams::Plan::requests(settings).ensure(&context).await
         };
         timeout_at(deadline, prepare)
             .await

@@ -9,6 +9,7 @@
 //! | `KWHY_IN` | `kwhy.in.<cluster>.<source>.<namespace>` | `kwhy.v1.SignalBatch` |
 //! | `KWHY_OUT` | `kwhy.out.f.<cluster>.<finding>.<revision>.<namespace>.<pack>.<cause>` | `kwhy.v1.Finding` |
 //! | `KWHY_OUT` | `kwhy.out.ckpt.<cluster>` | reserved for the checkpoint that is committed with findings |
+//! | `KWHY_ASK` | `kwhy.ask.<cluster>.<namespace>` | `kwhy.v1.LogRequest` |
 //! | (republished by the server) | `kwhy.findings.<cluster>.<namespace>.<pack>.<cause>` | `kwhy.v1.Finding` |
 //! | (plain publish) | `kwhy.findings.json.<cluster>.<namespace>.<pack>.<cause>` | the same as canonical JSON |
 //!
@@ -30,6 +31,7 @@ mod bus;
 mod error;
 mod findings;
 mod read;
+mod requests;
 mod send;
 pub mod server;
 mod settings;

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use kwhy_proto::{
     Message, Timestamp,
-    v1::{Finding, SignalBatch},
+    v1::{Finding, LogRequest, SignalBatch},
 };
 
 use crate::{Bus, BusError, Cause, send::Backoff, streams, subject};
@@ -110,6 +110,16 @@ impl Bus {
     ) -> impl Stream<Item = Result<Entry<Finding>, BusError>> + Send + 'static {
         let reader = Reader::new(self.clone(), streams::OUT, Some(filter.subjects()), from);
         entries(reader, |_| true, |body| Finding::decode(body).map_err(|error| error.to_string()))
+    }
+}
+
+impl Bus {
+    /// Reads the requests for logs of this cluster that are still of use, and then new ones, without end. Ends as
+    /// [`Bus::read`].
+    pub fn requests(&self) -> impl Stream<Item = Result<Entry<LogRequest>, BusError>> + Send + 'static {
+        let filter = subject::requests_of(&self.settings.cluster);
+        let reader = Reader::new(self.clone(), streams::ASK, Some(filter), Start::Beginning);
+        entries(reader, |_| true, |body| LogRequest::decode(body).map_err(|error| error.to_string()))
     }
 }
 

@@ -92,7 +92,12 @@ fn message_id(cluster: &str, first: &Signal, last: &Signal) -> String {
     } else {
         format!("{cluster}/{}..{}", first.id, last.id)
     };
-    utf8_percent_encode(&id, ESCAPED).to_string()
+    header_text(&id)
+}
+
+/// A text as a header can hold it.
+pub(crate) fn header_text(text: &str) -> String {
+    utf8_percent_encode(text, ESCAPED).to_string()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The two streams: what they must be set to, and making them so.
+//! The streams: what they must be set to, and making them so.
 //!
 //! Settings are compared under NATS's own names, over the raw API: an answer holds what the server keeps, not what it
 //! was asked for (2.9 takes `allow_atomic` and forgets it), and an update sends back fields this crate does not know.
@@ -17,6 +17,11 @@ use crate::{BusError, Cause, Settings, subject};
 pub(crate) const IN: &str = "KWHY_IN";
 /// Name of the stream of findings.
 pub(crate) const OUT: &str = "KWHY_OUT";
+/// Name of the stream of requests for logs.
+pub(crate) const ASK: &str = "KWHY_ASK";
+
+/// How much of `KWHY_ASK` is kept: the log of a crash of ten minutes ago may be another's by now.
+const REQUESTS: crate::Limits = crate::Limits { max_age: Duration::from_secs(600), max_bytes: 8 << 20 };
 
 /// What a setting of a stream must be.
 enum Rule {
@@ -58,6 +63,14 @@ impl Plan {
         plan.settings.push(("allow_atomic", Rule::Be(json!(true))));
         let republish = json!({ "src": subject::REVISIONS, "dest": subject::REPUBLISHED });
         plan.settings.push(("republish", Rule::Be(republish)));
+        plan
+    }
+
+    /// `KWHY_ASK`: the newest requests.
+    pub(crate) fn requests(settings: &Settings) -> Plan {
+        let mut plan = Plan::common(ASK, settings, REQUESTS);
+        plan.settings.push(("subjects", Rule::Given(json!([subject::REQUESTS]))));
+        plan.settings.push(("discard", Rule::Be(json!("old"))));
         plan
     }
 
@@ -278,9 +291,9 @@ mod tests {
         plan.compare(&found).into_iter().map(|problem| (problem.text, problem.mend.is_some())).collect()
     }
 
-    fn plans() -> [Plan; 2] {
+    fn plans() -> [Plan; 3] {
         let settings = Settings::new("nats://127.0.0.1", "homelab");
-        [Plan::input(&settings), Plan::output(&settings)]
+        [Plan::input(&settings), Plan::output(&settings), Plan::requests(&settings)]
     }
 
     #[test]
@@ -296,14 +309,14 @@ mod tests {
 
     #[test]
     fn a_server_that_forgets_allow_atomic_is_found_out() {
-        let [_, output] = plans();
+        let [_, output, _] = plans();
         let problem = changed(&output, json!({ "allow_atomic": null }));
         assert_eq!(problem, [("allow_atomic is null and must be true".to_owned(), true)]);
     }
 
     #[test]
     fn what_only_the_operator_can_decide_is_not_updated() {
-        let [input, _] = plans();
+        let [input, _, _] = plans();
         for (setting, value) in [
             ("storage", json!("memory")),
             ("retention", json!("workqueue")),
@@ -321,7 +334,7 @@ mod tests {
 
     #[test]
     fn more_than_asked_for_is_the_operators_choice() {
-        let [input, _] = plans();
+        let [input, _, _] = plans();
         assert_eq!(changed(&input, json!({ "max_bytes": -1, "max_age": 0, "num_replicas": 3 })), []);
         let less = changed(&input, json!({ "max_bytes": 5, "max_msgs": 100 }));
         assert_eq!(less.iter().filter(|(_, mendable)| *mendable).count(), 2, "{less:?}");

@@ -16,6 +16,8 @@ const LONGEST: usize = 160;
 pub const INPUT: &str = "kwhy.in.>";
 /// What `KWHY_OUT` takes.
 pub const OUTPUT: &str = "kwhy.out.>";
+/// What `KWHY_ASK` takes.
+pub const REQUESTS: &str = "kwhy.ask.>";
 /// All finding revisions in `KWHY_OUT`.
 pub const REVISIONS: &str = "kwhy.out.f.*.*.*.*.*.*";
 /// Where the server republishes them: cluster, namespace, pack, cause.
@@ -57,6 +59,17 @@ fn cluster_token(cluster: &str) -> String {
 #[must_use]
 pub fn input(cluster: &str, source: &str, namespace: &str) -> String {
     format!("kwhy.in.{}.{}.{}", cluster_token(cluster), token(source), token(namespace))
+}
+
+/// Where requests for logs of a cluster and namespace go.
+#[must_use]
+pub fn request(cluster: &str, namespace: &str) -> String {
+    format!("kwhy.ask.{}.{}", cluster_token(cluster), token(namespace))
+}
+
+/// The requests for logs of a cluster.
+pub(crate) fn requests_of(cluster: &str) -> String {
+    format!("kwhy.ask.{}.*", cluster_token(cluster))
 }
 
 /// Whether a subject of `KWHY_IN` is of that cluster.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    ask::Asked,
     change,
     engine::Notice,
     graph::Graph,
@@ -33,7 +34,7 @@ use crate::{
 use imbl::{OrdMap, OrdSet};
 use kwhy_proto::{
     millis,
-    v1::{Alert, Event, Finding, ObjectChange, ObjectRef, Signal, signal::Body},
+    v1::{Alert, Event, Finding, LogRequest, ObjectChange, ObjectRef, Signal, signal::Body},
 };
 
 /// How often old history is forgotten, ms of log time.
@@ -45,6 +46,8 @@ pub(crate) struct Env<'a> {
     pub(crate) matcher: &'a Matcher,
     pub(crate) rules: &'a mut dyn Rules,
     pub(crate) notices: &'a mut Vec<Notice>,
+    /// Logs that somebody with access to the cluster should fetch.
+    pub(crate) asks: &'a mut Vec<LogRequest>,
 }
 
 /// A signal as the state takes it in: the JSON of its object is read, once, however often it is replayed.
@@ -94,6 +97,8 @@ pub(crate) struct State {
     pub(crate) timers: Timers,
     pub(crate) memory: OrdMap<usize, StateTable>,
     pub(crate) health: OrdMap<usize, Health>,
+    /// By pod and container.
+    pub(crate) asked: OrdMap<(Key, String), Asked>,
     /// The newest content of every finding, without a revision number.
     pub(crate) findings: OrdMap<String, Arc<Finding>>,
     /// Contents that came about since this was last taken, in order.
@@ -147,6 +152,7 @@ impl State {
                 };
                 self.call(rule, signal, env);
             }
+            Due::Unready(pod) => self.ask(&pod, env),
             Due::Sweep => self.sweep(env.settings),
         }
     }
@@ -157,6 +163,7 @@ impl State {
         let moved = self.graph.forget(horizon, |key| self.history.hears_of(key));
         self.forget_trees(&moved);
         self.templates.forget(horizon);
+        self.forget_asked(horizon);
         let stale = self.rejections.iter().filter(|(_, (at, _))| *at < horizon).map(|(k, _)| k.clone());
         for slot in stale.collect::<Vec<_>>() {
             self.rejections.remove(&slot);
@@ -255,6 +262,9 @@ impl State {
         }
         let subject = Some(self.graph.to_ref(&key));
         self.tell(signal, subject, fields, env);
+        if key.kind == "Pod" {
+            self.ask(&key, env);
+        }
     }
 
     fn event(&mut self, signal: &Signal, event: &Event, env: &mut Env<'_>) {

@@ -11,7 +11,7 @@ use std::{
 
 use kwhy_proto::{
     millis, order,
-    v1::{Finding, Signal, Status, signal::Body},
+    v1::{Finding, LogRequest, Signal, Status, signal::Body},
 };
 
 use crate::{
@@ -111,6 +111,9 @@ pub struct Engine<R> {
     seen_by_time: VecDeque<(u64, Arc<str>)>,
     published: BTreeMap<String, Published>,
     notices: Vec<Notice>,
+    asks: Vec<LogRequest>,
+    /// What was asked for, with when: a replay asks again.
+    asked: BTreeMap<String, u64>,
     counts: (u64, u64, u64),
 }
 
@@ -135,6 +138,8 @@ impl<R: Rules> Engine<R> {
             seen_by_time: VecDeque::new(),
             published: BTreeMap::new(),
             notices: Vec::new(),
+            asks: Vec::new(),
+            asked: BTreeMap::new(),
             counts: (0, 0, 0),
         })
     }
@@ -244,6 +249,18 @@ impl<R: Rules> Engine<R> {
         std::mem::take(&mut self.notices)
     }
 
+    /// Which logs would tell why pods fail, since this was last asked; each is asked for once.
+    pub fn take_asks(&mut self) -> Vec<LogRequest> {
+        let forget = self.frontier.saturating_sub(self.settings.window);
+        self.asked.retain(|_, at| *at >= forget);
+        let mut asks = std::mem::take(&mut self.asks);
+        asks.retain(|ask| {
+            let at = ask.at.as_ref().map_or(0, millis);
+            self.asked.insert(ask.id.clone(), at).is_none()
+        });
+        asks
+    }
+
     /// How much a signal may set going; 0 where it can change nothing but the time.
     fn weight(&self, signal: &Signal) -> usize {
         match &signal.body {
@@ -260,6 +277,7 @@ impl<R: Rules> Engine<R> {
             matcher: &self.matcher,
             rules: &mut self.rules,
             notices: &mut self.notices,
+            asks: &mut self.asks,
         };
         step(&mut self.state, &mut env);
     }

@@ -16,6 +16,7 @@ pub mod settings;
 pub mod state;
 pub mod world;
 
+mod ask;
 mod cascade;
 mod change;
 mod condition;

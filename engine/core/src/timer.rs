@@ -18,6 +18,8 @@ pub(crate) enum Due {
     HoldDown(IncidentKey),
     /// A rule asked to be called.
     Wake { rule: usize, id: String, subject: Option<(Key, String)> },
+    /// A pod may have been unready for too long.
+    Unready(Key),
     /// History has grown old.
     Sweep,
 }

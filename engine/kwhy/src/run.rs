@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use futures::StreamExt;
 use kwhy_bus::{Bus, Committed, Entry, Server, Start, server::Options};
 use kwhy_core::{Engine, Notice};
-use kwhy_proto::v1::{Finding, Signal};
+use kwhy_proto::v1::{Finding, LogRequest, Signal};
 use kwhy_publish::slack::Webhook;
 use kwhy_sandbox::Sandbox;
 use tokio::sync::mpsc;
@@ -35,6 +35,7 @@ pub(crate) struct Given {
 /// What the engine says about one entry.
 struct Answer {
     revisions: Vec<Finding>,
+    asks: Vec<LogRequest>,
     notices: Vec<Notice>,
 }
 
@@ -122,10 +123,14 @@ async fn correlate(
         let mut notices = Notices::default();
         let mut batch: Vec<Answer> = Vec::new();
         while from_engine.recv_many(&mut batch, BETWEEN).await > 0 {
-            let mut revisions = Vec::new();
+            let (mut revisions, mut asks) = (Vec::new(), Vec::new());
             for answer in batch.drain(..) {
                 notices.show(answer.notices);
                 revisions.extend(answer.revisions);
+                asks.extend(answer.asks);
+            }
+            if !asks.is_empty() {
+                bus.ask(&asks).await?;
             }
             if revisions.is_empty() {
                 continue;
@@ -160,8 +165,8 @@ fn work(
 ) {
     while let Some(batch) = signals.blocking_recv() {
         let revisions: Vec<Finding> = batch.into_iter().flat_map(|signal| engine.apply(signal)).collect();
-        let notices = engine.take_notices();
-        if answers.blocking_send(Answer { revisions, notices }).is_err() {
+        let (asks, notices) = (engine.take_asks(), engine.take_notices());
+        if answers.blocking_send(Answer { revisions, asks, notices }).is_err() {
             return;
         }
     }

@@ -6,11 +6,13 @@
 //! above all, is [`kwhy_ingest::object`]'s business and happens before a signal is made.
 
 mod kinds;
+mod logs;
 mod told;
 mod trouble;
 mod watch;
 
 pub use kinds::Resource;
+pub use logs::{NoLog, answer as answer_logs};
 pub use trouble::Trouble;
 
 use futures::future::join_all;
