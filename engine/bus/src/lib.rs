@@ -36,6 +36,7 @@ mod send;
 pub mod server;
 mod settings;
 mod signals;
+mod state;
 mod streams;
 pub mod subject;
 
@@ -47,3 +48,4 @@ pub use read::{Entry, Filter, Start};
 pub use server::{Server, ServerError};
 pub use settings::{Limits, Settings};
 pub use signals::{Published, TooLarge};
+pub use state::StreamState;

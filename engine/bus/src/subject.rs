@@ -72,6 +72,11 @@ pub(crate) fn requests_of(cluster: &str) -> String {
     format!("kwhy.ask.{}.*", cluster_token(cluster))
 }
 
+/// Where all signals of a cluster and source are.
+pub(crate) fn input_of_source(cluster: &str, source: &str) -> String {
+    format!("kwhy.in.{}.{}.*", cluster_token(cluster), token(source))
+}
+
 /// Whether a subject of `KWHY_IN` is of that cluster.
 pub(crate) fn is_input_of(subject: &str, cluster: &str) -> bool {
     subject.split('.').nth(2) == Some(&cluster_token(cluster))

@@ -17,7 +17,8 @@ use kwhy_collect::feed::Speed;
         kwhy feed DIR --nats URL         play a recorded incident into NATS\n  \
         kwhy tail --nats URL             watch findings as they come\n  \
         kwhy explain FINDING             what makes kwhy believe it, or with --code why it did not\n  \
-        kwhy rule list                   every cause that kwhy knows\n\n\
+        kwhy rule list                   every cause that kwhy knows\n  \
+        kwhy doctor                      what is missing for findings, and what mends it\n\n\
         Exit status: 0 nothing above INFO, 1 findings, 2 wrong usage or configuration, 3 nothing could be read.\n\
         RUST_LOG=kwhy=debug shows what happens inside."
 )]
@@ -127,6 +128,20 @@ pub(crate) enum Command {
         /// Folder with further rules (*.wasm); may be given again
         #[arg(long, value_name = "DIR")]
         rules: Vec<PathBuf>,
+    },
+    /// Say what is missing for findings: NATS, permissions, alerts, the journal, Slack, each with what mends it
+    #[command(
+        after_help = "Nothing is changed and nothing is posted; streams that do not exist yet are made.\n\n\
+        Exit status: 0 nothing is missing, 1 something is.\n\
+        --output json prints one look a line: check, state (ok, missing, off), said, mend."
+    )]
+    Doctor {
+        /// NATS server, overrides nats.url
+        #[arg(long, value_name = "URL")]
+        nats: Option<String>,
+        /// text for people, json for programs: one look a line
+        #[arg(long, value_enum, default_value = "text")]
+        output: Format,
     },
     /// The rules: what they know and where they come from
     Rule {

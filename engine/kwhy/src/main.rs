@@ -6,6 +6,7 @@ mod config;
 mod connect;
 mod correlate;
 mod diagnose;
+mod doctor;
 mod exit;
 mod explain;
 mod feed;
@@ -90,6 +91,7 @@ fn dispatch(args: Args) -> Result<Exit> {
                 (None, None, Some(_)) => anyhow::bail!("no FINDING and no --code is given"),
             }
         }
+        Command::Doctor { nats, output } => block_on(doctor::run(&config, nats, output)),
         Command::Rule { command: RuleCommand::List { output, rules } } => {
             rule_list::run(&config, output, &rules)
         }

@@ -5,12 +5,14 @@
 //! (`uid/resourceVersion`), so telling it again does no harm. What an object is trimmed to, a Secret to its key names
 //! above all, is [`kwhy_ingest::object`]'s business and happens before a signal is made.
 
+mod access;
 mod kinds;
 mod logs;
 mod told;
 mod trouble;
 mod watch;
 
+pub use access::{Refused, refused};
 pub use kinds::Resource;
 pub use logs::{NoLog, answer as answer_logs};
 pub use trouble::Trouble;

@@ -119,6 +119,22 @@ impl Webhook {
         self.post_pausing(message, tokio::time::sleep).await
     }
 
+    /// Asks Slack whether it knows the webhook, without a message in any channel: a post without text is refused by those
+    /// webhooks that exist with `no_text`.
+    ///
+    /// # Errors
+    /// [`SlackError::Refused`] with what is the matter (`invalid_token`, `no_service`), [`SlackError::Unreachable`].
+    pub async fn probe(&self) -> Result<(), SlackError> {
+        match self.attempt(&Value::Object(serde_json::Map::new())).await {
+            Ok(Err(SlackError::Refused { status: 400, answer })) if answer == "no_text" => Ok(()),
+            Ok(done) => done,
+            Err(Failure::Answer { status, answer, .. }) => {
+                Err(SlackError::Failing { attempts: 1, status: status.as_u16(), answer })
+            }
+            Err(Failure::Silence(source)) => Err(SlackError::Unreachable { attempts: 1, source }),
+        }
+    }
+
     /// [`post`](Self::post) with the pause given from outside.
     async fn post_pausing<P: Future<Output = ()>>(
         &self,

@@ -1,0 +1,63 @@
+//! What the streams hold, for those who look after them.
+
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use kwhy_proto::Timestamp;
+
+use crate::{Bus, BusError, Cause, streams, subject};
+
+/// A stream as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamState {
+    /// Its name.
+    pub name: &'static str,
+    /// Messages in it.
+    pub messages: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+    /// When the newest message was stored; none where it is empty.
+    pub newest_at: Option<Timestamp>,
+}
+
+impl Bus {
+    /// What `KWHY_IN` and `KWHY_OUT` hold, of all clusters.
+    ///
+    /// # Errors
+    /// JetStream does not answer.
+    pub async fn states(&self) -> Result<Vec<StreamState>, BusError> {
+        let mut states = Vec::new();
+        for name in [streams::IN, streams::OUT] {
+            let failed = |cause| BusError::Api { doing: format!("look at stream {name}"), cause };
+            let stream = self.context.get_stream(name).await.map_err(|error| failed(Cause::of(error)))?;
+            let state = &stream.cached_info().state;
+            states.push(StreamState {
+                name,
+                messages: state.messages,
+                bytes: state.bytes,
+                newest_at: (state.messages > 0).then(|| {
+                    stored_at(state.last_timestamp.unix_timestamp(), state.last_timestamp.nanosecond())
+                }),
+            });
+        }
+        Ok(states)
+    }
+
+    /// When the newest signal of a source (`alert`, `event`, `kubelet` …) of this cluster was stored; none where the
+    /// stream has none.
+    ///
+    /// # Errors
+    /// JetStream does not answer.
+    pub async fn newest(&self, source: &str) -> Result<Option<Timestamp>, BusError> {
+        let failed = |cause| BusError::Api { doing: format!("look at stream {}", streams::IN), cause };
+        let stream = self.context.get_stream(streams::IN).await.map_err(|error| failed(Cause::of(error)))?;
+        let subject = subject::input_of_source(&self.settings.cluster, source);
+        match stream.get_last_raw_message_by_subject(&subject).await {
+            Ok(message) => Ok(Some(stored_at(message.time.unix_timestamp(), message.time.nanosecond()))),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(failed(Cause::of(error))),
+        }
+    }
+}
+
+fn stored_at(seconds: i64, nanos: u32) -> Timestamp {
+    Timestamp { seconds, nanos: i32::try_from(nanos).unwrap_or_default() }
+}
