@@ -1,4 +1,5 @@
-//! Slack's side of an incoming webhook: takes each POST, answers `ok`, hands the body over.
+//! Slack's side of an incoming webhook: takes each POST, answers `ok`, hands the body over. A body without text it refuses
+//! with `no_text`, as Slack does.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -70,6 +71,9 @@ fn serve(mut stream: TcpStream) -> io::Result<String> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")?;
-    String::from_utf8(body).map_err(io::Error::other)
+    let body = String::from_utf8(body).map_err(io::Error::other)?;
+    let (status, answer) = if body == "{}" { ("400 Bad Request", "no_text") } else { ("200 OK", "ok") };
+    let length = answer.len();
+    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{answer}")?;
+    Ok(body)
 }
