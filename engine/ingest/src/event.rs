@@ -3,6 +3,11 @@
 //! A repeat is an update of the Event it repeats, so one Event is one signal at its last occurrence, with the count and
 //! the first occurrence in the body. Old recorders fill `firstTimestamp`, `lastTimestamp` and `count`; new ones
 //! `eventTime` and `series` and leave the others null.
+//!
+//! The API server lets an event with an `eventTime` name an object of another namespace than its own, so whoever may
+//! write events in one namespace could accuse the objects of another (kubernetes: pkg/apis/core/validation/events.go).
+//! What such an event says is kept as its author's word: it is about nothing but itself, and the object that it names
+//! is its `related`, which nothing is concluded from.
 
 use kwhy_proto::{
     Timestamp,
@@ -35,10 +40,6 @@ pub enum BadEvent {
     /// It has no reason.
     #[error("an Event without reason")]
     Reason,
-    /// Event and object are in different namespaces. The API server lets this pass for events with an eventTime, so
-    /// whoever may write events in one namespace could accuse an object of another.
-    #[error("an Event about an object in another namespace than its own")]
-    Foreign,
 }
 
 #[derive(Deserialize)]
@@ -147,15 +148,25 @@ impl Reference<'_> {
 pub fn signal(cluster: &str, event: &Value) -> Result<Signal, BadEvent> {
     let raw = Raw::deserialize(event).map_err(BadEvent::Shape)?;
     let reason = raw.reason.filter(|reason| !reason.is_empty()).ok_or(BadEvent::Reason)?;
-    let subject = raw.involved_object.as_ref().and_then(Reference::object);
     let namespace = raw.metadata.namespace.unwrap_or_default();
-    if let Some(object) = &subject
-        && !object.namespace.is_empty()
-        && !namespace.is_empty()
-        && object.namespace != namespace
-    {
-        return Err(BadEvent::Foreign);
-    }
+    let own = ObjectRef {
+        kind: "Event".to_owned(),
+        namespace: text::name(namespace),
+        name: text::name(raw.metadata.name.unwrap_or_default()),
+        uid: text::name(raw.metadata.uid.unwrap_or_default()),
+    };
+    let named = raw.involved_object.as_ref().and_then(Reference::object);
+    let foreign = |object: &ObjectRef| {
+        !object.namespace.is_empty() && !own.namespace.is_empty() && object.namespace != own.namespace
+    };
+    let mut related = raw.related.as_ref().and_then(Reference::object);
+    let subject = match named {
+        Some(object) if foreign(&object) => {
+            related = Some(object);
+            Some(own.clone())
+        }
+        named => named,
+    };
 
     let series = raw.series.unwrap_or_default();
     let when = |text| time::optional(text).map_err(BadEvent::Time);
@@ -171,12 +182,6 @@ pub fn signal(cluster: &str, event: &Value) -> Result<Signal, BadEvent> {
     let source = raw.source.unwrap_or_default();
     let either = |one: Option<&str>, other: Option<&str>| {
         text::name(one.filter(|text| !text.is_empty()).or(other).unwrap_or_default())
-    };
-    let own = ObjectRef {
-        kind: "Event".to_owned(),
-        namespace: text::name(namespace),
-        name: text::name(raw.metadata.name.unwrap_or_default()),
-        uid: text::name(raw.metadata.uid.unwrap_or_default()),
     };
     Ok(Signal {
         id: format!("event/{}/{count:010}/{}", identity(&own), time::rfc3339(&last)),
@@ -194,7 +199,7 @@ pub fn signal(cluster: &str, event: &Value) -> Result<Signal, BadEvent> {
             reporter: either(raw.reporting_component, source.component),
             instance: either(raw.reporting_instance, source.host),
             action: text::name(raw.action.unwrap_or_default()),
-            related: raw.related.as_ref().and_then(Reference::object),
+            related,
             container: text::name(
                 raw.involved_object.as_ref().and_then(Reference::container).unwrap_or_default(),
             ),
@@ -320,17 +325,28 @@ mod tests {
     }
 
     #[test]
-    fn an_event_cannot_accuse_an_object_of_another_namespace() {
+    fn an_event_cannot_accuse_an_object_of_another_namespace_and_what_it_says_is_kept() {
         let event = |own: &str, kind: &str, other: &str| {
             signal(
                 "c",
-                &json!({"reason": "R", "eventTime": "2024-01-01T00:00:00Z",
-            "metadata": {"namespace": own}, "regarding": {"kind": kind, "namespace": other, "name": "x"}}),
+                &json!({"reason": "R", "eventTime": "2024-01-01T00:00:00Z", "note": "it said",
+            "metadata": {"namespace": own, "name": "e", "uid": "e-1"},
+            "regarding": {"kind": kind, "namespace": other, "name": "x", "uid": "u"}}),
             )
+            .unwrap()
         };
-        assert!(matches!(event("a", "Pod", "b"), Err(BadEvent::Foreign)));
-        assert!(event("a", "Pod", "a").is_ok());
-        assert!(event("default", "Node", "").is_ok());
+        let forged = event("a", "Pod", "b");
+        let subject = forged.subject.clone().unwrap();
+        assert_eq!(
+            (subject.kind.as_str(), subject.namespace.as_str(), subject.uid.as_str()),
+            ("Event", "a", "e-1")
+        );
+        let named = body(&forged).related.clone().unwrap();
+        assert_eq!((named.kind.as_str(), named.namespace.as_str(), named.name.as_str()), ("Pod", "b", "x"));
+        assert_eq!((forged.name.as_str(), forged.message.as_str()), ("R", "it said"));
+        for (own, kind, other) in [("a", "Pod", "a"), ("default", "Node", ""), ("", "Pod", "b")] {
+            assert_eq!(event(own, kind, other).subject.unwrap().kind, kind);
+        }
     }
 
     #[test]

@@ -256,7 +256,7 @@ impl Reader<'_> {
                 let detail = match &error {
                     BadEvent::Shape(source) => Some(source.to_string()),
                     BadEvent::Time(source) => Some(source.to_string()),
-                    BadEvent::NoTime | BadEvent::Reason | BadEvent::Foreign => None,
+                    BadEvent::NoTime | BadEvent::Reason => None,
                 };
                 self.problems.add(&file.file, Unit::Item, number, error, detail);
             }
