@@ -230,8 +230,15 @@ impl State {
         let at = signal.at.as_ref().map_or(self.now, millis);
         let key = Key::from(reference);
         let deleted = (signal.name == "DELETED").then_some(at);
-        let object = Object::new(key.clone(), &body.resource_version, json.clone(), deleted);
         let known = self.graph.get(&key);
+        // A list that no longer has it says nothing of its last state, so the last that was told stands.
+        let json = match known {
+            Some(known) if deleted.is_some() && signal.state == "listed" && known.uid == reference.uid => {
+                &known.json
+            }
+            _ => json,
+        };
+        let object = Object::new(key.clone(), &body.resource_version, json.clone(), deleted);
         if known.is_some_and(|o| {
             o.deleted == object.deleted
                 && o.uid == object.uid

@@ -255,6 +255,18 @@ fn an_alert_with_an_exporters_labels_is_folded_under_the_cause_on_its_deployment
     assert_eq!(way, ["ConfigMap", "Pod", "ReplicaSet", "Deployment"]);
 }
 
+/// A list that no longer has a pod does not say what it was. A watch does: there the last state is the one it sends.
+#[test]
+fn a_pod_that_a_list_no_longer_has_is_known_by_its_last_state() {
+    let found = |state: &str| {
+        let mut gone = object(START + MINUTE, "Pod", "app-1-a", json!({}), "DELETED");
+        gone.state = state.into();
+        let said = line(START + 2 * MINUTE, "FATAL bad config", "F");
+        last(&run(world().into_iter().chain([gone, said]))).len()
+    };
+    assert_eq!((found("listed"), found("watched")), (1, 0));
+}
+
 #[test]
 fn a_finding_resolves_with_the_change_that_ended_it_and_keeps_its_id() {
     let revisions = run(incident());
