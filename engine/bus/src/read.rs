@@ -13,6 +13,7 @@ use async_nats::{
         Message as Delivery,
         consumer::{AckPolicy, DeliverPolicy, pull},
         context::GetStreamErrorKind,
+        stream::LastRawMessageErrorKind,
     },
 };
 use bytes::Bytes;
@@ -99,6 +100,37 @@ impl Bus {
             Ok(batch) => Ok(batch),
             Err(error) => Err(error.to_string()),
         })
+    }
+
+    /// The signals of this cluster and one source that are stored at the time of the call, in order; then it ends. What
+    /// cannot be read is passed over.
+    ///
+    /// # Errors
+    /// Where the stream cannot be looked at. Later errors come as those of [`Bus::read`].
+    pub async fn stored(
+        &self,
+        source: &str,
+    ) -> Result<impl Stream<Item = Result<SignalBatch, BusError>> + Send + 'static, BusError> {
+        let filter = subject::input_of_source(&self.settings.cluster, source);
+        let failed = |cause| BusError::Api { doing: format!("look at stream {}", streams::IN), cause };
+        let stream = self.context.get_stream(streams::IN).await.map_err(|error| failed(Cause::of(error)))?;
+        let last = match stream.get_last_raw_message_by_subject(&filter).await {
+            Ok(last) => last.sequence,
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => 0,
+            Err(error) => return Err(failed(Cause::of(error))),
+        };
+        let reader = Reader::new(self.clone(), streams::IN, Some(filter), Start::Beginning);
+        Ok(stream::try_unfold((reader, 0), move |(mut reader, mut at)| async move {
+            while at < last {
+                if let Found::Message { sequence, body, .. } = reader.next().await? {
+                    at = sequence;
+                    if let Ok(batch) = SignalBatch::decode(body) {
+                        return Ok(Some((batch, (reader, at))));
+                    }
+                }
+            }
+            Ok(None)
+        }))
     }
 
     /// Reads finding revisions in the order in which they were stored, past and then new, without end. A gap is
