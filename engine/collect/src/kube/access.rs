@@ -32,13 +32,13 @@ pub async fn refused(client: Client) -> Result<Vec<Refused>, kube::Error> {
     for alternatives in WATCHED {
         let mut worst = None;
         for resource in *alternatives {
-            let verbs = missing(&client, resource.group, resource.plural, "", &["list", "watch"]).await?;
+            let verbs = missing(&client, &resource.group, &resource.plural, "", &["list", "watch"]).await?;
             if verbs.is_empty() {
                 worst = None;
                 break;
             }
             let rule = resource.rule();
-            worst.get_or_insert(Refused { what: resource.plural.to_owned(), verbs, rule });
+            worst.get_or_insert(Refused { what: resource.plural.clone().into_owned(), verbs, rule });
         }
         refused.extend(worst);
     }

@@ -6,26 +6,39 @@
 //! above all, is [`kwhy_ingest::object`]'s business and happens before a signal is made.
 
 mod access;
+mod gap;
+mod health;
+mod item;
 mod kinds;
+mod known;
 mod logs;
+mod owners;
+mod page;
+mod rbac;
+mod remembered;
+mod retry;
+mod started;
 mod told;
 mod trouble;
 mod watch;
 
 pub use access::{Refused, refused};
+pub use health::{Health, Progress};
 pub use kinds::Resource;
 pub use logs::{NoLog, answer as answer_logs};
+pub use rbac::{Grants, needed as needed_permissions};
+pub use remembered::Remembered;
 pub use trouble::Trouble;
 
-use futures::future::join_all;
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kube::{
     Client, Config,
     config::{KubeConfigOptions, KubeconfigError},
 };
 use kwhy_proto::v1::Signal;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
-use self::{told::Told, watch::Watch};
+use self::{owners::Owners, started::Started, told::Told, watch::Watch};
 use crate::clock::Clock;
 
 /// Directives for the log filter that must always be set. kube's own lines repeat at every attempt what is told here
@@ -70,24 +83,67 @@ pub async fn connect(context: Option<&str>) -> Result<Client, ConnectError> {
     Client::try_from(config).map_err(ConnectError::Client)
 }
 
-/// Watches events and objects of the whole cluster and sends them as signals, until the receiver is dropped. Objects
-/// have no time of their own, they get it from `clock`. `report` is told of each trouble once, and again only when it
-/// comes back after it had passed.
+/// Pages of lists that may be in memory at a time.
+const PAGES: usize = 3;
+
+/// What to watch and where signals go.
+pub struct Cluster<'a, C> {
+    /// The API server.
+    pub client: Client,
+    /// What the cluster is called in signals.
+    pub name: &'a str,
+    /// Objects have no time of their own, they get it from here.
+    pub clock: C,
+    /// Takes the signals.
+    pub signals: mpsc::Sender<Signal>,
+    /// What was told before.
+    pub remembered: Remembered,
+    /// Says how each watch is doing.
+    pub health: Health,
+}
+
+/// Watches events and objects of the whole cluster and sends them as signals, until the receiver is dropped. `report`
+/// is told of each trouble once, and again only when it comes back after it had passed.
 ///
-/// What is listed has state `listed`, what comes later `watched`.
-pub async fn watch(
-    client: Client,
-    cluster: &str,
-    clock: impl Clock,
-    signals: mpsc::Sender<Signal>,
-    report: impl Fn(&Trouble) + Send + Sync,
-) {
+/// What is listed has state `listed`, what comes later `watched`. What a list no longer has is told as deleted, in
+/// state `listed` and without its last state, which nobody has seen. Where changes may have been missed a signal of
+/// source `gap` says of which kind and between which times.
+pub async fn watch<C: Clock>(cluster: Cluster<'_, C>, report: impl Fn(&Trouble) + Send + Sync) {
+    let Cluster { client, name, clock, signals, mut remembered, health } = cluster;
     let told = Told::new(&report);
-    join_all(kinds::WATCHED.iter().map(|alternatives| {
-        Watch { client: client.clone(), cluster, clock: &clock, signals: signals.clone(), told: &told }
-            .run(alternatives)
-    }))
-    .await;
+    let pages = Semaphore::new(PAGES);
+    let objects = kinds::WATCHED.iter().filter(|alternatives| !alternatives.iter().any(Resource::is_event));
+    let started = Started::new(objects.count());
+    let (owners, mut wanted) = Owners::new();
+    let before = remembered.last();
+    let (clock, told, health, pages, started, owners) = (&clock, &told, &health, &pages, &started, &owners);
+    let watch = |counted| {
+        let (client, signals) = (client.clone(), signals.clone());
+        Watch { client, cluster: name, clock, signals, told, health, pages, started, owners, before, counted }
+    };
+    let mut all: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
+    for alternatives in kinds::WATCHED {
+        let Some(first) = alternatives.first() else { continue };
+        let counted = !first.is_event();
+        all.push(watch(counted).run(alternatives.to_vec(), remembered.take(first)).boxed());
+    }
+    loop {
+        tokio::select! {
+            ended = all.next() => if ended.is_none() { return },
+            Some(custom) = wanted.recv() => {
+                let (watch, client, closed) = (watch(false), client.clone(), signals.clone());
+                all.push(async move {
+                    let found = tokio::select! {
+                        () = closed.closed() => None,
+                        found = custom.look_up(&client) => found,
+                    };
+                    if let Some(resource) = found {
+                        watch.run(vec![resource], known::Known::default()).await;
+                    }
+                }.boxed());
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -166,27 +166,59 @@ fn event(api: &str, count: u32) -> Value {
 struct Outcome {
     signals: Vec<Signal>,
     troubles: Vec<Trouble>,
+    health: Health,
 }
 
 impl Outcome {
-    /// Verb, state and id of each.
+    /// Verb, state and id of each, less what says that something may be missing.
     fn short(&self) -> Vec<(&str, &str, &str)> {
-        self.signals.iter().map(|s| (s.name.as_str(), s.state.as_str(), s.id.as_str())).collect()
+        self.signals
+            .iter()
+            .filter(|s| s.source != "gap")
+            .map(|s| (s.name.as_str(), s.state.as_str(), s.id.as_str()))
+            .collect()
+    }
+}
+
+fn cluster(
+    client: Client,
+    signals: mpsc::Sender<Signal>,
+    health: &Health,
+) -> Cluster<'static, impl Clock + use<>> {
+    let (remembered, health) = (Remembered::default(), health.clone());
+    Cluster { client, name: "c", clock: || NOW, signals, remembered, health }
+}
+
+impl Outcome {
+    /// What says that something may be missing.
+    fn gaps(&self) -> Vec<&Signal> {
+        self.signals.iter().filter(|s| s.source == "gap").collect()
+    }
+
+    fn progress(&self, kind: &str) -> Progress {
+        let all = self.health.all();
+        all.into_iter().find(|(resource, _)| resource.kind == kind).map(|(_, progress)| progress).unwrap()
     }
 }
 
 /// Watches for a minute of tokio's paused time: long enough for several attempts at what fails.
 async fn minute(server: &Server) -> Outcome {
+    minutes(server, 1).await
+}
+
+async fn minutes(server: &Server, minutes: u64) -> Outcome {
     let (sender, mut receiver) = mpsc::channel(1000);
     let troubles = Mutex::new(Vec::new());
-    let watch =
-        watch(server.client(), "c", || NOW, sender, |trouble| troubles.lock().unwrap().push(trouble.clone()));
-    timeout(Duration::from_secs(60), watch).await.expect_err("it goes on for ever");
+    let health = Health::default();
+    let watch = watch(cluster(server.client(), sender, &health), |trouble| {
+        troubles.lock().unwrap().push(trouble.clone())
+    });
+    timeout(Duration::from_secs(60 * minutes), watch).await.expect_err("it goes on for ever");
     let mut signals = Vec::new();
     while let Ok(signal) = receiver.try_recv() {
         signals.push(signal);
     }
-    Outcome { signals, troubles: troubles.into_inner().unwrap() }
+    Outcome { signals, troubles: troubles.into_inner().unwrap(), health }
 }
 
 const PODS: &str = "/api/v1/pods";
@@ -256,20 +288,22 @@ async fn values_of_a_secret_are_withheld() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_cannot_be_read_is_told_without_quoting_it() {
     // serde_json would say: invalid type: string "Y2FuYXJ5", expected …
-    let server = Server::default().lists(SECRETS, [Text(
-        r#"{"kind":"SecretList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[{"metadata":"Y2FuYXJ5"}]}"#,
-    )]);
-    let outcome = minute(&server).await;
-    let [trouble @ Trouble::Unreadable { .. }] = &outcome.troubles[..] else {
-        panic!("{:?}", outcome.troubles)
-    };
-    assert!(!format!("{trouble} {trouble:?}").contains("Y2FuYXJ5"), "{trouble}");
-    assert!(
-        trouble
-            .to_string()
-            .starts_with("cannot watch v1 Secret: the answer is not what it should be (line 1"),
-        "{trouble}"
-    );
+    for (answer, wanted) in [
+        (
+            r#"{"kind":"SecretList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":"Y2FuYXJ5"}"#,
+            "cannot watch v1 Secret: the answer is not what it should be (line 1",
+        ),
+        (
+            r#"{"kind":"SecretList","apiVersion":"v1","metadata":{"resourceVersion":"1"},"items":[{"metadata":"Y2FuYXJ5"}]}"#,
+            "cannot use /api/v1/secrets/: an object without metadata.name;",
+        ),
+    ] {
+        let server = Server::default().lists(SECRETS, [Text(answer)]);
+        let outcome = minute(&server).await;
+        let [trouble] = &outcome.troubles[..] else { panic!("{:?}", outcome.troubles) };
+        assert!(!format!("{trouble} {trouble:?}").contains("Y2FuYXJ5"), "{trouble}");
+        assert!(trouble.to_string().starts_with(wanted), "{trouble}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -284,8 +318,8 @@ async fn a_forbidden_kind_is_told_once_with_its_rule_and_the_others_go_on() {
     assert_eq!(
         told,
         [
-            r#"kwhy may not watch v1 Secret; add to its ClusterRole: - {apiGroups: [""], resources: ["secrets"], verbs: ["get", "list", "watch"]}"#,
             r#"kwhy may not watch apps/v1 Deployment; add to its ClusterRole: - {apiGroups: ["apps"], resources: ["deployments"], verbs: ["get", "list", "watch"]}"#,
+            r#"kwhy may not watch v1 Secret; add to its ClusterRole: - {apiGroups: [""], resources: ["secrets"], verbs: ["get", "list", "watch"]}"#,
         ]
     );
     let (lists, _) = server.count(SECRETS);
@@ -376,11 +410,11 @@ async fn events_that_are_refused_by_both_names_are_told_once_by_the_one_that_can
 
 #[tokio::test(start_paused = true)]
 async fn what_is_no_event_is_told_and_passed_over() {
-    let mut foreign = event("events.k8s.io/v1", 1);
-    foreign["involvedObject"]["namespace"] = json!("kube-system");
+    let mut senseless = event("events.k8s.io/v1", 1);
+    senseless["reason"] = json!("");
     let server = Server::default().lists(
         NEW_EVENTS,
-        [List("10", vec![item(foreign.clone()), item(foreign), item(event("events.k8s.io/v1", 2))])],
+        [List("10", vec![item(senseless.clone()), item(senseless), item(event("events.k8s.io/v1", 2))])],
     );
     let outcome = minute(&server).await;
     assert_eq!(outcome.signals.len(), 1);
@@ -412,10 +446,14 @@ async fn an_expired_watch_lists_anew_in_each_form_that_410_has() {
                 ("ADDED", "listed", "object/b/00000000000000000006"),
                 ("ADDED", "listed", "object/a/00000000000000000005"),
                 ("ADDED", "listed", "object/c/00000000000000000019"),
+                ("DELETED", "listed", "object/b/00000000000000000020/deleted"),
                 ("MODIFIED", "watched", "object/c/00000000000000000021"),
             ],
             "what was told before has the id it had"
         );
+        let gap = outcome.gaps();
+        let [gap] = gap.as_slice() else { panic!("one gap: {gap:?}") };
+        assert_eq!((gap.name.as_str(), gap.origin.as_str()), ("Pod", "watch of v1 Pod"));
         assert_eq!(outcome.troubles, []);
     }
 }
@@ -426,7 +464,7 @@ async fn the_watcher_alone_does_not_recover_from_410_as_an_answer() {
     let server = Server::default()
         .lists(PODS, [List("10", Vec::new())])
         .watches(PODS, std::iter::repeat_with(|| Status(410)).take(100));
-    let pods = kube::Api::<kube::api::DynamicObject>::all_with(server.client(), &kinds::WATCHED[1][0].api());
+    let pods = kube::Api::<k8s_openapi::api::core::v1::Pod>::all(server.client());
     let stream = kube::runtime::watcher(pods, kube::runtime::watcher::Config::default());
     let failures = stream.filter(|event| std::future::ready(event.is_err())).take(50).count().await;
     assert_eq!((failures, server.count(PODS).0), (50, 1), "fifty failures, no second list");
@@ -455,6 +493,101 @@ async fn a_watch_that_is_cut_off_goes_on_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_that_falls_silent_is_taken_up_where_it_was_and_nothing_is_said_to_be_missing() {
+    let server = Server::default().lists(PODS, [List("10", vec![])]).watches(
+        PODS,
+        [Events(vec![change("ADDED", pod("a", "11"))]), Events(vec![change("ADDED", pod("b", "12"))])],
+    );
+    let outcome = minutes(&server, 5).await;
+    let ids: Vec<&str> = outcome.short().into_iter().map(|(_, _, id)| id).collect();
+    assert_eq!(ids, ["object/a/00000000000000000011", "object/b/00000000000000000012"]);
+    assert_eq!(server.count(PODS).0, 1, "one list");
+    assert!(server.requests.lock().unwrap().iter().any(|uri| uri.contains("resourceVersion=11")));
+    assert_eq!((outcome.gaps().len(), outcome.troubles.len()), (0, 0));
+}
+
+/// The twin: the client's stream of a watch waits for ever.
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_falls_silent_stays_so_without_a_supervisor() {
+    let server = Server::default().watches(PODS, [Events(vec![change("ADDED", pod("a", "11"))])]);
+    let pods = kinds::WATCHED.iter().find_map(|all| all.iter().find(|r| r.plural == "pods")).unwrap();
+    let ask = pods.watch("10", 240).unwrap();
+    let mut stream = std::pin::pin!(server.client().request_events::<Value>(ask).await.unwrap());
+    assert!(stream.next().await.is_some());
+    assert!(timeout(Duration::from_secs(3600), stream.next()).await.is_err(), "not a word in an hour");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_ends_at_once_without_a_word_is_asked_a_second_time_and_then_listed_anew() {
+    let empty = || EventsAndEnd(Vec::new());
+    let server = Server::default()
+        .lists(NEW_EVENTS, [List("10", Vec::new())])
+        .watches(NEW_EVENTS, [empty(), empty(), Events(Vec::new())]);
+    let outcome = minute(&server).await;
+    assert_eq!(server.count(NEW_EVENTS), (2, 3));
+    assert_eq!(outcome.gaps().len(), 1);
+    assert_eq!(outcome.progress("Event").gaps, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_refused_for_another_reason_again_and_again_is_listed_anew() {
+    let server = Server::default()
+        .lists(PODS, [List("10", Vec::new())])
+        .watches(PODS, [Status(500), Status(504), Status(500), Events(Vec::new())]);
+    let outcome = minute(&server).await;
+    assert_eq!(server.count(PODS), (2, 4));
+    assert_eq!((outcome.gaps().len(), outcome.troubles.len()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_always_fails_is_asked_less_than_once_a_second() {
+    for answer in [Status(500), Status(403), Status(410), Text("{}"), Text("no JSON"), Broken] {
+        let server = Server::default().lists(PODS, [answer.copy()]);
+        minute(&server).await;
+        let (lists, watches) = server.count(PODS);
+        assert!(lists + watches < 15, "{lists} lists, {watches} watches");
+        let server = Server::default().watches(PODS, std::iter::repeat_with(|| answer.copy()).take(100));
+        minute(&server).await;
+        let (lists, watches) = server.count(PODS);
+        assert!(lists + watches < 20, "{lists} lists, {watches} watches");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_come_after_the_objects_that_they_speak_of() {
+    let server = Server::default()
+        .lists(PODS, [List("10", vec![item(pod("a", "5"))])])
+        .lists(NEW_EVENTS, [List("10", vec![item(event("events.k8s.io/v1", 1))])]);
+    let outcome = minute(&server).await;
+    let sources: Vec<&str> = outcome.signals.iter().map(|s| s.source.as_str()).collect();
+    assert_eq!(sources, ["object", "event"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_is_told_again_every_six_hours_with_the_ids_that_it_had() {
+    let server = Server::default().lists(PODS, [List("10", vec![item(pod("a", "5"))])]);
+    let outcome = minutes(&server, 13 * 60).await;
+    let told = ("ADDED", "listed", "object/a/00000000000000000005");
+    assert_eq!(outcome.short(), [told, told, told]);
+    assert_eq!(server.count(NEW_EVENTS).0, 1, "Events do not live that long");
+    assert_eq!(outcome.gaps().len(), 0, "nothing was missed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_says_of_each_kind_how_far_it_is_and_what_is_the_matter() {
+    let server = Server::default()
+        .lists(PODS, [List("10", vec![item(pod("a", "5")), item(pod("b", "6"))])])
+        .lists(SECRETS, [Status(403)]);
+    let outcome = minute(&server).await;
+    let pods = outcome.progress("Pod");
+    assert_eq!((pods.watching, pods.lists, pods.objects, pods.gaps), (true, 1, 2, 0));
+    assert_eq!((pods.age(NOW + 7), &pods.trouble), (Some(7), &None));
+    let secrets = outcome.progress("Secret");
+    assert_eq!((secrets.watching, secrets.lists, secrets.age(NOW)), (false, 0, None));
+    assert!(secrets.trouble.unwrap().contains("add to its ClusterRole"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_trouble_that_had_passed_is_told_when_it_comes_back() {
     let cut_off_after = |version| EventsAndEnd(vec![change("MODIFIED", pod("a", version))]);
     let watches = [cut_off_after("11"), Broken, Broken, cut_off_after("12"), Broken];
@@ -474,7 +607,9 @@ async fn a_server_that_is_away_is_told_once_for_all_kinds() {
     );
     let (sender, _receiver) = mpsc::channel(1000);
     let troubles = Mutex::new(Vec::new());
-    let watch = watch(client, "c", || NOW, sender, |trouble| troubles.lock().unwrap().push(trouble.clone()));
+    let health = Health::default();
+    let watch =
+        watch(cluster(client, sender, &health), |trouble| troubles.lock().unwrap().push(trouble.clone()));
     timeout(Duration::from_secs(60), watch).await.expect_err("it goes on for ever");
     assert_eq!(
         troubles.into_inner().unwrap(),
@@ -487,7 +622,8 @@ async fn it_ends_when_nobody_takes_signals_any_more() {
     let server = Server::default().lists(NODES, [List("1", vec![])]);
     let (sender, receiver) = mpsc::channel(1);
     drop(receiver);
-    let watch = watch(server.client(), "c", || NOW, sender, |_| ());
+    let health = Health::default();
+    let watch = watch(cluster(server.client(), sender, &health), |_| ());
     timeout(Duration::from_secs(1), watch).await.expect("no signal is needed to notice");
 }
 
@@ -503,7 +639,8 @@ async fn a_full_channel_holds_the_watches_and_loses_nothing() {
             taken += usize::from(receiver.recv().await.is_some());
         }
     };
-    let watch = watch(server.client(), "c", || NOW, sender, |_| ());
+    let health = Health::default();
+    let watch = watch(cluster(server.client(), sender, &health), |_| ());
     tokio::select! {
         () = watch => panic!("it goes on for ever"),
         all = timeout(Duration::from_secs(10), reader) => all.expect("all fifty come"),

@@ -8,7 +8,7 @@ use std::{
 use super::{Resource, Trouble};
 
 /// What a trouble is about: one kind, or the API server as a whole, which every watch runs into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum About {
     Server,
     Reading(Resource),
@@ -21,8 +21,8 @@ impl Trouble {
             Trouble::Unauthorized | Trouble::Unreachable { .. } => About::Server,
             Trouble::Forbidden { resource }
             | Trouble::NotServed { resource }
-            | Trouble::Unreadable { resource, .. } => About::Reading(*resource),
-            Trouble::Unusable { resource, .. } => About::Using(*resource),
+            | Trouble::Unreadable { resource, .. } => About::Reading(resource.clone()),
+            Trouble::Unusable { resource, .. } => About::Using(resource.clone()),
         }
     }
 }
@@ -47,9 +47,10 @@ impl<'a> Told<'a> {
     }
 
     /// A kind was read: what kept it from being read is over.
-    pub(crate) fn well(&self, resource: Resource) {
+    pub(crate) fn well(&self, resource: &Resource) {
         let mut about = self.about();
-        let (server, reading) = (about.remove(&About::Server), about.remove(&About::Reading(resource)));
+        let (server, reading) =
+            (about.remove(&About::Server), about.remove(&About::Reading(resource.clone())));
         if server || reading {
             tracing::info!(%resource, "The API server answers again.");
         }

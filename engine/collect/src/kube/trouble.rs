@@ -1,6 +1,8 @@
 //! Why a watch does not get what it asks for, and what to do about it.
 
-use kube::{error::Status, runtime::watcher};
+use std::time::Duration;
+
+use kube::error::Status;
 use kwhy_ingest::text;
 
 use super::Resource;
@@ -53,7 +55,7 @@ pub enum Trouble {
     },
 }
 
-/// What to do after a watch failed.
+/// What to do after a list or a watch failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// Tell, wait and go on.
@@ -62,47 +64,67 @@ pub(crate) enum Failure {
     Passing(String),
     /// What came since the last list is lost: list anew.
     Expired,
+    /// Something of a stream cannot be read, so what it said is lost: list anew.
+    Garbled(Trouble),
 }
 
 impl Failure {
-    pub(crate) fn of(resource: Resource, error: &watcher::Error) -> Failure {
-        use watcher::Error as Watch;
-        let inner = match error {
-            Watch::InitialListFailed(inner) | Watch::WatchStartFailed(inner) | Watch::WatchFailed(inner) => {
-                inner
-            }
-            Watch::WatchError(status) => return Failure::answered(resource, status),
-            Watch::NoResourceVersion => {
-                return Failure::Trouble(Trouble::Unreadable { resource, reason: error.to_string() });
-            }
-        };
-        let reason = reason(inner);
-        match inner {
+    /// What the answer to a request says.
+    pub(crate) fn of(resource: &Resource, error: &kube::Error) -> Failure {
+        match error {
             kube::Error::Api(status) => Failure::answered(resource, status),
-            // A connection that was cut in the middle. If there is more to it, the next one fails to start.
-            kube::Error::ReadEvents(_) | kube::Error::Service(_) | kube::Error::HyperError(_)
-                if matches!(error, Watch::WatchFailed(_)) =>
-            {
-                Failure::Passing(reason)
-            }
             kube::Error::Service(_) | kube::Error::HyperError(_) | kube::Error::Auth(_) => {
-                Failure::Trouble(Trouble::Unreachable { reason })
+                Failure::Trouble(Trouble::Unreachable { reason: reason(error) })
             }
-            _ => Failure::Trouble(Trouble::Unreadable { resource, reason }),
+            _ => Failure::Trouble(Failure::unreadable(resource, reason(error))),
         }
     }
 
-    fn answered(resource: Resource, status: &Status) -> Failure {
+    /// What went wrong in a stream that had begun.
+    pub(crate) fn within(resource: &Resource, error: &kube::Error) -> Failure {
+        match error {
+            // A connection that was cut in the middle. If there is more to it, the next one fails to start.
+            kube::Error::ReadEvents(_) | kube::Error::Service(_) | kube::Error::HyperError(_) => {
+                Failure::Passing(reason(error))
+            }
+            kube::Error::SerdeError(_) => Failure::Garbled(Failure::unreadable(resource, reason(error))),
+            _ => Failure::of(resource, error),
+        }
+    }
+
+    /// What a Status says, be it the answer itself or a line of a stream.
+    pub(crate) fn answered(resource: &Resource, status: &Status) -> Failure {
         match status.code {
             401 => Failure::Trouble(Trouble::Unauthorized),
-            403 => Failure::Trouble(Trouble::Forbidden { resource }),
-            404 => Failure::Trouble(Trouble::NotServed { resource }),
+            403 => Failure::Trouble(Trouble::Forbidden { resource: resource.clone() }),
+            404 => Failure::Trouble(Trouble::NotServed { resource: resource.clone() }),
             410 => Failure::Expired,
             code => {
                 let reason = text::message(&format!("it says {code} {}", status.message)).into_owned();
-                Failure::Trouble(Trouble::Unreadable { resource, reason })
+                Failure::Trouble(Failure::unreadable(resource, reason))
             }
         }
+    }
+
+    /// No answer at all within some time.
+    pub(crate) fn silent(resource: &Resource, waited: Duration) -> Failure {
+        let reason = format!("no answer within {} s", waited.as_secs());
+        Failure::Trouble(Failure::unreadable(resource, reason))
+    }
+
+    /// An answer that is no list.
+    pub(crate) fn no_list(resource: &Resource, error: serde_json::Error) -> Failure {
+        Failure::of(resource, &kube::Error::SerdeError(error))
+    }
+
+    /// A list without a version after which it could be watched.
+    pub(crate) fn no_version(resource: &Resource) -> Failure {
+        let reason = "the list has no resourceVersion to watch from".to_owned();
+        Failure::Trouble(Failure::unreadable(resource, reason))
+    }
+
+    fn unreadable(resource: &Resource, reason: String) -> Trouble {
+        Trouble::Unreadable { resource: resource.clone(), reason }
     }
 }
 

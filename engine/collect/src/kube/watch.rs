@@ -1,65 +1,174 @@
 //! The watch of one kind: list, then changes, then both again for ever.
+//!
+//! The client's own `watcher` would do for most of it, but not for three things that API servers do: an answer of 200
+//! that ends at once without a word, which is how a resourceVersion of Events that is too old is refused
+//! (kubernetes#104171) and which the watcher repeats at once and for ever; a 410 as the answer itself, after which it
+//! keeps the same version; and bookmarks, by which one knows that a silent watch is alive and which it keeps for itself.
 
-use std::{collections::HashSet, pin::pin};
+use std::{pin::pin, time::Duration};
 
 use futures::StreamExt;
-use kube::{
-    Api, Client, ResourceExt,
-    api::{DynamicObject, TypeMeta},
-    runtime::{
-        WatchStreamExt, watcher,
-        watcher::{DefaultBackoff, Event},
-    },
+use kube::{Client, core::WatchEvent};
+use kwhy_ingest::object::{Seen, Verb};
+use kwhy_proto::v1::Signal;
+use serde_json::Value;
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::{Instant, sleep, timeout},
 };
-use kwhy_ingest::{
-    event,
-    object::{self, Seen, Verb},
-};
-use kwhy_proto::{timestamp, v1::Signal};
-use tokio::{sync::mpsc, time::sleep};
 
-use super::{Resource, Trouble, told::Told, trouble::Failure};
+use super::{
+    Health, Resource, Trouble, gap,
+    item::Item,
+    known::{Known, News},
+    owners::Owners,
+    page::Page,
+    retry::Retry,
+    started::Started,
+    told::Told,
+    trouble::Failure,
+};
 use crate::clock::Clock;
 
-/// Nobody takes signals any more.
-struct Closed;
+/// A page, or the beginning of a watch, is given up after this; the API server itself gives up after 60 s.
+const ANSWER: Duration = Duration::from_secs(90);
+/// How long a watch lasts: the API server ends it. At random between the two, or all would begin anew together.
+const LASTS: std::ops::Range<u32> = 180..240;
+/// A watch that says nothing for this much longer than it may last is taken for dead.
+const OVERDUE: Duration = Duration::from_secs(10);
+/// A watch that ends sooner than this ends early.
+const EARLY: Duration = Duration::from_secs(5);
+/// So many early ends in a row without a word mean that the version is not accepted.
+const EMPTY: u32 = 2;
+/// So many watches in a row that fail mean that the version may be why.
+const FAILED: u32 = 3;
+/// Everything is told again this often, so that it stays in NATS, which forgets.
+const AGAIN: Duration = Duration::from_secs(6 * 3600);
 
-/// Why a watch was left.
-enum Left {
-    /// This alternative is refused.
-    Refused(Trouble),
-    /// It must list anew.
-    Expired,
+/// Nobody takes signals any more.
+pub(crate) struct Closed;
+
+/// Why a list was left.
+enum Stop {
+    Closed,
+    Failed(Failure),
 }
 
+impl From<Closed> for Stop {
+    fn from(_: Closed) -> Stop {
+        Stop::Closed
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Stop {
+        Stop::Failed(failure)
+    }
+}
+
+/// What all watches share.
 pub(crate) struct Watch<'a, C> {
     pub(crate) client: Client,
     pub(crate) cluster: &'a str,
     pub(crate) clock: &'a C,
     pub(crate) signals: mpsc::Sender<Signal>,
     pub(crate) told: &'a Told<'a>,
+    pub(crate) health: &'a Health,
+    /// How many pages may be in memory.
+    pub(crate) pages: &'a Semaphore,
+    pub(crate) started: &'a Started,
+    pub(crate) owners: &'a Owners,
+    /// When something was last told before this process began.
+    pub(crate) before: Option<u64>,
+    /// Whether Events wait for its first list.
+    pub(crate) counted: bool,
+}
+
+/// Where the watch of a kind stands.
+struct Stand {
+    known: Known,
+    /// Changes after this are to be watched; none where it must be listed first.
+    version: Option<String>,
+    /// When the API server was last known to tell all changes.
+    contact: Option<u64>,
+    /// Why changes since then may be missing.
+    lost: Option<&'static str>,
+    retry: Retry,
+    empty: u32,
+    failed: u32,
+    /// When to list again for its own sake.
+    again: Instant,
+}
+
+impl Stand {
+    /// Changes may be missing: list anew.
+    fn lose(&mut self, why: &'static str) {
+        self.version = None;
+        self.lost = Some(why);
+        (self.empty, self.failed) = (0, 0);
+    }
+}
+
+/// How a watch went.
+struct Went {
+    /// What came, bookmarks too.
+    lines: u64,
+    lasted: Duration,
+    how: Result<(), Failure>,
 }
 
 impl<C: Clock> Watch<'_, C> {
     /// Watches the first of some alternatives that is granted, until nobody takes signals any more.
-    pub(crate) async fn run(self, alternatives: &[Resource]) {
+    pub(crate) async fn run(self, alternatives: Vec<Resource>, known: Known) {
         let closed = self.signals.clone();
         tokio::select! {
             () = closed.closed() => {}
-            () = self.supervise(alternatives) => {}
+            Closed = self.supervise(&alternatives, known) => {}
         }
     }
 
-    async fn supervise(&self, alternatives: &[Resource]) {
-        let mut backoff = DefaultBackoff::default();
-        let mut known = HashSet::new();
+    async fn supervise(&self, alternatives: &[Resource], known: Known) -> Closed {
+        let event = alternatives.iter().any(Resource::is_event);
+        if event {
+            self.started.all().await;
+        }
+        let mut stand = Stand {
+            known,
+            version: None,
+            contact: self.before,
+            lost: self.before.map(|_| "nobody was watching"),
+            retry: Retry::default(),
+            empty: 0,
+            failed: 0,
+            again: Instant::now(),
+        };
+        let mut first = self.counted;
         let mut refused: Vec<Trouble> = Vec::new();
         loop {
             // Those before were refused in this round.
-            let Some(resource) = alternatives.get(refused.len()).or(alternatives.first()) else { return };
-            match self.follow(*resource, &mut known, &mut backoff).await {
-                Err(Closed) => return,
-                Ok(Left::Refused(trouble)) => {
+            let Some(resource) = alternatives.get(refused.len()).or(alternatives.first()) else {
+                return Closed;
+            };
+            if !event && stand.version.is_some() && Instant::now() >= stand.again {
+                stand.version = None;
+            }
+            let result = match stand.version.clone() {
+                None => {
+                    let listed = self.list_anew(resource, &mut stand).await;
+                    if std::mem::take(&mut first) {
+                        self.started.done();
+                    }
+                    listed
+                }
+                Some(version) => self.go_on(resource, version, &mut stand).await,
+            };
+            match result {
+                Ok(()) => {}
+                Err(Stop::Closed) => return Closed,
+                Err(Stop::Failed(Failure::Trouble(
+                    trouble @ (Trouble::Forbidden { .. } | Trouble::NotServed { .. }),
+                ))) if stand.version.is_none() => {
+                    self.ill(resource, &trouble);
                     refused.push(trouble);
                     if refused.len() < alternatives.len() {
                         continue;
@@ -71,121 +180,243 @@ impl<C: Clock> Watch<'_, C> {
                         self.told.tell(trouble);
                     }
                     refused.clear();
+                    stand.retry.wait().await;
                 }
-                Ok(Left::Expired) => tracing::info!(%resource, "The watch is too far behind. Listing anew."),
+                Err(Stop::Failed(failure)) => {
+                    self.failed(resource, failure, &mut stand);
+                    stand.retry.wait().await;
+                }
             }
-            wait(&mut backoff).await;
         }
     }
 
-    /// One watch, through all that it can mend by itself.
-    async fn follow(
-        &self,
-        resource: Resource,
-        known: &mut HashSet<String>,
-        backoff: &mut DefaultBackoff,
-    ) -> Result<Left, Closed> {
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource.api());
-        let stream = watcher(api, watcher::Config::default()).modify(|object: &mut DynamicObject| {
-            // The bulk of many objects; a page of them waits in memory.
-            object.metadata.managed_fields = None;
+    fn failed(&self, resource: &Resource, failure: Failure, stand: &mut Stand) {
+        match failure {
+            Failure::Expired => stand.lose("they are too long ago for the API server"),
+            Failure::Garbled(trouble) => {
+                self.ill(resource, &trouble);
+                self.told.tell(&trouble);
+                stand.lose("what the API server sent could not be read");
+            }
+            Failure::Passing(reason) => tracing::debug!(%resource, reason, "The watch was cut off."),
+            Failure::Trouble(trouble) => {
+                self.ill(resource, &trouble);
+                self.told.tell(&trouble);
+                if matches!(trouble, Trouble::Unreadable { .. }) && stand.version.is_some() {
+                    stand.failed += 1;
+                    if stand.failed >= FAILED {
+                        stand.lose("the API server refused to go on from there");
+                    }
+                }
+            }
+        }
+    }
+
+    fn ill(&self, resource: &Resource, trouble: &Trouble) {
+        self.health.note(resource, |progress| {
+            progress.watching = false;
+            progress.trouble = Some(trouble.to_string());
         });
-        let mut stream = pin!(stream);
-        let mut listed = HashSet::new();
-        while let Some(event) = stream.next().await {
-            match event {
-                Ok(Event::Init) => listed.clear(),
-                Ok(Event::InitApply(object)) => {
-                    listed.insert(id(&object));
-                    self.send(resource, Verb::Added, Seen::Listed, object).await?;
-                }
-                Ok(Event::InitDone) => {
-                    *known = std::mem::take(&mut listed);
-                    self.told.well(resource);
-                }
-                Ok(Event::Apply(object)) => {
-                    self.told.well(resource);
-                    // The watcher does not say which it was.
-                    let verb = if known.insert(id(&object)) { Verb::Added } else { Verb::Modified };
-                    self.send(resource, verb, Seen::Watched, object).await?;
-                }
-                Ok(Event::Delete(object)) => {
-                    known.remove(&id(&object));
-                    // An Event goes when its time to live is over, which is no news.
-                    if !resource.is_event() {
-                        self.send(resource, Verb::Deleted, Seen::Watched, object).await?;
-                    }
-                }
-                Err(error) => {
-                    match Failure::of(resource, &error) {
-                        Failure::Expired => return Ok(Left::Expired),
-                        // What may be listed but not watched is not listed over and over.
-                        Failure::Trouble(
-                            trouble @ (Trouble::Forbidden { .. } | Trouble::NotServed { .. }),
-                        ) if matches!(error, watcher::Error::InitialListFailed(_)) => {
-                            return Ok(Left::Refused(trouble));
-                        }
-                        Failure::Trouble(trouble) => self.told.tell(&trouble),
-                        Failure::Passing(reason) => {
-                            tracing::debug!(%resource, reason, "The watch was cut off.")
-                        }
-                    }
-                    wait(backoff).await;
-                }
-            }
-        }
-        // The watcher never ends by itself; if it should, starting anew is right.
-        Ok(Left::Expired)
     }
 
-    async fn send(
+    fn contact(&self, resource: &Resource, stand: &mut Stand) {
+        let now = (self.clock)();
+        stand.contact = Some(now);
+        self.health.note(resource, |progress| {
+            progress.last = Some(now);
+            progress.objects = stand.known.len();
+        });
+    }
+
+    /// Lists, and says what may be missing since the last watch.
+    async fn list_anew(&self, resource: &Resource, stand: &mut Stand) -> Result<(), Stop> {
+        self.health.note(resource, |progress| progress.watching = false);
+        let version = self.list(resource, &mut stand.known).await?;
+        stand.version = Some(version);
+        stand.again = Instant::now() + AGAIN;
+        let since = stand.contact;
+        self.contact(resource, stand);
+        self.told.well(resource);
+        self.health.note(resource, |progress| {
+            progress.lists += 1;
+            progress.trouble = None;
+        });
+        if let Some(why) = stand.lost.take() {
+            let now = (self.clock)();
+            let from = since.unwrap_or(now);
+            tracing::info!(%resource, why, "Listed anew.");
+            self.health.note(resource, |progress| progress.gaps += 1);
+            self.send(gap::signal(self.cluster, resource, from, now, why)).await?;
+        }
+        Ok(())
+    }
+
+    /// All pages of a list, then what is no longer in it. Gives the version to watch from.
+    async fn list(&self, resource: &Resource, known: &mut Known) -> Result<String, Stop> {
+        known.begin();
+        let mut after: Option<String> = None;
+        let version = loop {
+            // It is never closed.
+            let _page = self.pages.acquire().await;
+            let ask = resource.list(after.as_deref()).map_err(|error| Failure::of(resource, &error))?;
+            let text = timeout(ANSWER, self.client.request_text(ask))
+                .await
+                .map_err(|_elapsed| Failure::silent(resource, ANSWER))?
+                .map_err(|error| Failure::of(resource, &error))?;
+            let page: Page<'_> =
+                serde_json::from_str(&text).map_err(|error| Failure::no_list(resource, error))?;
+            for item in page.items.iter().flatten() {
+                let item =
+                    serde_json::from_str(item.get()).map_err(|error| Failure::no_list(resource, error))?;
+                self.tell(resource, Verb::Added, Seen::Listed, Item::new(resource, item), known).await?;
+            }
+            match page.metadata.next.filter(|next| !next.is_empty()) {
+                Some(next) => after = Some(next.into_owned()),
+                None => break page.metadata.resource_version.unwrap_or_default().into_owned(),
+            }
+        };
+        if version.is_empty() {
+            return Err(Failure::no_version(resource).into());
+        }
+        for (uid, there) in known.vanished() {
+            let item = Item::vanished(resource, &uid, &there, &version);
+            self.tell(resource, Verb::Deleted, Seen::Listed, item, known).await?;
+        }
+        Ok(version)
+    }
+
+    /// One watch, and what its end means.
+    async fn go_on(&self, resource: &Resource, version: String, stand: &mut Stand) -> Result<(), Stop> {
+        let went = self.watch(resource, version, stand).await?;
+        self.health.note(resource, |progress| progress.watching = false);
+        if went.lines > 0 || went.lasted >= EARLY {
+            (stand.empty, stand.failed) = (0, 0);
+            stand.retry.reset();
+        }
+        went.how?;
+        if went.lines == 0 && went.lasted < EARLY {
+            stand.empty += 1;
+            if stand.empty >= EMPTY {
+                stand.lose("the watch ended at once and without a word, as for what is too long ago");
+            }
+            stand.retry.wait().await;
+        } else if went.lasted < EARLY {
+            stand.retry.wait().await;
+        } else {
+            // They end together where the API server restarts.
+            sleep(Duration::from_millis(fastrand::u64(..1000))).await;
+        }
+        Ok(())
+    }
+
+    async fn watch(&self, resource: &Resource, version: String, stand: &mut Stand) -> Result<Went, Closed> {
+        let begun = Instant::now();
+        let seconds = fastrand::u32(LASTS);
+        let mut lines = 0;
+        let how = self.changes(resource, version, seconds, &mut lines, stand).await;
+        let lasted = begun.elapsed();
+        match how {
+            Err(Stop::Closed) => Err(Closed),
+            Err(Stop::Failed(failure)) => Ok(Went { lines, lasted, how: Err(failure) }),
+            Ok(()) => {
+                // It told all there was up to its end.
+                if lasted >= EARLY {
+                    self.contact(resource, stand);
+                }
+                Ok(Went { lines, lasted, how: Ok(()) })
+            }
+        }
+    }
+
+    async fn changes(
         &self,
-        resource: Resource,
+        resource: &Resource,
+        version: String,
+        seconds: u32,
+        lines: &mut u64,
+        stand: &mut Stand,
+    ) -> Result<(), Stop> {
+        let ask = resource.watch(&version, seconds).map_err(|error| Failure::of(resource, &error))?;
+        let stream = timeout(ANSWER, self.client.request_events::<Value>(ask))
+            .await
+            .map_err(|_elapsed| Failure::silent(resource, ANSWER))?
+            .map_err(|error| Failure::of(resource, &error))?;
+        self.health.note(resource, |progress| progress.watching = true);
+        let silence = Duration::from_secs(seconds.into()) + OVERDUE;
+        let mut stream = pin!(stream);
+        loop {
+            let Ok(next) = timeout(silence, stream.next()).await else {
+                return Err(Failure::Passing("not a word, and no end when it was due".to_owned()).into());
+            };
+            let (verb, value) = match next.transpose().map_err(|error| Failure::within(resource, &error))? {
+                None => return Ok(()),
+                Some(WatchEvent::Error(status)) => return Err(Failure::answered(resource, &status).into()),
+                Some(WatchEvent::Bookmark(bookmark)) => {
+                    *lines += 1;
+                    stand.version = Some(bookmark.metadata.resource_version);
+                    self.contact(resource, stand);
+                    self.well(resource);
+                    continue;
+                }
+                Some(WatchEvent::Added(value)) => (Verb::Added, value),
+                Some(WatchEvent::Modified(value)) => (Verb::Modified, value),
+                Some(WatchEvent::Deleted(value)) => (Verb::Deleted, value),
+            };
+            *lines += 1;
+            let item = Item::new(resource, value);
+            let version = item.version();
+            if !version.is_empty() {
+                stand.version = Some(version.to_owned());
+            }
+            self.contact(resource, stand);
+            self.well(resource);
+            self.tell(resource, verb, Seen::Watched, item, &mut stand.known).await?;
+        }
+    }
+
+    fn well(&self, resource: &Resource) {
+        self.told.well(resource);
+        self.health.note(resource, |progress| progress.trouble = None);
+    }
+
+    /// Makes a signal of it and sends it, where it is news.
+    async fn tell(
+        &self,
+        resource: &Resource,
         verb: Verb,
         seen: Seen,
-        mut object: DynamicObject,
+        item: Item,
+        known: &mut Known,
     ) -> Result<(), Closed> {
-        let path = resource.path(object.metadata.namespace.as_deref(), &object.name_any());
-        // The items of a list do not say what they are.
-        let api = resource.api();
-        object.types = Some(TypeMeta { api_version: api.api_version, kind: api.kind });
-        match self.signal(resource, verb, seen, object) {
+        // An Event goes when its time to live is over, which is no news.
+        if resource.is_event() && verb == Verb::Deleted {
+            return Ok(());
+        }
+        if !resource.is_event() {
+            self.owners.note(&item);
+            if verb == Verb::Deleted {
+                known.remove(&item.uid());
+            } else {
+                let news = known.add(item.uid(), item.namespace(), item.name(), item.digest());
+                if news == News::Same && seen == Seen::Watched {
+                    return Ok(());
+                }
+            }
+        }
+        let path = resource.path(item.namespace(), item.name());
+        match item.signal(self.cluster, verb, seen, (self.clock)()) {
             Ok(mut signal) => {
                 signal.origin = path;
-                self.signals.send(signal).await.map_err(|_closed| Closed)
+                self.send(signal).await
             }
             Err(reason) => {
-                self.told.tell(&Trouble::Unusable { resource, path, reason });
+                self.told.tell(&Trouble::Unusable { resource: resource.clone(), path, reason });
                 Ok(())
             }
         }
     }
 
-    fn signal(
-        &self,
-        resource: Resource,
-        verb: Verb,
-        seen: Seen,
-        object: DynamicObject,
-    ) -> Result<Signal, String> {
-        let value = serde_json::to_value(object).map_err(|error| error.to_string())?;
-        if resource.is_event() {
-            event::signal(self.cluster, &value).map_err(|error| error.to_string())
-        } else {
-            let now = timestamp((self.clock)());
-            object::signal(self.cluster, verb, seen, now, value).map_err(|error| error.to_string())
-        }
-    }
-}
-
-/// What tells an object from others of its kind, past and present.
-fn id(object: &DynamicObject) -> String {
-    object.uid().unwrap_or_else(|| object.name_any())
-}
-
-/// 0.8 s to 30 s, as client-go waits; from the start again after two quiet minutes.
-async fn wait(backoff: &mut DefaultBackoff) {
-    if let Some(delay) = backoff.next() {
-        sleep(delay).await;
+    async fn send(&self, signal: Signal) -> Result<(), Closed> {
+        self.signals.send(signal).await.map_err(|_closed| Closed)
     }
 }
