@@ -14,6 +14,7 @@ use kwhy_collect::feed::Speed;
     after_help = "Start here:\n  \
         kwhy diagnose DIR                what is wrong in a recorded incident, and what to type\n  \
         kwhy run                         correlate what arrives over NATS (starts a nats-server if none is named)\n  \
+        kwhy collect kube                watch a Kubernetes cluster from a process of its own\n  \
         kwhy feed DIR --nats URL         play a recorded incident into NATS\n  \
         kwhy tail --nats URL             watch findings as they come\n  \
         kwhy explain FINDING             what makes kwhy believe it, or with --code why it did not\n  \
@@ -70,6 +71,11 @@ pub(crate) enum Command {
         /// Folder for the store of the own nats-server, overrides data_dir
         #[arg(long, value_name = "DIR")]
         data_dir: Option<PathBuf>,
+    },
+    /// Watch one live source and publish what it says as signals
+    Collect {
+        #[command(subcommand)]
+        command: CollectCommand,
     },
     /// Play a recorded incident into NATS, as if it happened now
     Feed {
@@ -147,6 +153,29 @@ pub(crate) enum Command {
     Rule {
         #[command(subcommand)]
         command: RuleCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CollectCommand {
+    /// The objects and events of a Kubernetes cluster, by watches
+    #[command(
+        after_help = "The cluster is that of the kubeconfig (KUBECONFIG, ~/.kube/config), or the one in which kwhy runs as \
+        a pod. deploy/rbac.yaml holds the permissions; one that is missing is told with the rule that grants it, and the \
+        other kinds are watched meanwhile. Of Secrets only the names of their keys leave this process.\n\n\
+        `kwhy run` with kube.watch: true does the same in one process.\n\n\
+        Example: kwhy collect kube --nats nats://nats:4222 --cluster lab"
+    )]
+    Kube {
+        /// NATS server, overrides nats.url
+        #[arg(long, value_name = "URL")]
+        nats: Option<String>,
+        /// What the cluster is called in signals and findings, overrides cluster
+        #[arg(long, value_name = "NAME")]
+        cluster: Option<String>,
+        /// Context of the kubeconfig, overrides kube.context
+        #[arg(long, value_name = "NAME")]
+        context: Option<String>,
     },
 }
 

@@ -1,24 +1,76 @@
-//! The cluster as a live source of `kwhy run`: watches and a ticker, published like everybody's signals.
+//! The cluster as a live source: watches and a ticker, published like everybody's signals.
+
+use std::{pin::pin, time::Duration};
 
 use anyhow::{Result, bail};
+use futures::TryStreamExt;
 use kwhy_bus::Bus;
 use kwhy_collect::{clock, kube, pump, ticker};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 use crate::config::Kube;
 
-/// Signals between the watches and NATS.
-const BETWEEN: usize = 4096;
+/// Signals between the watches and NATS. Few, as one can be a megabyte; NATS takes that many at a time.
+const BETWEEN: usize = 64;
+/// How long what was read may take to be stored, once no more is read.
+const LAST: Duration = Duration::from_secs(10);
+/// How long reading what was told before may take.
+const RECOLLECTION: Duration = Duration::from_secs(120);
 
-/// Watches the cluster and lets time pass, without end.
-pub(crate) async fn watch(kube: &Kube, bus: &Bus, cluster: &str) -> Result<()> {
+/// Watches the cluster and lets time pass, until told to stop. What was read by then is stored before it returns.
+pub(crate) async fn watch(
+    kube: &Kube,
+    bus: &Bus,
+    cluster: &str,
+    stop: impl Future<Output = ()>,
+) -> Result<()> {
     let client = kube::connect(kube.context.as_deref()).await?;
-    let (sender, receiver) = mpsc::channel(BETWEEN);
+    let mut stop = pin!(stop);
+    let remembered = tokio::select! {
+        () = &mut stop => return Ok(()),
+        remembered = remember(bus) => remembered,
+    };
+    let (signals, receiver) = mpsc::channel(BETWEEN);
     let report = |trouble: &kube::Trouble| eprintln!("kwhy: {trouble}");
+    let health = kube::Health::default();
+    let cluster_of = kube::Cluster { client, name: cluster, clock: clock::wall, signals, remembered, health };
+    let mut pump = pin!(pump::pump(bus, receiver));
     tokio::select! {
-        () = kube::watch(client, cluster, clock::wall, sender, report) => bail!("the watches of the cluster ended"),
-        result = pump::pump(bus, receiver) => result?,
+        () = &mut stop => {}
+        () = kube::watch(cluster_of, report) => bail!("the watches of the cluster ended"),
+        result = &mut pump => {
+            result?;
+            bail!("nobody watches the cluster any more");
+        }
         result = ticker::run(bus, cluster, ticker::INTERVAL, clock::wall) => match result? {},
     }
-    Ok(())
+    // The watches are gone, so the pump ends when it has stored what they left.
+    match timeout(LAST, pump).await {
+        Ok(stored) => Ok(stored?),
+        Err(_elapsed) => {
+            eprintln!("kwhy: NATS did not take the last signals in {} s; they come again", LAST.as_secs());
+            Ok(())
+        }
+    }
+}
+
+/// What was told of the cluster before, so that what went meanwhile can be told as gone. Without it only that is amiss.
+async fn remember(bus: &Bus) -> kube::Remembered {
+    let mut remembered = kube::Remembered::default();
+    let read = async {
+        let mut told = pin!(bus.stored("object").await?);
+        while let Some(batch) = told.try_next().await? {
+            batch.signals.iter().for_each(|signal| remembered.note(signal));
+        }
+        Ok::<(), kwhy_bus::BusError>(())
+    };
+    let why = match timeout(RECOLLECTION, read).await {
+        Ok(Ok(())) => return remembered,
+        Ok(Err(error)) => error.to_string(),
+        Err(_elapsed) => format!("it takes longer than {} s", RECOLLECTION.as_secs()),
+    };
+    eprintln!(
+        "kwhy: cannot read what was told before ({why}); objects that are gone since may seem to be there"
+    );
+    kube::Remembered::default()
 }

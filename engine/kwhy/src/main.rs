@@ -2,6 +2,7 @@
 
 mod args;
 mod cache;
+mod collect;
 mod config;
 mod connect;
 mod correlate;
@@ -74,6 +75,7 @@ fn dispatch(args: Args) -> Result<Exit> {
         Command::Run { nats, cluster, rules, data_dir } => {
             block_on(run::run(&config, run::Given { nats, cluster, rules, data_dir }))
         }
+        Command::Collect { command } => block_on(collect::run(&config, command)),
         Command::Feed { dir, nats, speed } => block_on(feed::run(&config, &dir, nats, speed)),
         Command::Tail { nats, output, count } => block_on(async {
             let bus = connect::connect(&config, nats, config.cluster.as_deref().unwrap_or("default")).await?;

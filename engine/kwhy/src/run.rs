@@ -62,7 +62,7 @@ pub(crate) async fn run(config: &Config, given: Given) -> Result<Exit> {
 
     let ended = tokio::select! {
         result = correlate(&bus, engine, webhook, stop) => result,
-        result = live::watch(&config.kube, &bus, &cluster), if config.kube.watch => result,
+        result = live::watch(&config.kube, &bus, &cluster, std::future::pending()), if config.kube.watch => result,
         how = child_ended(&mut server) => Err(anyhow!("the nats-server that kwhy had started ended: {how}")),
     };
     bus.close().await;

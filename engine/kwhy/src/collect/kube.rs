@@ -1,0 +1,24 @@
+//! `kwhy collect kube`: the cluster's objects and events onto `KWHY_IN`.
+
+use anyhow::Result;
+
+use crate::{config::Config, connect, exit::Exit, live};
+
+pub(crate) async fn run(
+    config: &Config,
+    nats: Option<String>,
+    cluster: Option<String>,
+    context: Option<String>,
+) -> Result<Exit> {
+    let stop = crate::stop();
+    let cluster = cluster.or_else(|| config.cluster.clone()).unwrap_or_else(|| "default".to_owned());
+    let mut kube = config.kube.clone();
+    kube.context = context.or(kube.context);
+    let bus = connect::connect(config, nats, &cluster).await?;
+    eprintln!("cluster: {cluster}");
+    eprintln!("ready");
+    let watched = live::watch(&kube, &bus, &cluster, stop).await;
+    bus.close().await;
+    watched?;
+    Ok(Exit::Nothing)
+}

@@ -1,0 +1,13 @@
+//! `kwhy collect`: one live source in a process of its own.
+
+mod kube;
+
+use anyhow::Result;
+
+use crate::{args::CollectCommand, config::Config, exit::Exit};
+
+pub(crate) async fn run(config: &Config, command: CollectCommand) -> Result<Exit> {
+    match command {
+        CollectCommand::Kube { nats, cluster, context } => kube::run(config, nats, cluster, context).await,
+    }
+}
