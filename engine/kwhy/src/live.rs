@@ -1,11 +1,13 @@
-//! The cluster as a live source: watches and a ticker, published like everybody's signals.
+//! The cluster as a live source: watches, a ticker and the logs that the core has asked for, published like everybody's
+//! signals.
 
-use std::{pin::pin, time::Duration};
+use std::{future::ready, pin::pin, time::Duration};
 
 use anyhow::{Result, bail};
-use futures::TryStreamExt;
-use kwhy_bus::Bus;
+use futures::{StreamExt, TryStreamExt};
+use kwhy_bus::{Bus, Entry};
 use kwhy_collect::{clock, kube, pump, ticker};
+use kwhy_proto::v1::Signal;
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::config::Kube;
@@ -33,15 +35,17 @@ pub(crate) async fn watch(
     let (signals, receiver) = mpsc::channel(BETWEEN);
     let report = |trouble: &kube::Trouble| eprintln!("kwhy: {trouble}");
     let health = kube::Health::default();
-    let cluster_of = kube::Cluster { client, name: cluster, clock: clock::wall, signals, remembered, health };
+    let logs = logs(bus, client.clone(), cluster, signals.clone());
+    let watched = kube::Cluster { client, name: cluster, clock: clock::wall, signals, remembered, health };
     let mut pump = pin!(pump::pump(bus, receiver));
     tokio::select! {
         () = &mut stop => {}
-        () = kube::watch(cluster_of, report) => bail!("the watches of the cluster ended"),
+        () = kube::watch(watched, report) => bail!("the watches of the cluster ended"),
         result = &mut pump => {
             result?;
             bail!("nobody watches the cluster any more");
         }
+        result = logs => result?,
         result = ticker::run(bus, cluster, ticker::INTERVAL, clock::wall) => match result? {},
     }
     // The watches are gone, so the pump ends when it has stored what they left.
@@ -51,6 +55,28 @@ pub(crate) async fn watch(
             eprintln!("kwhy: NATS did not take the last signals in {} s; they come again", LAST.as_secs());
             Ok(())
         }
+    }
+}
+
+/// Answers what the core wants to read of containers that fail, without end.
+async fn logs(bus: &Bus, client: kube::Client, cluster: &str, signals: mpsc::Sender<Signal>) -> Result<()> {
+    let mut ended = None;
+    let requests = bus.requests().filter_map(|entry| {
+        ready(match entry {
+            Ok(Entry::Message { body, .. }) => Some(body),
+            // What is no request, or is too old to be one, is nobody's.
+            Ok(Entry::Unreadable { .. } | Entry::Gap { .. }) => None,
+            Err(error) => {
+                ended = Some(error);
+                None
+            }
+        })
+    });
+    let report = |missing: &kube::NoLog| eprintln!("kwhy: {missing}");
+    kube::answer_logs(client, cluster, clock::wall, requests, signals, report).await;
+    match ended {
+        Some(error) => Err(error.into()),
+        None => bail!("nobody answers requests for logs any more"),
     }
 }
 

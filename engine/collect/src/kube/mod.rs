@@ -30,9 +30,11 @@ pub use rbac::{Grants, needed as needed_permissions};
 pub use remembered::Remembered;
 pub use trouble::Trouble;
 
+pub use kube::Client;
+
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use kube::{
-    Client, Config,
+    Config,
     config::{KubeConfigOptions, KubeconfigError},
 };
 use kwhy_proto::v1::Signal;
