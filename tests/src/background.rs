@@ -69,6 +69,15 @@ impl Background {
         }
     }
 
+    /// What it has said on its standard error so far.
+    #[must_use]
+    pub fn said(&self) -> String {
+        while let Ok(line) = self.stderr.try_recv() {
+            self.note(&line);
+        }
+        self.said.borrow().clone()
+    }
+
     /// Asks it to end (SIGTERM) and waits until it has.
     #[must_use]
     pub fn terminate(self) -> Ended {

@@ -1,10 +1,12 @@
 //! What the tests from outside stand on: the built binary with an environment of its own, programs in the background
-//! that are always ended, a NATS server with a plain client on it, and Slack's side of a webhook.
+//! that are always ended, a NATS server with a plain client on it, a scripted API server of Kubernetes, and Slack's side
+//! of a webhook.
 //!
 //! Nothing here knows the inside of kwhy: its rooms are the command line, the files it reads and writes, the NATS
 //! subjects, and `proto/`. Every wait is for a condition and bounded by [`PATIENCE`].
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends where its ground gives way")]
 
+pub mod apiserver;
 mod background;
 pub mod causes;
 pub mod findings;

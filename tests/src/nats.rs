@@ -89,6 +89,36 @@ impl Client {
         all
     }
 
+    /// How many messages a stream holds under subjects.
+    ///
+    /// # Panics
+    /// Where there is no such stream.
+    pub async fn count(&self, stream: &str, subjects: &str) -> u64 {
+        let stream = self.jetstream.get_stream(stream).await.expect("the stream");
+        let mut info = stream.info_with_subjects(subjects).await.expect("its subjects");
+        let mut count = 0;
+        while let Some(subject) = info.next().await {
+            count += u64::try_from(subject.expect("a subject").1).expect("a number");
+        }
+        count
+    }
+
+    /// Waits until it holds so many.
+    ///
+    /// # Panics
+    /// Where it does not.
+    pub async fn wait_for_count(&self, stream: &str, subjects: &str, wanted: u64) {
+        let deadline = std::time::Instant::now() + 2 * PATIENCE;
+        loop {
+            let count = self.count(stream, subjects).await;
+            if count >= wanted {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "{count} of {wanted} messages came");
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    }
+
     /// Publishes into a stream and returns the sequence.
     ///
     /// # Panics

@@ -1,0 +1,185 @@
+//! A real incident, told by an API server as it happens, is diagnosed like its capture.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant, SystemTime},
+};
+
+use kwhy_proto::{Message as _, Timestamp, v1::Finding};
+use kwhy_tests::{
+    Client, Kwhy, NatsServer, PATIENCE,
+    apiserver::{ApiServer, On, shifted, time},
+    coredns_loop,
+    findings::{Findings, last_of_each, loud, root_of},
+    finish, nats_server,
+};
+
+use crate::collector::{CLUSTER, PODS, collect};
+
+/// When the capture of the coredns loop ends.
+const END: &str = "2020-04-24T13:15:00Z";
+
+/// A quarter of a minute ago, to the second.
+fn just_now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    Timestamp { seconds: i64::try_from(since.as_secs()).expect("a time") - 15, nanos: 0 }
+}
+
+/// What of the capture an API server does not tell: the logs of its pods, moved to `end`, as a capture of this cluster.
+fn logs(kwhy: &Kwhy, end: Timestamp) -> PathBuf {
+    let by = end.seconds - time(END).expect("a time").seconds;
+    let from = Timestamp { seconds: end.seconds - 2700, ..end };
+    let span = format!("cluster: {CLUSTER}\nfrom: {from}\nto: {end}\n");
+    let file = kwhy.write("logs/capture.yaml", span);
+    move_logs(&coredns_loop().join("pods"), "logs/pods", kwhy, by);
+    file.parent().expect("a folder").to_owned()
+}
+
+fn move_logs(from: &Path, to: &str, kwhy: &Kwhy, by: i64) {
+    for entry in fs::read_dir(from).expect("a folder").flatten() {
+        let name = format!("{to}/{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            move_logs(&entry.path(), &name, kwhy, by);
+            continue;
+        }
+        let text = fs::read_to_string(entry.path()).expect("a log");
+        let moved = text.lines().map(|line| {
+            let (at, rest) = line.split_once(' ').expect("a time before each line");
+            let at = time(at).expect("a time");
+            format!("{} {rest}\n", Timestamp { seconds: at.seconds + by, ..at })
+        });
+        kwhy.write(&name, moved.collect::<String>());
+    }
+}
+
+/// What `kwhy diagnose` tells people of the same sources: code and root of each finding.
+fn expected(kwhy: &Kwhy) -> BTreeSet<(String, String)> {
+    let capture = kwhy.copy_of(&coredns_loop());
+    for other in ["alerts.json", "alerts.ndjson"] {
+        fs::remove_file(capture.join(other)).expect("it is there");
+    }
+    fs::remove_dir_all(capture.join("kubelet")).expect("it is there");
+    let found = Findings::of(kwhy, &capture).expect("findings");
+    found.loud().map(|finding| (finding.code.clone(), root_of(finding))).collect()
+}
+
+/// What stands in NATS.
+async fn found(client: &Client) -> Vec<Finding> {
+    let stored = client.stored("KWHY_OUT").await;
+    let stored = stored.iter().filter(|m| m.subject.starts_with("kwhy.out.f."));
+    stored.map(|m| Finding::decode(m.body.as_slice()).expect("a finding")).collect()
+}
+
+fn told(revisions: &[Finding]) -> BTreeSet<(String, String)> {
+    let last = last_of_each(revisions).into_iter().filter(|finding| loud(finding));
+    last.map(|finding| (finding.code.clone(), root_of(finding))).collect()
+}
+
+async fn until_told(client: &Client, wanted: &BTreeSet<(String, String)>) {
+    let deadline = Instant::now() + 2 * PATIENCE;
+    loop {
+        let told = told(&found(client).await);
+        if told == *wanted {
+            return;
+        }
+        assert!(Instant::now() < deadline, "told is {told:?}, not {wanted:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// An API server as it stands at the beginning of the incident, and what happens later.
+fn incident(end: Timestamp) -> (ApiServer, impl FnOnce(&ApiServer)) {
+    let server = ApiServer::start();
+    let capture = shifted(&coredns_loop(), END, end);
+    for object in capture.objects.into_iter().chain(capture.events) {
+        server.put(object);
+    }
+    let later = move |server: &ApiServer| {
+        server.wait_for(PODS, On::Watch, 1);
+        for (verb, object) in capture.changes {
+            assert_eq!(verb, "MODIFIED");
+            server.put(object);
+        }
+    };
+    (server, later)
+}
+
+#[tokio::test]
+async fn an_incident_that_an_api_server_tells_is_diagnosed_like_its_capture_and_a_relist_changes_nothing() {
+    let kwhy = Kwhy::new();
+    let wanted = expected(&kwhy);
+    assert!(wanted.iter().any(|(code, _)| code == "coredns.forward-loop"), "{wanted:?}");
+    let end = just_now();
+    let (server, later) = incident(end);
+    let nats = NatsServer::start(&nats_server());
+    let client = Client::connect(&nats.url).await;
+    let engine = kwhy.engine(&[&"--nats", &nats.url, &"--cluster", &CLUSTER]);
+    let collector = collect(&kwhy, &server, &nats.url);
+    later(&server);
+    kwhy.feed(&logs(&kwhy, end), &nats.url);
+    until_told(&client, &wanted).await;
+
+    // All pods are listed anew, and the finding stands as it did.
+    let before = found(&client).await;
+    let lists = server.requests(PODS).iter().filter(|request| !request.watch).count();
+    server.miss(|_| ());
+    server.put(serde_json::json!({"kind": "Namespace", "metadata": {"name": "moves-the-version-on"}}));
+    server.miss(|_| ());
+    server.wait_for(PODS, On::List, lists + 1);
+    assert_eq!(collector.terminate().code, Some(0));
+    assert_eq!(finish(engine, &client, CLUSTER).await.code, Some(0));
+    let after = found(&client).await;
+    assert_eq!(told(&after), wanted);
+    let ids = |all: &[Finding]| all.iter().map(|finding| finding.id.clone()).collect::<BTreeSet<_>>();
+    assert_eq!(ids(&after), ids(&before), "no finding is told a second time");
+}
+
+/// Nobody ships logs here: the core asks for those of the container that fails, and the collector fetches them.
+#[tokio::test]
+async fn the_logs_that_the_cause_stands_in_are_fetched_where_nobody_ships_them() {
+    let kwhy = Kwhy::new();
+    let end = just_now();
+    let (server, later) = incident(end);
+    let pods = logs(&kwhy, end).join("pods/kube-system");
+    for (pod, file, previous) in [
+        ("coredns-66bff467f8-k2g6n", "coredns.log", false),
+        ("coredns-66bff467f8-k2g6n", "coredns.previous.log", true),
+        ("coredns-66bff467f8-fzjz2", "coredns.log", false),
+    ] {
+        let text = fs::read_to_string(pods.join(pod).join(file)).expect("a log");
+        server.put_log("kube-system", pod, "coredns", previous, &text);
+    }
+    let nats = NatsServer::start(&nats_server());
+    let client = Client::connect(&nats.url).await;
+    let engine = kwhy.engine(&[&"--nats", &nats.url, &"--cluster", &CLUSTER]);
+    let collector = collect(&kwhy, &server, &nats.url);
+    later(&server);
+    let deadline = Instant::now() + 2 * PATIENCE;
+    while !told(&found(&client).await).iter().any(|(code, _)| code == "coredns.forward-loop") {
+        assert!(Instant::now() < deadline, "told is {:?}\n{}", told(&found(&client).await), collector.said());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(collector.terminate().code, Some(0));
+    assert_eq!(finish(engine, &client, CLUSTER).await.code, Some(0));
+}
+
+#[tokio::test]
+async fn one_process_that_watches_and_correlates_says_the_same() {
+    let kwhy = Kwhy::new();
+    let wanted = expected(&kwhy);
+    let end = just_now();
+    let (server, later) = incident(end);
+    let nats = NatsServer::start(&nats_server());
+    let client = Client::connect(&nats.url).await;
+    // Where kubectl keeps it.
+    let folder = kwhy.write(".kube/x", "").parent().expect("a folder").to_owned();
+    fs::rename(server.kubeconfig(&folder), folder.join("config")).expect("a kubeconfig");
+    kwhy.write("kwhy.yaml", format!("cluster: {CLUSTER}\nkube:\n  watch: true\n  context: scripted\n"));
+    let engine = kwhy.engine(&[&"--nats", &nats.url]);
+    later(&server);
+    kwhy.feed(&logs(&kwhy, end), &nats.url);
+    until_told(&client, &wanted).await;
+    assert_eq!(engine.process.terminate().code, Some(0));
+}
