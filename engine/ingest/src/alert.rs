@@ -4,7 +4,10 @@
 //! Hidden here: the three shapes, their ways to say that an alert is over (a status, an `endsAt` in the past), and which
 //! labels make two deliveries the same alert.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use kwhy_proto::{
     Timestamp,
@@ -14,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use sha2::{Digest, Sha256};
 
-use crate::{text, time};
+use crate::{redact, text, time};
 
 /// More labels or annotations than this are not kept; identity takes all labels.
 const KEPT: usize = 256;
@@ -237,7 +240,7 @@ fn one(
         identity: identity.of(&labels),
         starts_at: Some(starts),
         ends_at: if resolved { Some(ends.unwrap_or(at)) } else { ends.filter(|ends| !over(*ends)) },
-        generator_url: text::message(&raw.generator_url.unwrap_or_default()).into_owned(),
+        generator_url: redact::clean(text::message(&raw.generator_url.unwrap_or_default())).into_owned(),
         suppressed,
         annotations,
         labels: clean(labels, text::message),
@@ -264,9 +267,13 @@ pub(crate) fn signal(cluster: &str, at: Timestamp, resolved: bool, alert: Alert,
 
 fn clean(
     map: BTreeMap<String, String>,
-    value: for<'a> fn(&'a str) -> std::borrow::Cow<'a, str>,
+    value: for<'a> fn(&'a str) -> Cow<'a, str>,
 ) -> BTreeMap<String, String> {
-    map.into_iter().take(KEPT).map(|(name, text)| (text::name(&name), value(&text).into_owned())).collect()
+    let safe = |name: &str, text: &str| match redact::value(name, &value(text)) {
+        Cow::Owned(clean) => clean,
+        Cow::Borrowed(clean) => clean.to_owned(),
+    };
+    map.into_iter().take(KEPT).map(|(name, text)| (text::name(&name), safe(&name, &text))).collect()
 }
 
 fn order(time: Timestamp) -> (i64, i32) {

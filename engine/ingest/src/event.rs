@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::{
     object::identity,
-    text,
+    redact, text,
     time::{self, BadTime},
 };
 
@@ -191,7 +191,7 @@ pub fn signal(cluster: &str, event: &Value) -> Result<Signal, BadEvent> {
         state: text::name(raw.kind.unwrap_or_default()),
         at: Some(last),
         subject,
-        message: text::message(message.strip_prefix(COMBINED).unwrap_or(message)).into_owned(),
+        message: redact::clean(text::message(message.strip_prefix(COMBINED).unwrap_or(message))).into_owned(),
         body: Some(Body::Event(Event {
             count,
             first_at: Some(first),

@@ -19,5 +19,6 @@ pub mod log;
 pub mod multiline;
 pub mod object;
 pub mod pod;
+pub mod redact;
 pub mod text;
 pub mod time;

@@ -10,7 +10,7 @@ use kwhy_proto::{
     v1::{LogLine, ObjectRef, Signal, signal::Body},
 };
 
-use crate::{container, klog, pod, text, time::Yearless};
+use crate::{container, klog, pod, redact, text, time::Yearless};
 
 /// A log text, read as far as needed to say whether it is wanted.
 #[derive(Debug, Clone)]
@@ -143,7 +143,7 @@ fn line(cluster: &str, text: &Text<'_>, at: Timestamp, origin: String) -> Signal
         cluster: cluster.to_owned(),
         state: text.severity.to_owned(),
         at: Some(text.refine(at)),
-        message: text.message.clone().into_owned(),
+        message: redact::secrets(&text.message).into_owned(),
         origin,
         ..Signal::default()
     }
@@ -152,7 +152,14 @@ fn line(cluster: &str, text: &Text<'_>, at: Timestamp, origin: String) -> Signal
 /// The pairs of a structured message; of a line that no rule wants nobody will ask for them.
 fn values(text: &Text<'_>) -> BTreeMap<String, String> {
     let line = text.klog.filter(|_| text.wanted);
-    line.and_then(|line| klog::structured(line.message)).map(|line| line.values).unwrap_or_default()
+    let mut values =
+        line.and_then(|line| klog::structured(line.message)).map(|line| line.values).unwrap_or_default();
+    for (name, value) in &mut values {
+        if let Cow::Owned(clean) = redact::value(name, value) {
+            *value = clean;
+        }
+    }
+    values
 }
 
 fn code(text: &Text<'_>) -> String {
