@@ -6,8 +6,9 @@
 use std::borrow::Cow;
 
 use kwhy_proto::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
 use crate::{
     klog, text,
@@ -161,34 +162,118 @@ fn nanos(digits: &str) -> Option<i32> {
     Some(digits.parse::<i32>().ok()? * scale)
 }
 
+/// An entry as `-o json` gives it to a live reader.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record<'a> {
+    /// Its place in the journal, to go on from; empty where it is not told.
+    pub cursor: Cow<'a, str>,
+    /// When it was written.
+    pub at: Timestamp,
+    /// Who wrote it: `kubelet`.
+    pub identifier: Cow<'a, str>,
+    /// The unit of the process that wrote it: `kubelet.service`.
+    pub unit: Cow<'a, str>,
+    /// The unit that it is about, where systemd itself says it: `Stopped kubelet`.
+    pub about: Cow<'a, str>,
+    /// How it came: `kernel`, `stdout`, `journal`, `syslog`.
+    pub transport: Cow<'a, str>,
+    /// The machine on which it was written.
+    pub machine: Cow<'a, str>,
+    /// syslog priority, 0 (worst) to 7.
+    pub priority: Option<u8>,
+    /// What it says; empty where it has no message.
+    pub message: Cow<'a, str>,
+}
+
 #[derive(Deserialize)]
 struct Raw<'a> {
     #[serde(borrow, rename = "__REALTIME_TIMESTAMP")]
     at: Cow<'a, str>,
-    #[serde(borrow, rename = "MESSAGE")]
+    // An entry may have none at all, which is not the null of one that is too long.
+    #[serde(borrow, default, rename = "MESSAGE", deserialize_with = "present")]
     message: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "PRIORITY")]
     priority: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "SYSLOG_IDENTIFIER")]
     identifier: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "_SYSTEMD_UNIT")]
+    unit: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "UNIT")]
+    about: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "_TRANSPORT")]
+    transport: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "_MACHINE_ID")]
+    machine: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "__CURSOR")]
     cursor: Cow<'a, str>,
 }
 
-fn json(line: &str) -> Result<Entry<'_>, BadLine> {
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Reads one entry of `-o json`.
+///
+/// # Errors
+/// [`BadLine::Json`] where it is none, [`BadLine::LeftOut`] where journalctl left its message out.
+pub fn record(line: &str) -> Result<Record<'_>, BadLine> {
     let raw: Raw<'_> = serde_json::from_str(line).map_err(|_| BadLine::Json)?;
     let micros: i64 = raw.at.parse().ok().filter(|micros| *micros >= 0).ok_or(BadLine::Json)?;
-    let nanos = i32::try_from(micros % 1_000_000 * 1000).map_err(|_| BadLine::Json)?;
-    let message = match raw.message {
-        Some(message) => field(message.get()).ok_or(BadLine::Json)?,
-        None => return Err(BadLine::LeftOut),
+    let message = match raw.message.map(RawValue::get) {
+        Some("null") => return Err(BadLine::LeftOut),
+        Some(message) => field(message).ok_or(BadLine::Json)?,
+        None => Cow::Borrowed(""),
     };
-    Ok(Entry {
-        stamp: Stamp::At(Timestamp { seconds: micros / 1_000_000, nanos }),
-        identifier: raw.identifier.and_then(|raw| field(raw.get())).unwrap_or_default(),
-        message,
-        priority: raw.priority.and_then(|raw| field(raw.get())?.parse().ok()),
+    Ok(Record {
         cursor: raw.cursor,
+        at: since_epoch(micros).ok_or(BadLine::Json)?,
+        identifier: optional(raw.identifier),
+        unit: optional(raw.unit),
+        about: optional(raw.about),
+        transport: optional(raw.transport),
+        machine: optional(raw.machine),
+        priority: raw.priority.and_then(|raw| field(raw.get())?.parse().ok()),
+        message,
+    })
+}
+
+fn optional(raw: Option<&RawValue>) -> Cow<'_, str> {
+    raw.and_then(|raw| field(raw.get())).unwrap_or_default()
+}
+
+fn since_epoch(micros: i64) -> Option<Timestamp> {
+    let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1000).ok()?;
+    Some(Timestamp { seconds: micros.div_euclid(1_000_000), nanos })
+}
+
+/// What of a cursor tells the place of its entry: a number that grows within a journal, and a digest that tells journals
+/// apart. It sorts as the journal does; `None` for what is no cursor.
+#[must_use]
+pub fn position(cursor: &str) -> Option<String> {
+    let number = hex(cursor, "i=")?;
+    let digest: String = Sha256::digest(cursor).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    Some(format!("{number:016x}-{digest}"))
+}
+
+/// When the entry of a cursor was written.
+#[must_use]
+pub fn written_at(cursor: &str) -> Option<Timestamp> {
+    since_epoch(i64::try_from(hex(cursor, "t=")?).ok()?)
+}
+
+fn hex(cursor: &str, name: &str) -> Option<u64> {
+    let value = cursor.split(';').find_map(|part| part.strip_prefix(name))?;
+    u64::from_str_radix(value, 16).ok()
+}
+
+fn json(line: &str) -> Result<Entry<'_>, BadLine> {
+    let record = record(line)?;
+    Ok(Entry {
+        stamp: Stamp::At(record.at),
+        identifier: record.identifier,
+        message: record.message,
+        priority: record.priority,
+        cursor: record.cursor,
         indent: 0,
         bare: None,
     })
@@ -321,6 +406,28 @@ mod tests {
         assert_eq!(parse(&line("null")), Err(BadLine::LeftOut));
         assert_eq!(parse(&line("7")), Err(BadLine::Json));
         assert_eq!(parse("{\"MESSAGE\":"), Err(BadLine::Json));
+    }
+
+    #[test]
+    fn a_record_tells_units_and_may_have_no_message() {
+        let line = r#"{"__CURSOR":"s=a;i=2f;b=1;m=1;t=60a24182d8240;x=1","__REALTIME_TIMESTAMP":"1700000001000000","_SYSTEMD_UNIT":"init.scope","UNIT":"kubelet.service","_TRANSPORT":"journal","_MACHINE_ID":"m"}"#;
+        let record = record(line).unwrap();
+        assert_eq!((record.unit.as_ref(), record.about.as_ref()), ("init.scope", "kubelet.service"));
+        assert_eq!(
+            (record.transport.as_ref(), record.machine.as_ref(), record.message.as_ref()),
+            ("journal", "m", "")
+        );
+        assert_eq!(written_at(&record.cursor), Some(record.at));
+        assert_eq!(super::record(r#"{"__REALTIME_TIMESTAMP":"-1"}"#), Err(BadLine::Json));
+    }
+
+    #[test]
+    fn positions_sort_as_the_journal_does() {
+        let at = |cursor: &str| position(cursor).unwrap();
+        assert!(at("s=a;i=9;t=1") < at("s=a;i=a;t=1") && at("s=a;i=ff;t=1") < at("s=a;i=100;t=1"));
+        assert_ne!(at("s=a;i=9;t=1"), at("s=b;i=9;t=1"), "two journals may count alike");
+        assert_eq!(position("nonsense"), None);
+        assert_eq!(position("i=xyz"), None);
     }
 
     #[test]

@@ -22,3 +22,4 @@ pub mod pod;
 pub mod redact;
 pub mod text;
 pub mod time;
+pub mod written;

@@ -28,6 +28,12 @@ impl<H> Joiner<H> {
         self.open.is_none() && !text.ends_with("=<")
     }
 
+    /// Whether a text waits for more of it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Takes one entry and hands on what is complete, with the head of its first line. Copies only texts that have a
     /// value over several lines.
     pub fn feed(&mut self, head: H, text: &str, mut out: impl FnMut(H, &str)) {
