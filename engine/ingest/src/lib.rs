@@ -19,6 +19,7 @@ pub mod log;
 pub mod multiline;
 pub mod object;
 pub mod pod;
+pub mod raw;
 pub mod redact;
 pub mod text;
 pub mod time;
