@@ -3,6 +3,7 @@
 //! - [`feed`]: the signals of a capture, as if they happened now.
 //! - [`ticker`]: the passing of time, for a log in which time is what the log says.
 //! - [`kube`]: the cluster's objects and events, by watches.
+//! - [`logs`]: a node's kubelet, runtime and kernel, from the journal and from files.
 //!
 //! Sources hand signals on as they come. What NATS is, and when a message counts as stored, is hidden behind [`Sink`];
 //! what a signal means is nobody's business here.
@@ -10,6 +11,7 @@
 pub mod clock;
 pub mod feed;
 pub mod kube;
+pub mod logs;
 pub mod pump;
 pub mod sink;
 pub mod ticker;
