@@ -34,9 +34,39 @@ impl Bus {
     /// Settings that cannot work; a server that does not answer, refuses the credentials, is older than
     /// [`OLDEST_SERVER`], has no JetStream or no room; a stream that exists and cannot be made to fit.
     pub async fn connect(settings: &Settings) -> Result<Bus, BusError> {
+        let deadline = Instant::now() + settings.connect_timeout;
+        let bus = Bus::greet(settings, deadline).await?;
+        let url = settings.shown_url();
+        let prepare = async {
+            streams::probe(&bus.context, &url).await?;
+            streams::Plan::input(settings).ensure(&bus.context).await?;
+            streams::Plan::output(settings).ensure(&bus.context).await?;
+            streams::Plan::requests(settings).ensure(&bus.context).await
+        };
+        let waited = settings.connect_timeout;
+        let cause = Cause::of("the server answers, its JetStream does not");
+        timeout_at(deadline, prepare).await.map_err(|_elapsed| BusError::Unreachable {
+            url,
+            waited,
+            cause,
+        })??;
+        Ok(bus)
+    }
+
+    /// Connects for publishing signals alone, as a collector on a node does. The streams are neither looked at nor made,
+    /// so no right is needed but to publish on `kwhy.in.<cluster>.>`. Until `kwhy run` has made `KWHY_IN`, publishing
+    /// waits for it.
+    ///
+    /// # Errors
+    /// As [`Bus::connect`], but for what has to do with streams.
+    pub async fn publisher(settings: &Settings) -> Result<Bus, BusError> {
+        Bus::greet(settings, Instant::now() + settings.connect_timeout).await
+    }
+
+    /// Connects and checks the server.
+    async fn greet(settings: &Settings, deadline: Instant) -> Result<Bus, BusError> {
         settings.check()?;
         let url = settings.shown_url();
-        let deadline = Instant::now() + settings.connect_timeout;
         let silent = |what: &str| BusError::Unreachable {
             url: url.clone(),
             waited: settings.connect_timeout,
@@ -62,15 +92,6 @@ impl Bus {
         }
 
         let context = ContextBuilder::new().timeout(settings.ack_timeout).build(client.clone());
-        let prepare = async {
-            streams::probe(&context, &url).await?;
-            streams::Plan::input(settings).ensure(&context).await?;
-            streams::Plan::output(settings).ensure(&context).await?;
-            streams::Plan::requests(settings).ensure(&context).await
-        };
-        timeout_at(deadline, prepare)
-            .await
-            .map_err(|_elapsed| silent("the server answers, its JetStream does not"))??;
         Ok(Bus { client, context, settings: Arc::new(settings.clone()) })
     }
 

@@ -7,6 +7,7 @@
 //! | stream | subject | body |
 //! |---|---|---|
 //! | `KWHY_IN` | `kwhy.in.<cluster>.<source>.<namespace>` | `kwhy.v1.SignalBatch` |
+//! | `KWHY_IN` | `kwhy.in.<cluster>.raw.<kind>…` | what other programs ship as it is: see `docs/shippers.md` |
 //! | `KWHY_OUT` | `kwhy.out.f.<cluster>.<finding>.<revision>.<namespace>.<pack>.<cause>` | `kwhy.v1.Finding` |
 //! | `KWHY_OUT` | `kwhy.out.ckpt.<cluster>` | reserved for the checkpoint that is committed with findings |
 //! | `KWHY_ASK` | `kwhy.ask.<cluster>.<namespace>` | `kwhy.v1.LogRequest` |
@@ -44,7 +45,7 @@ pub use batch::batches;
 pub use bus::{Bus, OLDEST_SERVER};
 pub use error::{BusError, Cause};
 pub use findings::Committed;
-pub use read::{Entry, Filter, Start};
+pub use read::{Entry, Filter, Raw, Start};
 pub use server::{Server, ServerError};
 pub use settings::{Limits, Settings};
 pub use signals::{Published, TooLarge};

@@ -8,7 +8,8 @@
 use std::time::Duration;
 
 use async_nats::{
-    Subject,
+    HeaderMap, Subject,
+    header::NATS_MESSAGE_ID,
     jetstream::{
         Message as Delivery,
         consumer::{AckPolicy, DeliverPolicy, pull},
@@ -86,19 +87,41 @@ impl Filter {
 
 impl Bus {
     /// Reads the signals of this cluster in order, past and then new, without end. Passing troubles are mended inside.
+    /// What other programs published as it is counts as unreadable; see [`Bus::read_with`].
     ///
     /// The stream ends with an error where going on would be wrong: [`BusError::Replaced`], [`BusError::TailLost`].
     pub fn read(
         &self,
         from: Start,
     ) -> impl Stream<Item = Result<Entry<SignalBatch>, BusError>> + Send + 'static {
+        self.read_with(from, |_| Err("a raw message, which nobody reads here".to_owned()))
+    }
+
+    /// As [`Bus::read`], with what is published under `kwhy.in.<cluster>.raw.…` made signals by `raw`, which says else
+    /// what is the matter with it.
+    pub fn read_with(
+        &self,
+        from: Start,
+        mut raw: impl FnMut(&Raw<'_>) -> Result<SignalBatch, String> + Send + 'static,
+    ) -> impl Stream<Item = Result<Entry<SignalBatch>, BusError>> + Send + 'static {
         let cluster = self.settings.cluster.clone();
         let ours = move |subject: &str| subject::is_input_of(subject, &cluster);
         let reader = Reader::new(self.clone(), streams::IN, None, from);
-        entries(reader, ours, |body| match SignalBatch::decode(body) {
-            Ok(batch) if batch.signals.is_empty() => Err("a batch without signals".into()),
-            Ok(batch) => Ok(batch),
-            Err(error) => Err(error.to_string()),
+        entries(reader, ours, move |message| {
+            if let Some(tokens) = subject::raw(&message.subject) {
+                let (sequence, published_at) = (message.sequence, message.published_at);
+                let (headers, body) = (message.headers.as_ref(), &message.body);
+                return raw(&Raw { sequence, published_at, tokens, headers, body });
+            }
+            let batch = if message.header("Content-Type").is_some_and(|kind| kind.starts_with(JSON)) {
+                serde_json::from_slice(&message.body).map_err(|error| error.to_string())
+            } else {
+                SignalBatch::decode(&*message.body).map_err(|error| error.to_string())
+            };
+            match batch {
+                Ok(batch) if batch.signals.is_empty() => Err("a batch without signals".into()),
+                batch => batch,
+            }
         })
     }
 
@@ -141,7 +164,57 @@ impl Bus {
         from: Start,
     ) -> impl Stream<Item = Result<Entry<Finding>, BusError>> + Send + 'static {
         let reader = Reader::new(self.clone(), streams::OUT, Some(filter.subjects()), from);
-        entries(reader, |_| true, |body| Finding::decode(body).map_err(|error| error.to_string()))
+        entries(
+            reader,
+            |_| true,
+            |message| Finding::decode(&*message.body).map_err(|error| error.to_string()),
+        )
+    }
+}
+
+/// How a batch may come that is not protobuf.
+const JSON: &str = "application/json";
+
+/// A message that another program published as it is.
+#[derive(Debug)]
+pub struct Raw<'m> {
+    /// Its place in the stream.
+    pub sequence: u64,
+    /// When NATS stored it.
+    pub published_at: Timestamp,
+    /// What follows `raw` in its subject, decoded.
+    pub tokens: Vec<String>,
+    /// What it holds.
+    pub body: &'m [u8],
+    headers: Option<&'m HeaderMap>,
+}
+
+impl Raw<'_> {
+    /// A header of the message.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.and_then(|headers| headers.get(name)).map(|value| value.as_str())
+    }
+
+    /// The id that its sender gave it.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.headers.and_then(|headers| headers.get(NATS_MESSAGE_ID)).map(|value| value.as_str())
+    }
+}
+
+/// A message of a stream.
+struct Stored {
+    sequence: u64,
+    published_at: Timestamp,
+    subject: Subject,
+    headers: Option<HeaderMap>,
+    body: Bytes,
+}
+
+impl Stored {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.as_ref().and_then(|headers| headers.get(name)).map(|value| value.as_str())
     }
 }
 
@@ -151,32 +224,44 @@ impl Bus {
     pub fn requests(&self) -> impl Stream<Item = Result<Entry<LogRequest>, BusError>> + Send + 'static {
         let filter = subject::requests_of(&self.settings.cluster);
         let reader = Reader::new(self.clone(), streams::ASK, Some(filter), Start::Beginning);
-        entries(reader, |_| true, |body| LogRequest::decode(body).map_err(|error| error.to_string()))
+        entries(
+            reader,
+            |_| true,
+            |message| LogRequest::decode(&*message.body).map_err(|error| error.to_string()),
+        )
     }
 }
 
 /// What [`Reader`] finds.
 enum Found {
-    Message { sequence: u64, published_at: Timestamp, subject: Subject, body: Bytes },
+    Message(Stored),
     Gap(u64, u64),
 }
 
 fn entries<T>(
     reader: Reader,
     ours: impl Fn(&str) -> bool + Send + 'static,
-    decode: impl Fn(&[u8]) -> Result<T, String> + Send + 'static,
+    decode: impl FnMut(&Stored) -> Result<T, String> + Send + 'static,
 ) -> impl Stream<Item = Result<Entry<T>, BusError>> + Send + 'static
 where
     T: Send + 'static,
 {
-    stream::try_unfold((reader, ours, decode), |(mut reader, ours, decode)| async move {
+    stream::try_unfold((reader, ours, decode), |(mut reader, ours, mut decode)| async move {
         loop {
             let entry = match reader.next().await? {
                 Found::Gap(first, last) => Entry::Gap { first, last },
-                Found::Message { subject, .. } if !ours(&subject) => continue,
-                Found::Message { sequence, published_at, subject, body } => match decode(&body) {
-                    Ok(body) => Entry::Message { sequence, published_at, body },
-                    Err(problem) => Entry::Unreadable { sequence, subject: subject.to_string(), problem },
+                Found::Message(message) if !ours(&message.subject) => continue,
+                Found::Message(message) => match decode(&message) {
+                    Ok(body) => Entry::Message {
+                        sequence: message.sequence,
+                        published_at: message.published_at,
+                        body,
+                    },
+                    Err(problem) => Entry::Unreadable {
+                        sequence: message.sequence,
+                        subject: message.subject.to_string(),
+                        problem,
+                    },
                 },
             };
             return Ok(Some((entry, (reader, ours, decode))));
@@ -273,8 +358,8 @@ impl Reader {
         }
         self.next = Some(place.sequence + 1);
         let Place { sequence, published_at, .. } = place;
-        let (subject, body) = (message.message.subject, message.message.payload);
-        let found = Found::Message { sequence, published_at, subject, body };
+        let async_nats::Message { subject, headers, payload: body, .. } = message.message;
+        let found = Found::Message(Stored { sequence, published_at, subject, headers, body });
         // Without a filter the consumer passes over nothing, so a hole is what the stream has dropped.
         if self.filter.is_none() && sequence > next {
             self.held = Some(found);

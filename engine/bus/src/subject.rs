@@ -14,6 +14,8 @@ const LONGEST: usize = 160;
 
 /// What `KWHY_IN` takes.
 pub const INPUT: &str = "kwhy.in.>";
+/// Stands for the source where other programs publish what is no signal yet: `kwhy.in.<cluster>.raw.…`.
+pub const RAW: &str = "raw";
 /// What `KWHY_OUT` takes.
 pub const OUTPUT: &str = "kwhy.out.>";
 /// What `KWHY_ASK` takes.
@@ -80,6 +82,14 @@ pub(crate) fn input_of_source(cluster: &str, source: &str) -> String {
 /// Whether a subject of `KWHY_IN` is of that cluster.
 pub(crate) fn is_input_of(subject: &str, cluster: &str) -> bool {
     subject.split('.').nth(2) == Some(&cluster_token(cluster))
+}
+
+/// What follows `raw` in the subject of a message that another program published as it is, its tokens decoded; none for
+/// all other messages. A token that is no work of [`token`] is taken as it stands: others do not know how to make one.
+pub(crate) fn raw(subject: &str) -> Option<Vec<String>> {
+    let mut tokens = subject.split('.').skip(3);
+    (tokens.next() == Some(RAW))
+        .then(|| tokens.map(|token| value(token).unwrap_or_else(|| token.to_owned())).collect())
 }
 
 /// `pack.cause` as two tokens.
@@ -173,6 +183,20 @@ mod tests {
         assert_eq!(revisions(None, None, None), REVISIONS);
         assert_eq!(revisions(Some("c"), Some("ns"), Some("coredns")), "kwhy.out.f.c.*.*.ns.coredns.*");
         assert_eq!(revisions(None, Some(""), Some("a.b")), "kwhy.out.f.*.*.*._.a.b");
+    }
+
+    #[test]
+    fn what_is_raw_tells_the_rest_of_its_subject() {
+        let raw = |subject| raw(subject).map(|tokens| tokens.join("|"));
+        assert_eq!(
+            raw("kwhy.in.c.raw.kubelet.ip-1.ec2.internal").as_deref(),
+            Some("kubelet|ip-1|ec2|internal")
+        );
+        assert_eq!(raw("kwhy.in.c.raw.kubelet.a%2Eb").as_deref(), Some("kubelet|a.b"));
+        assert_eq!(raw("kwhy.in.c.raw.kubelet.%zz").as_deref(), Some("kubelet|%zz"));
+        assert_eq!(raw("kwhy.in.c.raw").as_deref(), Some(""));
+        assert_eq!(raw("kwhy.in.c.kubelet.raw"), None);
+        assert_eq!(raw("kwhy.in.raw.event._"), None);
     }
 
     #[test]
