@@ -145,9 +145,9 @@ impl Bus {
         let reader = Reader::new(self.clone(), streams::IN, Some(filter), Start::Beginning);
         Ok(stream::try_unfold((reader, 0), move |(mut reader, mut at)| async move {
             while at < last {
-                if let Found::Message { sequence, body, .. } = reader.next().await? {
-                    at = sequence;
-                    if let Ok(batch) = SignalBatch::decode(body) {
+                if let Found::Message(message) = reader.next().await? {
+                    at = message.sequence;
+                    if let Ok(batch) = SignalBatch::decode(&*message.body) {
                         return Ok(Some((batch, (reader, at))));
                     }
                 }

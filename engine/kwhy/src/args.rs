@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use kwhy_collect::feed::Speed;
 
+use crate::node_logs;
+
 /// Says why a Kubernetes cluster hurts: joins events, alerts and logs on the graph of its objects and names the cause.
 #[derive(Debug, Parser)]
 #[command(
@@ -15,6 +17,7 @@ use kwhy_collect::feed::Speed;
         kwhy diagnose DIR                what is wrong in a recorded incident, and what to type\n  \
         kwhy run                         correlate what arrives over NATS (starts a nats-server if none is named)\n  \
         kwhy collect kube                watch a Kubernetes cluster from a process of its own\n  \
+        kwhy collect kubelet             read the logs of this node: kubelet, runtime, kernel\n  \
         kwhy feed DIR --nats URL         play a recorded incident into NATS\n  \
         kwhy tail --nats URL             watch findings as they come\n  \
         kwhy explain FINDING             what makes kwhy believe it, or with --code why it did not\n  \
@@ -176,6 +179,28 @@ pub(crate) enum CollectCommand {
         /// Context of the kubeconfig, overrides kube.context
         #[arg(long, value_name = "NAME")]
         context: Option<String>,
+    },
+    /// The logs of this node: kubelet, container runtime and kernel, from the journal and from files
+    #[command(
+        after_help = "Lines are sent in batches; up to where they were sent is kept in the data folder and moved on only when NATS \
+        has stored them, so a restart loses nothing. What is lost all the same (a vacuumed journal, a truncated file, more \
+        lines than lines_per_second) is told here and as a `gap` signal. Secrets are masked before anything is sent.\n\n\
+        It needs no right in NATS but to publish on kwhy.in.CLUSTER.> and to hear its answers. The keys of `kubelet:` in \
+        kwhy.yaml and the configuration of a leaf node are in docs/node-logs.md.\n\n\
+        `kwhy run` with kubelet.journal: true or kubelet.files does the same in one process.\n\n\
+        Examples:\n  \
+        kwhy collect kubelet --journal --nats nats://127.0.0.1:4222 --cluster homelab\n  \
+        kwhy collect kubelet --file '/var/log/kubelet*.log' --node kal"
+    )]
+    Kubelet {
+        #[command(flatten)]
+        logs: node_logs::Given,
+        /// NATS server, overrides nats.url
+        #[arg(long, value_name = "URL")]
+        nats: Option<String>,
+        /// What the cluster is called in signals and findings, overrides cluster
+        #[arg(long, value_name = "NAME")]
+        cluster: Option<String>,
     },
 }
 

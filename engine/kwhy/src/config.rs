@@ -1,5 +1,7 @@
 //! `kwhy.yaml`: every key, its default, and errors that say in which line and column.
 
+mod kubelet;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -8,6 +10,8 @@ use std::{
 
 use jiff::fmt::serde::unsigned_duration::friendly::compact::optional;
 use serde::Deserialize;
+
+pub(crate) use self::kubelet::Kubelet;
 
 /// The configuration file. Every key may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -21,6 +25,7 @@ pub(crate) struct Config {
     pub(crate) cache_dir: Option<PathBuf>,
     pub(crate) nats: Nats,
     pub(crate) kube: Kube,
+    pub(crate) kubelet: Kubelet,
     pub(crate) slack: Slack,
     /// Folders with further rules (*.wasm).
     pub(crate) rules: Vec<PathBuf>,
@@ -141,12 +146,13 @@ mod tests {
     #[test]
     fn every_key_of_the_documentation_is_read() {
         let text = "cluster: lab\ndata_dir: /d\ncache_dir: /c\nnats:\n  url: nats://n:4222\n  server: /bin/n\n  \
-                    credentials: /x\n  ca: /y\nkube:\n  watch: true\n  context: lab\nslack:\n  webhook_url: https://h\nrules: [/r]\ntimes:\n  lateness: 2m\n  \
+                    credentials: /x\n  ca: /y\nkube:\n  watch: true\n  context: lab\nkubelet:\n  node: kal\n  journal: true\n  journal_directory: /j\n  units: [kubelet]\n  kernel: false\n  files: [/k.log]\n  utc_offset: \"+02:00\"\n  level: warning\n  lines_per_second: 100\n  since: 1h\nslack:\n  webhook_url: https://h\nrules: [/r]\ntimes:\n  lateness: 2m\n  \
                     grace: 90s\n  hold_down: 1m 30s\n";
         let config = Config::parse(text).unwrap();
         let settings = config.settings("lab");
         assert_eq!((settings.lateness, settings.grace, settings.hold_down), (120_000, 90_000, 90_000));
         assert_eq!(config.nats.url.as_deref(), Some("nats://n:4222"));
+        assert_eq!(config.kubelet.since, Some(Duration::from_secs(3600)));
     }
 
     #[test]

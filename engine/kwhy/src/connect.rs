@@ -9,7 +9,12 @@ use crate::config::Config;
 
 /// Where an own nats-server keeps its store.
 pub(crate) fn data_dir(config: &Config, given: Option<PathBuf>) -> PathBuf {
-    given.or_else(|| config.data_dir.clone()).unwrap_or_else(|| PathBuf::from("kwhy-data")).join("nats")
+    data_folder(config, given).join("nats")
+}
+
+/// Where kwhy keeps what must outlive it.
+pub(crate) fn data_folder(config: &Config, given: Option<PathBuf>) -> PathBuf {
+    given.or_else(|| config.data_dir.clone()).unwrap_or_else(|| PathBuf::from("kwhy-data"))
 }
 
 /// Bus settings for a server and cluster.
@@ -20,13 +25,18 @@ pub(crate) fn settings(config: &Config, url: &str, cluster: &str) -> Settings {
     settings
 }
 
-/// Connects to the server that was named, else to the one that `kwhy run` has started in the data directory.
-pub(crate) async fn connect(config: &Config, nats: Option<String>, cluster: &str) -> Result<Bus> {
+/// The server that was named, else the one that `kwhy run` has started in the data directory.
+pub(crate) fn url(config: &Config, nats: Option<String>) -> Result<String> {
     let named = nats.or_else(|| config.nats.url.clone());
     let Some(url) = named.or_else(|| server::running_in(&data_dir(config, None))) else {
         bail!(
             "no NATS server is named and no `kwhy run` has started one here; give --nats URL or set nats.url"
         );
     };
-    Ok(Bus::connect(&settings(config, &url, cluster)).await?)
+    Ok(url)
+}
+
+/// Connects to [`url`].
+pub(crate) async fn connect(config: &Config, nats: Option<String>, cluster: &str) -> Result<Bus> {
+    Ok(Bus::connect(&settings(config, &url(config, nats)?, cluster)).await?)
 }

@@ -10,7 +10,7 @@ use kwhy_collect::{clock, kube, pump, ticker};
 use kwhy_proto::v1::Signal;
 use tokio::{sync::mpsc, time::timeout};
 
-use crate::config::Kube;
+use crate::{config::Kube, node_logs::NodeLogs};
 
 /// Signals between the watches and NATS. Few, as one can be a megabyte; NATS takes that many at a time.
 const BETWEEN: usize = 64;
@@ -99,4 +99,14 @@ async fn remember(bus: &Bus) -> kube::Remembered {
         "kwhy: cannot read what was told before ({why}); objects that are gone since may seem to be there"
     );
     kube::Remembered::default()
+}
+
+/// Reads the logs of this node, without end, and lets time pass unless another source does.
+pub(crate) async fn node_logs(logs: Option<NodeLogs>, bus: &Bus, cluster: &str, tick: bool) -> Result<()> {
+    let Some(logs) = logs else { return Ok(()) };
+    tokio::select! {
+        result = logs.run(bus, std::future::pending()) => result?,
+        result = ticker::run(bus, cluster, ticker::INTERVAL, clock::wall), if tick => match result? {},
+    }
+    bail!("nobody reads the logs of this node any more")
 }

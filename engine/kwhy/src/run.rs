@@ -16,9 +16,10 @@ use crate::{
     connect,
     exit::Exit,
     live,
+    node_logs::{self, NodeLogs},
     notices::Notices,
     notify::{self, News},
-    rules,
+    raw, rules,
 };
 
 /// Entries between the stages; what does not fit waits in the stream.
@@ -43,6 +44,8 @@ pub(crate) async fn run(config: &Config, given: Given) -> Result<Exit> {
     let cluster = given.cluster.or_else(|| config.cluster.clone()).unwrap_or_else(|| "default".to_owned());
     let webhook =
         config.slack.webhook_url.as_deref().map(Webhook::new).transpose().context("slack.webhook_url")?;
+    let from = node_logs::Given { data_dir: given.data_dir.clone(), ..node_logs::Given::default() };
+    let logs = NodeLogs::prepare(config, &cluster, from).await?;
     let engine = Engine::new(config.settings(&cluster), rules::load(config, &given.rules)?)?;
     let (mut server, url) = match given.nats.or_else(|| config.nats.url.clone()) {
         Some(url) => (None, url),
@@ -58,11 +61,16 @@ pub(crate) async fn run(config: &Config, given: Given) -> Result<Exit> {
     let stop = crate::stop();
     eprintln!("nats: {url}");
     eprintln!("cluster: {cluster}");
+    if let Some(logs) = &logs {
+        logs.announce();
+    }
     eprintln!("ready");
 
+    let reads_logs = logs.is_some();
     let ended = tokio::select! {
-        result = correlate(&bus, engine, webhook, stop) => result,
+        result = correlate(&bus, cluster.clone(), engine, webhook, stop) => result,
         result = live::watch(&config.kube, &bus, &cluster, std::future::pending()), if config.kube.watch => result,
+        result = live::node_logs(logs, &bus, &cluster, !config.kube.watch), if reads_logs => result,
         how = child_ended(&mut server) => Err(anyhow!("the nats-server that kwhy had started ended: {how}")),
     };
     bus.close().await;
@@ -81,6 +89,7 @@ async fn child_ended(server: &mut Option<Server>) -> String {
 /// Reads, correlates and publishes until told to stop. What was read is correlated and stored before this returns.
 async fn correlate(
     bus: &Bus,
+    cluster: String,
     engine: Engine<Sandbox>,
     webhook: Option<Webhook>,
     stop: impl Future<Output = ()>,
@@ -93,7 +102,7 @@ async fn correlate(
         .spawn(move || work(engine, from_reader, &answers))?;
     let (news, notifier) = notify::start(webhook);
     let reader = async move {
-        let mut entries = pin!(bus.read(Start::Beginning));
+        let mut entries = pin!(bus.read_with(Start::Beginning, raw::reader(cluster)));
         let mut stop = pin!(stop);
         loop {
             let entry = tokio::select! {

@@ -1,6 +1,7 @@
 //! `kwhy collect`: one live source in a process of its own.
 
 mod kube;
+mod kubelet;
 
 use anyhow::Result;
 
@@ -9,5 +10,6 @@ use crate::{args::CollectCommand, config::Config, exit::Exit};
 pub(crate) async fn run(config: &Config, command: CollectCommand) -> Result<Exit> {
     match command {
         CollectCommand::Kube { nats, cluster, context } => kube::run(config, nats, cluster, context).await,
+        CollectCommand::Kubelet { logs, nats, cluster } => kubelet::run(config, logs, nats, cluster).await,
     }
 }
