@@ -2,6 +2,7 @@
 //! nothing left to do. All of it lands in `target/tools` but for what only the system can hold (apt, rustup).
 
 mod apt;
+mod journal;
 mod nats;
 mod python;
 mod wasm;
@@ -34,6 +35,7 @@ pub(crate) struct Setup<'p> {
 pub(crate) struct TestTools {
     nats_server: PathBuf,
     old_nats_server: PathBuf,
+    journal_remote: PathBuf,
     python: PathBuf,
 }
 
@@ -63,6 +65,11 @@ impl<'p> Setup<'p> {
         nats::server(&self.tools, &self.venv())
     }
 
+    /// What makes journal files of text
+    pub(crate) fn journal_remote(&self) -> Result<PathBuf> {
+        journal::remote(&self.tools, &self.apt)
+    }
+
     /// rustfmt and clippy, which a minimal toolchain lacks
     pub(crate) fn rust_components(&self) -> Result<()> {
         for (component, program) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
@@ -85,6 +92,7 @@ impl<'p> Setup<'p> {
         Ok(TestTools {
             nats_server: self.nats_server()?,
             old_nats_server: nats::old_server(&self.tools, &venv, &self.apt)?,
+            journal_remote: self.journal_remote()?,
             python: venv.python(),
         })
     }
@@ -110,6 +118,7 @@ impl TestTools {
         command
             .env("KWHY_NATS_SERVER", &self.nats_server)
             .env("KWHY_OLD_NATS_SERVER", &self.old_nats_server)
+            .env("KWHY_JOURNAL_REMOTE", &self.journal_remote)
             .env("KWHY_PYTHON", &self.python);
     }
 }

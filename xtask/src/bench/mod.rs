@@ -2,6 +2,7 @@
 
 mod measure;
 mod scale;
+mod ship;
 mod w1;
 
 use anyhow::Result;
@@ -16,6 +17,8 @@ pub(crate) enum Bench {
     W1(w1::Options),
     /// Time and memory for a capture of a large cluster: 5,000 pods in 100 nodes
     Scale(scale::Options),
+    /// Processor and memory for shipping 5,000 log lines a second from a node into NATS
+    Ship(ship::Options),
 }
 
 /// Runs one benchmark, or all as they are without options.
@@ -23,9 +26,11 @@ pub(crate) fn run(project: &Project, bench: Option<Bench>) -> Result<()> {
     match bench {
         Some(Bench::W1(options)) => w1::run(project, &options),
         Some(Bench::Scale(options)) => scale::run(project, &options),
+        Some(Bench::Ship(options)) => ship::run(project, &options),
         None => {
             w1::run(project, &w1::Options::default())?;
-            scale::run(project, &scale::Options::default())
+            scale::run(project, &scale::Options::default())?;
+            ship::run(project, &ship::Options::default())
         }
     }
 }
