@@ -93,7 +93,8 @@ impl Settings {
     }
 
     /// The URL without user, password or token: what may be shown.
-    pub(crate) fn shown_url(&self) -> String {
+    #[must_use]
+    pub fn shown_url(&self) -> String {
         let bare = |url: &str| match (url.find("://"), url.rfind('@')) {
             (Some(scheme), Some(at)) if at > scheme => {
                 [url.get(..scheme + 3), url.get(at + 1..)].into_iter().flatten().collect()

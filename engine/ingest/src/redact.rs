@@ -80,7 +80,7 @@ pub fn value<'v>(name: &str, value: &'v str) -> Cow<'v, str> {
 }
 
 /// Without one of these in it a text has no secret that is known by its form. Where both cases occur, what of it has one.
-const TRIGGERS: [&str; 44] = [
+const TRIGGERS: [&str; 47] = [
     "PRIVATE KEY",
     "uthorization",
     "UTHORIZATION",
@@ -117,6 +117,9 @@ const TRIGGERS: [&str; 44] = [
     "dop_v1_",
     "AGE-SECRET-KEY-",
     "LS0tLS1CRUdJTi",
+    "MII",
+    "MHcCAQEE",
+    "MIGHAgEA",
     "SG.",
     " sk-",
     "=sk-",
@@ -170,6 +173,8 @@ static RULES: LazyLock<Option<Rules>> = LazyLock::new(|| {
             r"|\bdop_v1_[a-f0-9]{40,}|\bAGE-SECRET-KEY-1[A-Z0-9]{20,}",
             // A PEM block once more in base64, as kubeconfigs hold it.
             r"|\bLS0tLS1CRUdJTi[A-Za-z0-9+/=]{16,}",
+            // The inside of a PEM block begins so: RSA keys, certificates, keys of elliptic curves.
+            r"|\bM(?:II[A-Za-z0-9]|HcCAQEE|IGHAgEA)[A-Za-z0-9+/=]{32,}",
         ))?,
         mixed: regex(r"\bsk-[A-Za-z0-9_-]{20,}")?,
         hook: regex(concat!(
@@ -399,7 +404,8 @@ mod tests {
     use super::*;
 
     /// A secret of each kind, in the words in which it is met.
-    const CANARIES: [(&str, &str); 44] = [
+    const CANARIES: [(&str, &str); 45] = [
+        ("cannot parse MIIEpAIBAAKCAQEAc4n4ryVb2kT9zWmQ3xq8c7V0e1YkPz: asn1", "AAKCAQEAc4n4ry"),
         ("Authorization: Bearer c4n4ry.tok-en_1", "c4n4ry.tok-en_1"),
         ("curl -H \"Authorization: Basic dXNlcjpjNG40cnk=\" https://x", "dXNlcjpjNG40cnk="),
         ("headers: map[Authorization:[Bearer c4n4ryc4n4ry]]", "c4n4ryc4n4ry"),

@@ -57,9 +57,10 @@ pub(crate) async fn run(config: &Config, given: Given) -> Result<Exit> {
             (Some(server), url)
         }
     };
-    let bus = Bus::connect(&connect::settings(config, &url, &cluster)).await?;
+    let to = connect::settings(config, &url, &cluster);
+    let bus = Bus::connect(&to).await?;
     let stop = crate::stop();
-    eprintln!("nats: {url}");
+    eprintln!("nats: {}", to.shown_url());
     eprintln!("cluster: {cluster}");
     if let Some(logs) = &logs {
         logs.announce();

@@ -8,6 +8,8 @@ use crate::world::{Arrived, JETSTREAM, Log, Nats, collect, make_streams};
 fn hub() -> (Nats, String) {
     let config = format!(
         r#"{JETSTREAM}
+# For the test's own look at what has arrived.
+no_auth_user: engine
 leafnodes {{ listen: "127.0.0.1:-1" }}
 accounts {{
   KWHY {{
@@ -37,7 +39,7 @@ async fn lines_reach_the_hub_through_a_leaf_with_the_right_to_publish_alone() {
     let mut log = Log::new(&kwhy);
     log.write(150);
     let collector = collect(&kwhy, &direct, &log);
-    Arrived::until(&engine, 150).await.assert_each_once(150);
+    Arrived::until(&hub.url, 150).await.assert_each_once(150);
     drop(collector);
 
     let remote = hub_leaf_address(&hub);
@@ -47,7 +49,7 @@ async fn lines_reach_the_hub_through_a_leaf_with_the_right_to_publish_alone() {
     ));
     log.write(150);
     let collector = collect(&kwhy, &leaf.url, &log);
-    Arrived::until(&engine, 300).await.assert_each_once(300);
+    Arrived::until(&hub.url, 300).await.assert_each_once(300);
     drop(collector);
 }
 

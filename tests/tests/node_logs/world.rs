@@ -61,6 +61,7 @@ pub(crate) const JETSTREAM: &str = "jetstream { store_dir: \"STORE\" }\n";
 pub(crate) fn make_streams(kwhy: &Kwhy, url: &str) {
     let ended = kwhy.engine(&[&"--nats", &url, &"--cluster", &CLUSTER]).process.terminate();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(!ended.stderr.contains(":e@"), "the password of a URL is one: {}", ended.stderr);
 }
 
 /// A kubelet's log file.
