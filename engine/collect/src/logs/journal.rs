@@ -13,15 +13,10 @@
 //!
 //! libsystemd would bring C and the same troubles into this process.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    ffi::OsString,
-    io,
-    path::PathBuf,
-    process::Stdio,
-    sync::Arc,
-    time::Duration,
-};
+mod child;
+mod source;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use kwhy_ingest::{
     journal::{self, BadLine, Record},
@@ -30,17 +25,19 @@ use kwhy_ingest::{
 };
 use kwhy_proto::Timestamp;
 use tokio::{
-    io::AsyncReadExt,
-    process::{Child, ChildStdout, Command},
     sync::{mpsc, watch},
-    task::JoinHandle,
     time::{Instant, sleep, sleep_until, timeout},
 };
 
+pub use self::source::{Journal, UNITS};
+use self::{
+    child::{Output, words},
+    source::From,
+};
 use super::{
     Chunk,
     assemble::{Assembler, Head, Place},
-    lines::{Line, Splitter},
+    lines::Line,
     positions::Mark,
     trouble::{Told, Trouble},
 };
@@ -60,101 +57,6 @@ const PAUSE_MOST: Duration = Duration::from_secs(30);
 const FLUSH: Duration = Duration::from_secs(1);
 /// A message whose further lines may come is waited for so long.
 const REST: Duration = Duration::from_secs(5);
-/// Longest entry that is read. Bytes that are no text take four characters each.
-const LONGEST: usize = 8 << 20;
-/// What is kept of the error output.
-const WORDS: usize = 2048;
-
-/// Units whose lines the rules want.
-pub const UNITS: [&str; 13] = [
-    "kubelet",
-    "containerd",
-    "crio",
-    "docker",
-    "cri-docker",
-    "k3s",
-    "k3s-agent",
-    "rke2-server",
-    "rke2-agent",
-    "k0scontroller",
-    "k0sworker",
-    "snap.microk8s.daemon-kubelite",
-    "snap.microk8s.daemon-containerd",
-];
-
-/// Which journal to read and what of it.
-#[derive(Debug, Clone)]
-pub struct Journal {
-    /// The program.
-    pub program: PathBuf,
-    /// Folder with journal files; the machine's own journal where none.
-    pub directory: Option<PathBuf>,
-    /// Units whose lines are taken, with or without `.service`; what systemd says of them as well.
-    pub units: Vec<String>,
-    /// Whether the kernel's lines are taken.
-    pub kernel: bool,
-}
-
-impl Default for Journal {
-    fn default() -> Self {
-        Self {
-            program: "journalctl".into(),
-            directory: None,
-            units: UNITS.map(str::to_owned).to_vec(),
-            kernel: true,
-        }
-    }
-}
-
-impl Journal {
-    /// The version of journalctl, which shows that it runs.
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub async fn version(&self) -> io::Result<String> {
-        let out = Command::new(&self.program).arg("--version").stdin(Stdio::null()).output().await?;
-        Ok(text::line(text::utf8(&out.stdout).lines().next().unwrap_or_default()).into_owned())
-    }
-
-    fn wants(&self, unit: &str, about: &str, transport: &str) -> bool {
-        let is_wanted = |unit: &str| {
-            let bare = unit.strip_suffix(".service").unwrap_or(unit);
-            !bare.is_empty() && self.units.iter().any(|w| w.strip_suffix(".service").unwrap_or(w) == bare)
-        };
-        (self.kernel && transport == "kernel") || is_wanted(unit) || is_wanted(about)
-    }
-
-    fn command(&self, from: &From, follow: bool) -> Command {
-        const FIELDS: &str = "MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_SYSTEMD_UNIT,UNIT,_TRANSPORT,_MACHINE_ID";
-        let mut command = Command::new(&self.program);
-        command.args(["-o", "json", "--all", "--no-pager"]).arg(format!("--output-fields={FIELDS}"));
-        if let Some(directory) = &self.directory {
-            let mut option = OsString::from("--directory=");
-            option.push(directory);
-            command.arg(option);
-        }
-        match from {
-            From::Cursor(cursor) => command.arg(format!("--cursor={cursor}")),
-            From::Time(at) => command.arg(format!("--since=@{}", at / 1000)),
-        };
-        if follow {
-            command.args(["--follow", "--merge", "--no-tail"]);
-        }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        // Its words are looked at, its output is JSON; neither is to be in the language of whoever runs this.
-        command.env("LC_ALL", "C").env("SYSTEMD_COLORS", "0");
-        command
-    }
-}
-
-/// Where reading begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum From {
-    /// At the entry of this cursor, which was read.
-    Cursor(String),
-    /// At this time, ms.
-    Time(u64),
-}
 
 /// Why a journalctl is no longer read.
 #[derive(Debug, PartialEq, Eq)]
@@ -516,54 +418,6 @@ fn journalctl(how: String) -> Trouble {
         ""
     };
     Trouble::Journalctl { how, hint }
-}
-
-/// The lines that a child prints.
-struct Output {
-    stdout: ChildStdout,
-    splitter: Splitter,
-    lines: VecDeque<Line>,
-    block: Vec<u8>,
-    /// When it printed something.
-    heard: Instant,
-    /// When somebody began to wait for it.
-    asked: Instant,
-}
-
-impl Output {
-    fn new(stdout: ChildStdout) -> Output {
-        let now = Instant::now();
-        let (splitter, lines) = (Splitter::new(LONGEST), VecDeque::new());
-        Output { stdout, splitter, lines, block: vec![0; 64 * 1024], heard: now, asked: now }
-    }
-
-    /// A whole line that is here already.
-    fn whole(&mut self) -> Option<Line> {
-        self.lines.pop_front()
-    }
-
-    /// Waits for more; false at the end. Half a line there is none: it is read again from the cursor. May be dropped.
-    async fn fill(&mut self) -> io::Result<bool> {
-        let read = self.stdout.read(&mut self.block).await?;
-        self.heard = Instant::now();
-        let lines = &mut self.lines;
-        self.splitter.feed(self.block.get(..read).unwrap_or_default(), |line| lines.push_back(line));
-        Ok(read > 0)
-    }
-}
-
-/// What a child says on its error output, on one line.
-fn words(child: &mut Child) -> JoinHandle<String> {
-    let stderr = child.stderr.take();
-    tokio::spawn(async move {
-        let Some(mut stderr) = stderr else { return String::new() };
-        let (mut said, mut block) = (Vec::new(), [0; 1024]);
-        while let Ok(read @ 1..) = stderr.read(&mut block).await {
-            let room = WORDS.saturating_sub(said.len());
-            said.extend_from_slice(block.get(..read.min(room)).unwrap_or_default());
-        }
-        text::line(&text::utf8(&said)).into_owned()
-    })
 }
 
 #[cfg(test)]

@@ -1,9 +1,17 @@
 //! The follower against the real journalctl on real journal files, and against one that misbehaves.
 
-use std::{fmt::Write as _, fs, os::unix::fs::PermissionsExt, path::Path, process, sync::Mutex};
+use std::{
+    fmt::Write as _,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{self, Stdio},
+    sync::Mutex,
+};
 
 use kwhy_proto::v1::{Signal, signal::Body};
 use tempfile::TempDir;
+use tokio::{process::Command, task::JoinHandle};
 
 use super::*;
 use crate::logs::{Level, positions::Mark};
