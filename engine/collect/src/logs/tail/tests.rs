@@ -1,6 +1,6 @@
 //! A model of what happens to a log file, against the tailer on a real file system.
 
-use std::{fs::OpenOptions, io::Write};
+use std::{fs::OpenOptions, io::Write, path::PathBuf};
 
 use proptest::prelude::*;
 
