@@ -6,7 +6,11 @@
     reason = "a test ends where its ground gives way"
 )]
 
-use kwhy_tests::{CLUSTER, Ended, Kwhy, NatsServer, Slack, coredns_loop, nats_server};
+use kwhy_tests::{
+    Background, CLUSTER, Ended, Kwhy, NatsServer, Slack,
+    apiserver::{ApiServer, Fault, On},
+    coredns_loop, nats_server,
+};
 use serde_json::Value;
 
 /// What each look said, by its name: state, words, mend.
@@ -55,6 +59,35 @@ fn a_source_that_has_told_nothing_is_missing_until_it_tells_something() {
     // Of another cluster nothing has come.
     kwhy.write("kwhy.yaml", format!("cluster: elsewhere\nnats:\n  url: {}\n", server.url));
     assert_eq!(look(&kwhy.run(&[&"doctor", &"--output", &"json"]), "alert").0, "missing");
+}
+
+#[test]
+fn a_permission_that_is_missing_is_told_with_the_rule_that_grants_it() {
+    let kwhy = Kwhy::new();
+    let server = ApiServer::start();
+    let asked = || {
+        let mut command = kwhy.command(&[&"doctor", &"--output", &"json"]);
+        command.env("KUBECONFIG", server.kubeconfig(&kwhy.home("")));
+        Background::start(command).wait()
+    };
+    let (state, said, _) = look(&asked(), "rbac");
+    assert_eq!(state, "ok", "{said}");
+    server.fail_always("/api/v1/nodes", On::Watch, Fault::Status(403));
+    server.fail_always("/pods/log", On::List, Fault::Status(403));
+    let refused: Vec<_> = looks(&asked()).into_iter().filter(|(check, ..)| check == "rbac").collect();
+    let told: Vec<(&str, &str)> =
+        refused.iter().map(|(_, state, said, _)| (state.as_str(), said.as_str())).collect();
+    assert_eq!(
+        told,
+        [("missing", "kwhy may not watch nodes"), ("missing", "kwhy may not get pods/log")],
+        "listing nodes is granted"
+    );
+    assert!(
+        refused[0]
+            .3
+            .contains(r#"- {apiGroups: [""], resources: ["nodes"], verbs: ["get", "list", "watch"]}"#)
+    );
+    assert!(refused[1].3.contains(r#"resources: ["pods/log"], verbs: ["get"]"#));
 }
 
 #[test]

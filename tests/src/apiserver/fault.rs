@@ -69,6 +69,11 @@ impl Faults {
         self.old.insert(path.to_owned(), how);
     }
 
+    /// Whether such a request is always forbidden.
+    pub(super) fn refuses(&self, path: &str, on: On) -> bool {
+        self.always.get(&(path.to_owned(), on)) == Some(&Fault::Status(403))
+    }
+
     /// The next one of such a request.
     pub(super) fn next(&mut self, path: &str, on: On) -> Option<Fault> {
         let key = (path.to_owned(), on);

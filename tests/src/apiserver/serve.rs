@@ -31,6 +31,9 @@ use super::{
 /// An error ends the connection in the middle of the answer.
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
+/// Where clients ask what they may do.
+const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+
 /// The API server's own bound where a request names none (`min-request-timeout`).
 const LASTS: Duration = Duration::from_secs(1800);
 
@@ -52,17 +55,20 @@ pub(super) async fn run(
             let Ok(stream) = acceptor.accept(stream).await else { return };
             let service = service_fn(move |request| {
                 let shared = shared.clone();
-                async move { Ok::<_, Infallible>(answer(&shared, &request).await) }
+                async move { Ok::<_, Infallible>(answer(&shared, request).await) }
             });
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
 
-async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<Body> {
+async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
     let authorised = request.headers().get("authorization").and_then(|value| value.to_str().ok());
     if authorised != Some(&format!("Bearer {TOKEN}")) {
         return status(401, "Unauthorized", "Unauthorized");
+    }
+    if request.uri().path() == REVIEWS {
+        return review(shared, request).await;
     }
     let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
     if let Some(found) = path.strip_prefix("/apis/").and_then(kinds::discovery) {
@@ -111,6 +117,25 @@ async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<B
         None => {}
     }
     if watch { ask.watch(shared, false) } else { ask.list(shared) }
+}
+
+/// Whether something is granted: what is always answered with 403 is not.
+async fn review(shared: &Shared, request: Request<Incoming>) -> Response<Body> {
+    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let Ok(mut review) = serde_json::from_slice::<Value>(&body) else {
+        return status(400, "BadRequest", "no review");
+    };
+    let of = review["spec"]["resourceAttributes"].clone();
+    let text = |name: &str| of[name].as_str().unwrap_or_default().to_owned();
+    let on = if text("verb") == "watch" { On::Watch } else { On::List };
+    let path = match text("subresource").as_str() {
+        "" => Kind::all().find(|kind| kind.plural() == text("resource")).map(Kind::path).unwrap_or_default(),
+        subresource => format!("/{}/{subresource}", text("resource")),
+    };
+    let faults = shared.faults.lock().unwrap_or_else(PoisonError::into_inner);
+    review["status"] = json!({"allowed": !faults.refuses(&path, on)});
+    drop(faults);
+    json(201, &review)
 }
 
 /// The log of a container.
