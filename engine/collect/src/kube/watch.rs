@@ -18,12 +18,12 @@ use tokio::{
 };
 
 use super::{
-    Health, Resource, Trouble, gap,
+    Health, Resource, Trouble,
     item::Item,
-    known::{Known, News},
+    known::Known,
     owners::Owners,
-    page::Page,
     retry::Retry,
+    stand::{Closed, Stand, Stop, Went},
     started::Started,
     told::Told,
     trouble::Failure,
@@ -31,7 +31,7 @@ use super::{
 use crate::clock::Clock;
 
 /// A page, or the beginning of a watch, is given up after this; the API server itself gives up after 60 s.
-const ANSWER: Duration = Duration::from_secs(90);
+pub(crate) const ANSWER: Duration = Duration::from_secs(90);
 /// How long a watch lasts: the API server ends it. At random between the two, or all would begin anew together.
 const LASTS: std::ops::Range<u32> = 180..240;
 /// A watch that says nothing for this much longer than it may last is taken for dead.
@@ -42,29 +42,6 @@ const EARLY: Duration = Duration::from_secs(5);
 const EMPTY: u32 = 2;
 /// So many watches in a row that fail mean that the version may be why.
 const FAILED: u32 = 3;
-/// Everything is told again this often, so that it stays in NATS, which forgets.
-const AGAIN: Duration = Duration::from_secs(6 * 3600);
-
-/// Nobody takes signals any more.
-pub(crate) struct Closed;
-
-/// Why a list was left.
-enum Stop {
-    Closed,
-    Failed(Failure),
-}
-
-impl From<Closed> for Stop {
-    fn from(_: Closed) -> Stop {
-        Stop::Closed
-    }
-}
-
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Stop {
-        Stop::Failed(failure)
-    }
-}
 
 /// What all watches share.
 pub(crate) struct Watch<'a, C> {
@@ -82,39 +59,6 @@ pub(crate) struct Watch<'a, C> {
     pub(crate) before: Option<u64>,
     /// Whether Events wait for its first list.
     pub(crate) counted: bool,
-}
-
-/// Where the watch of a kind stands.
-struct Stand {
-    known: Known,
-    /// Changes after this are to be watched; none where it must be listed first.
-    version: Option<String>,
-    /// When the API server was last known to tell all changes.
-    contact: Option<u64>,
-    /// Why changes since then may be missing.
-    lost: Option<&'static str>,
-    retry: Retry,
-    empty: u32,
-    failed: u32,
-    /// When to list again for its own sake.
-    again: Instant,
-}
-
-impl Stand {
-    /// Changes may be missing: list anew.
-    fn lose(&mut self, why: &'static str) {
-        self.version = None;
-        self.lost = Some(why);
-        (self.empty, self.failed) = (0, 0);
-    }
-}
-
-/// How a watch went.
-struct Went {
-    /// What came, bookmarks too.
-    lines: u64,
-    lasted: Duration,
-    how: Result<(), Failure>,
 }
 
 impl<C: Clock> Watch<'_, C> {
@@ -219,70 +163,13 @@ impl<C: Clock> Watch<'_, C> {
         });
     }
 
-    fn contact(&self, resource: &Resource, stand: &mut Stand) {
+    pub(crate) fn contact(&self, resource: &Resource, stand: &mut Stand) {
         let now = (self.clock)();
         stand.contact = Some(now);
         self.health.note(resource, |progress| {
             progress.last = Some(now);
             progress.objects = stand.known.len();
         });
-    }
-
-    /// Lists, and says what may be missing since the last watch.
-    async fn list_anew(&self, resource: &Resource, stand: &mut Stand) -> Result<(), Stop> {
-        self.health.note(resource, |progress| progress.watching = false);
-        let version = self.list(resource, &mut stand.known).await?;
-        stand.version = Some(version);
-        stand.again = Instant::now() + AGAIN;
-        let since = stand.contact;
-        self.contact(resource, stand);
-        self.told.well(resource);
-        self.health.note(resource, |progress| {
-            progress.lists += 1;
-            progress.trouble = None;
-        });
-        if let Some(why) = stand.lost.take() {
-            let now = (self.clock)();
-            let from = since.unwrap_or(now);
-            tracing::info!(%resource, why, "Listed anew.");
-            self.health.note(resource, |progress| progress.gaps += 1);
-            self.send(gap::signal(self.cluster, resource, from, now, why)).await?;
-        }
-        Ok(())
-    }
-
-    /// All pages of a list, then what is no longer in it. Gives the version to watch from.
-    async fn list(&self, resource: &Resource, known: &mut Known) -> Result<String, Stop> {
-        known.begin();
-        let mut after: Option<String> = None;
-        let version = loop {
-            // It is never closed.
-            let _page = self.pages.acquire().await;
-            let ask = resource.list(after.as_deref()).map_err(|error| Failure::of(resource, &error))?;
-            let text = timeout(ANSWER, self.client.request_text(ask))
-                .await
-                .map_err(|_elapsed| Failure::silent(resource, ANSWER))?
-                .map_err(|error| Failure::of(resource, &error))?;
-            let page: Page<'_> =
-                serde_json::from_str(&text).map_err(|error| Failure::no_list(resource, error))?;
-            for item in page.items.iter().flatten() {
-                let item =
-                    serde_json::from_str(item.get()).map_err(|error| Failure::no_list(resource, error))?;
-                self.tell(resource, Verb::Added, Seen::Listed, Item::new(resource, item), known).await?;
-            }
-            match page.metadata.next.filter(|next| !next.is_empty()) {
-                Some(next) => after = Some(next.into_owned()),
-                None => break page.metadata.resource_version.unwrap_or_default().into_owned(),
-            }
-        };
-        if version.is_empty() {
-            return Err(Failure::no_version(resource).into());
-        }
-        for (uid, there) in known.vanished() {
-            let item = Item::vanished(resource, &uid, &there, &version);
-            self.tell(resource, Verb::Deleted, Seen::Listed, item, known).await?;
-        }
-        Ok(version)
     }
 
     /// One watch, and what its end means.
@@ -377,46 +264,5 @@ impl<C: Clock> Watch<'_, C> {
     fn well(&self, resource: &Resource) {
         self.told.well(resource);
         self.health.note(resource, |progress| progress.trouble = None);
-    }
-
-    /// Makes a signal of it and sends it, where it is news.
-    async fn tell(
-        &self,
-        resource: &Resource,
-        verb: Verb,
-        seen: Seen,
-        item: Item,
-        known: &mut Known,
-    ) -> Result<(), Closed> {
-        // An Event goes when its time to live is over, which is no news.
-        if resource.is_event() && verb == Verb::Deleted {
-            return Ok(());
-        }
-        if !resource.is_event() {
-            self.owners.note(&item);
-            if verb == Verb::Deleted {
-                known.remove(&item.uid());
-            } else {
-                let news = known.add(item.uid(), item.namespace(), item.name(), item.digest());
-                if news == News::Same && seen == Seen::Watched {
-                    return Ok(());
-                }
-            }
-        }
-        let path = resource.path(item.namespace(), item.name());
-        match item.signal(self.cluster, verb, seen, (self.clock)()) {
-            Ok(mut signal) => {
-                signal.origin = path;
-                self.send(signal).await
-            }
-            Err(reason) => {
-                self.told.tell(&Trouble::Unusable { resource: resource.clone(), path, reason });
-                Ok(())
-            }
-        }
-    }
-
-    async fn send(&self, signal: Signal) -> Result<(), Closed> {
-        self.signals.send(signal).await.map_err(|_closed| Closed)
     }
 }
