@@ -9,6 +9,7 @@
 pub mod apiserver;
 mod background;
 pub mod causes;
+pub mod dumps;
 pub mod findings;
 pub mod gate;
 mod kwhy;

@@ -160,7 +160,7 @@ fn a_directory_that_gives_nothing_is_refused() {
     kwhy.write("noise/objects.json", [0, 159, 146, 150].repeat(100));
     for (dir, words) in [
         (kwhy.home("nowhere"), ["nowhere: there is no such directory", ""]),
-        (file, ["a.tar: not a directory", "unpack"]),
+        (file, ["a.tar: neither a directory nor an archive", ".tar.gz"]),
         (kwhy.home("empty"), ["empty: no file of a capture in it", "objects.json"]),
         (kwhy.home("strange"), ["strange: no file of a capture in it", "objects.json"]),
         (kwhy.home("noise"), ["noise: nothing in it could be read", "is binary"]),

@@ -29,6 +29,8 @@ pub enum Stamp {
 pub struct Entry<'a> {
     /// When it was written.
     pub stamp: Stamp,
+    /// On which host; empty in bare klog, which does not say.
+    pub host: Cow<'a, str>,
     /// Who wrote it: `kubelet`, `systemd`. Without the process id.
     pub identifier: Cow<'a, str>,
     /// What it says.
@@ -94,6 +96,7 @@ const FILE_HEAD: [&str; 4] =
 fn bare<'a>(line: &'a str, head: klog::Line<'a>) -> Entry<'a> {
     Entry {
         stamp: Stamp::Yearless(head.at),
+        host: Cow::Borrowed(""),
         identifier: Cow::Borrowed("kubelet"),
         message: Cow::Borrowed(line),
         priority: None,
@@ -133,13 +136,14 @@ fn iso(line: &str) -> Option<Entry<'_>> {
 
 /// The part of a text line after its time: `host identifier[pid]: message`.
 fn written<'a>(line: &'a str, stamp: Stamp, rest: &'a str) -> Option<Entry<'a>> {
-    let (_, rest) = rest.split_once(' ')?;
+    let (host, rest) = rest.split_once(' ')?;
     let (writer, message) = rest.split_once(": ").or_else(|| Some((rest.strip_suffix(':')?, "")))?;
     if writer.contains(' ') {
         return None;
     }
     Some(Entry {
         stamp,
+        host: Cow::Borrowed(host),
         identifier: Cow::Borrowed(writer.split_once('[').map_or(writer, |(name, _)| name)),
         message: Cow::Borrowed(message),
         priority: None,
@@ -169,6 +173,8 @@ pub struct Record<'a> {
     pub cursor: Cow<'a, str>,
     /// When it was written.
     pub at: Timestamp,
+    /// On which host.
+    pub host: Cow<'a, str>,
     /// Who wrote it: `kubelet`.
     pub identifier: Cow<'a, str>,
     /// The unit of the process that wrote it: `kubelet.service`.
@@ -204,6 +210,8 @@ struct Raw<'a> {
     transport: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "_MACHINE_ID")]
     machine: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "_HOSTNAME")]
+    host: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "__CURSOR")]
     cursor: Cow<'a, str>,
 }
@@ -227,6 +235,7 @@ pub fn record(line: &str) -> Result<Record<'_>, BadLine> {
     Ok(Record {
         cursor: raw.cursor,
         at: since_epoch(micros).ok_or(BadLine::Json)?,
+        host: optional(raw.host),
         identifier: optional(raw.identifier),
         unit: optional(raw.unit),
         about: optional(raw.about),
@@ -270,6 +279,7 @@ fn json(line: &str) -> Result<Entry<'_>, BadLine> {
     let record = record(line)?;
     Ok(Entry {
         stamp: Stamp::At(record.at),
+        host: record.host,
         identifier: record.identifier,
         message: record.message,
         priority: record.priority,

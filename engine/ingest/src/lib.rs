@@ -21,6 +21,7 @@ pub mod object;
 pub mod pod;
 pub mod raw;
 pub mod redact;
+pub mod stamp;
 pub mod text;
 pub mod time;
 pub mod written;

@@ -136,7 +136,7 @@ pub fn signal(
 }
 
 /// Where a controller or a kubelet notes when it has written something of an object.
-const WRITTEN: [&str; 8] = [
+const WRITTEN: [&str; 7] = [
     "completionTime",
     "finishedAt",
     "lastHeartbeatTime",
@@ -144,7 +144,6 @@ const WRITTEN: [&str; 8] = [
     "lastUpdateTime",
     "startTime",
     "startedAt",
-    "time",
 ];
 
 /// The last time, in ms, that stands in the object as one at which it was written.
@@ -164,8 +163,7 @@ pub(crate) fn written(object: &Value) -> Option<u64> {
             _ => None,
         }
     }
-    let parts = ["/status", "/metadata/managedFields"];
-    parts.into_iter().filter_map(|part| last(object.pointer(part)?)).max()
+    last(object.get("status")?)
 }
 
 /// The uid, or kind, namespace and name where a hand-made file has none.

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kwhy_ingest::capture::{Capture, CaptureError, Everything, Interest, read};
+use kwhy_ingest::capture::{ArchiveError, Capture, CaptureError, Everything, Interest, read};
 use kwhy_proto::v1::signal::Body;
 use proptest::prelude::*;
 
@@ -61,7 +61,8 @@ fn what_is_not_a_capture_says_what_it_is() {
     assert!(matches!(error(&missing), CaptureError::Missing { .. }));
     assert_eq!(error(&missing).to_string(), format!("{}: there is no such directory", missing.display()));
     put(dir.path(), "capture.tar.gz", b"x");
-    assert!(matches!(error(&dir.path().join("capture.tar.gz")), CaptureError::NotADirectory { .. }));
+    let other = error(&dir.path().join("capture.tar.gz"));
+    assert!(matches!(other, CaptureError::Archive { source: ArchiveError::NotOne, .. }), "{other:?}");
     assert!(matches!(error(&dir.path().join("capture.tar.gz/x")), CaptureError::NotADirectory { .. }));
     assert!(matches!(error(dir.path()), CaptureError::NoFiles { .. }));
     put(dir.path(), "capture.yaml", SPAN.1.as_bytes());

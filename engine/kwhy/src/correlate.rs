@@ -56,7 +56,7 @@ pub(crate) fn correlate<R: Rules>(
             return Ok(None);
         }
     };
-    capture.problems.extend(without_objects(dir));
+    capture.problems.extend(without_objects(&capture));
     tracing::debug!(signals = capture.signals.len(), lines = capture.lines_read, "Capture read.");
     let settings = Settings { recorded: true, ..config.settings(&capture.cluster) };
     let mut engine = Engine::new(settings, rules)?;
@@ -79,11 +79,9 @@ pub(crate) fn correlate<R: Rules>(
 }
 
 /// Any file may be missing, but without this one little can be said, and it should be known why.
-fn without_objects(dir: &Path) -> Option<Problem> {
-    const FILE: &str = "objects.json";
-    let packed = format!("{FILE}.gz");
-    [FILE, &packed].iter().all(|name| !dir.join(name).exists()).then(|| Problem {
-        file: FILE.to_owned(),
+fn without_objects(capture: &Capture) -> Option<Problem> {
+    (!capture.has_objects).then(|| Problem {
+        file: "objects.json".to_owned(),
         unit: capture::Unit::File,
         lines: Vec::new(),
         total: 1,

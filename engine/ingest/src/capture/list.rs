@@ -1,12 +1,23 @@
 //! A `List` of Kubernetes, item by item. A file that is cut off or goes wrong somewhere still gives the items before
-//! that place, and one of hundreds of megabytes is never in memory as a whole.
+//! that place, and one of hundreds of megabytes is never in memory as a whole. YAML, as other tools write it, is held as
+//! a whole and bounded for that.
+//!
+//! An object alone is taken for a list of one, and so is what `jq .items` leaves of a list.
 
-use std::{fmt, io::Read};
+use std::{
+    fmt,
+    io::{BufReader, Read},
+};
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::split;
+use super::skim::Skim;
+
+/// How much is read at once.
+const BUFFER: usize = 256 * 1024;
+/// Largest file of YAML. Reading it takes some ten times as much memory.
+const YAML: u64 = 64 << 20;
 
 /// What was in the file besides its items.
 #[derive(Debug, Default)]
@@ -17,31 +28,49 @@ pub(super) struct List {
     pub(super) has_items: bool,
 }
 
-/// Reads a list and passes on each item; `open` opens it, again where the quick way comes to something that it does not
-/// take. The error says where the reading ended, if before the end. None where it cannot be opened.
-pub(super) fn read(
-    mut open: impl FnMut() -> Option<Box<dyn Read>>,
-    item: &mut dyn FnMut(Value),
-) -> Option<(List, Result<(), serde_json::Error>)> {
-    let passed = match split::read(open()?, item) {
-        Ok(list) => return Some((list, Ok(()))),
-        Err(passed) => passed,
-    };
-    let mut number = 0u32;
-    Some(slow(open()?, &mut |value| {
-        number = number.saturating_add(1);
-        if number > passed {
-            item(value);
-        }
-    }))
+/// Why the reading ended before the end of the file.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Ended {
+    #[error(transparent)]
+    Json(serde_json::Error),
+    #[error(transparent)]
+    Yaml(serde_norway::Error),
+    #[error(transparent)]
+    Io(std::io::Error),
+    #[error("larger than {} MiB of YAML; collect it as JSON", YAML >> 20)]
+    Large,
 }
 
-/// [`read`] by one pass of the JSON reader over all of it.
-pub(super) fn slow(source: impl Read, item: &mut dyn FnMut(Value)) -> (List, Result<(), serde_json::Error>) {
+impl Ended {
+    /// Whether there is no more of it, rather than something else.
+    pub(super) fn is_cut(&self) -> bool {
+        match self {
+            Self::Json(error) => error.is_eof() || error.is_io(),
+            Self::Io(_) => true,
+            Self::Yaml(_) | Self::Large => false,
+        }
+    }
+}
+
+/// Reads a list in JSON and passes on each item.
+pub(super) fn json(source: impl Read, item: &mut dyn FnMut(Value)) -> (List, Result<(), Ended>) {
     let mut list = List::default();
-    let mut json =
-        serde_json::Deserializer::from_reader(std::io::BufReader::with_capacity(64 * 1024, source));
+    let mut json = serde_json::Deserializer::from_reader(BufReader::with_capacity(BUFFER, source));
     let result = Document { list: &mut list, item }.deserialize(&mut json).and_then(|()| json.end());
+    (list, result.map_err(Ended::Json))
+}
+
+/// Reads a list in YAML, or several, and passes on each item.
+pub(super) fn yaml(source: impl Read, item: &mut dyn FnMut(Value)) -> (List, Result<(), Ended>) {
+    let mut list = List::default();
+    let mut text = String::new();
+    let result = match source.take(YAML + 1).read_to_string(&mut text) {
+        Err(error) => Err(Ended::Io(error)),
+        Ok(length) if length as u64 > YAML => Err(Ended::Large),
+        Ok(_) => serde_norway::Deserializer::from_str(&text)
+            .try_for_each(|document| Document { list: &mut list, item }.deserialize(document))
+            .map_err(Ended::Yaml),
+    };
     (list, result)
 }
 
@@ -53,8 +82,8 @@ struct Document<'a> {
 impl<'de> DeserializeSeed<'de> for Document<'_> {
     type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        json.deserialize_any(self)
+    fn deserialize<D: Deserializer<'de>>(self, document: D) -> Result<(), D::Error> {
+        document.deserialize_any(self)
     }
 }
 
@@ -66,19 +95,46 @@ impl<'de> Visitor<'de> for Document<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        // All of it, as long as it may be an object.
+        let mut object = Some(Map::new());
         while let Some(key) = map.next_key::<String>()? {
-            match key.as_str() {
-                "kind" => self.list.kind = map.next_value::<Value>()?.as_str().unwrap_or_default().to_owned(),
-                "items" => {
+            match (key.as_str(), &mut object) {
+                ("items", _) => {
+                    object = None;
                     self.list.has_items = true;
                     map.next_value_seed(Items(self.item))?;
                 }
-                _ => {
+                ("kind", object) => {
+                    let kind: Value = map.next_value()?;
+                    self.list.kind = kind.as_str().unwrap_or_default().to_owned();
+                    if let Some(object) = object {
+                        object.insert(key, kind);
+                    }
+                }
+                ("metadata", Some(object)) => {
+                    let metadata = map.next_value_seed(Skim::Metadata)?;
+                    object.insert(key, metadata);
+                }
+                (_, Some(object)) => {
+                    object.insert(key, map.next_value()?);
+                }
+                (_, None) => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
         }
+        let named =
+            |object: &Map<String, Value>| object.get("metadata").is_some_and(|m| m.get("name").is_some());
+        if let Some(object) = object.filter(|object| object.contains_key("kind") && named(object)) {
+            self.list.has_items = true;
+            (self.item)(Value::Object(object));
+        }
         Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<(), A::Error> {
+        self.list.has_items = true;
+        Items(self.item).visit_seq(items)
     }
 }
 
@@ -87,8 +143,8 @@ struct Items<'a>(&'a mut dyn FnMut(Value));
 impl<'de> DeserializeSeed<'de> for Items<'_> {
     type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
-        json.deserialize_any(self)
+    fn deserialize<D: Deserializer<'de>>(self, items: D) -> Result<(), D::Error> {
+        items.deserialize_any(self)
     }
 }
 
@@ -105,7 +161,7 @@ impl<'de> Visitor<'de> for Items<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while let Some(item) = items.next_element()? {
+        while let Some(item) = items.next_element_seed(Skim::Object)? {
             (self.0)(item);
         }
         Ok(())
@@ -114,11 +170,15 @@ impl<'de> Visitor<'de> for Items<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::io;
+
+    use serde_json::json;
+
+    use super::{Ended, List, Read, Value, YAML, json as read, yaml};
 
     fn items(text: &str) -> (Vec<Value>, List, Result<(), String>) {
         let mut all = Vec::new();
-        let (list, result) = slow(text.as_bytes(), &mut |item| all.push(item));
+        let (list, result) = read(text.as_bytes(), &mut |item| all.push(item));
         (all, list, result.map_err(|error| error.to_string()))
     }
 
@@ -130,9 +190,53 @@ mod tests {
     }
 
     #[test]
+    fn managed_fields_of_items_are_read_over() {
+        let (all, list, result) = items(
+            r#"{"items": [{"metadata": {"name": "n", "managedFields": [{"time": "x"}]}, "spec": {"managedFields": 1}}], "kind": "PodList"}"#,
+        );
+        assert_eq!(all, [json!({"metadata": {"name": "n"}, "spec": {"managedFields": 1}})]);
+        assert!(result.is_ok() && list.kind == "PodList");
+    }
+
+    #[test]
     fn other_json_has_no_items() {
         assert!(!items("{\"kind\": \"Pod\", \"metadata\": {\"items\": []}}").1.has_items);
-        assert!(items("[1]").2.is_err());
+        assert!(items("7").2.is_err());
         assert!(items("{\"items\": null, \"kind\": \"PodList\"}").1.has_items);
+    }
+
+    #[test]
+    fn an_object_and_a_bare_array_are_lists() {
+        let pod = json!({"kind": "Pod", "metadata": {"name": "n"}, "spec": {"x": 1}});
+        assert_eq!(items(&json!([pod, 2]).to_string()).0, [pod.clone(), json!(2)]);
+        assert_eq!(items(&pod.to_string()).0, [pod]);
+    }
+
+    #[test]
+    fn yaml_gives_what_json_gives() {
+        let text = "apiVersion: v1\nitems:\n- metadata:\n    name: n\n    managedFields:\n    - time: x\n  spec: {x: 1, y: [true, \"2020\"]}\nkind: PodList\n---\nkind: Node\nmetadata: {name: k}\n";
+        let mut all = Vec::new();
+        let (list, result) = yaml(text.as_bytes(), &mut |item| all.push(item));
+        assert!(result.is_ok() && list.has_items, "{result:?}");
+        assert_eq!(
+            all,
+            [
+                json!({"metadata": {"name": "n"}, "spec": {"x": 1, "y": [true, "2020"]}}),
+                json!({"kind": "Node", "metadata": {"name": "k"}})
+            ]
+        );
+    }
+
+    #[test]
+    fn yaml_that_grows_as_it_is_read_is_refused() {
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x]\n".to_owned();
+        for n in 1..12 {
+            let last = format!("*a{}", n - 1);
+            bomb += &format!("a{n}: &a{n} [{}]\n", vec![last; 8].join(", "));
+        }
+        let (_, result) = yaml(bomb.as_bytes(), &mut |_| {});
+        assert!(result.unwrap_err().to_string().contains("repetition limit"));
+        let (_, result) = yaml(io::repeat(b'#').take(YAML + 1), &mut |_| {});
+        assert!(matches!(result, Err(Ended::Large)));
     }
 }

@@ -1,4 +1,5 @@
-//! The capture reader: a directory of raw upstream files in, one ordered list of signals out.
+//! The capture reader: a directory of raw upstream files in, one ordered list of signals out. It also takes what other
+//! tools have collected (`layout.rs`), and all of it as an archive.
 //!
 //! The format is described in `tests/captures/FORMAT.md`. Reading the same directory gives the same signals, wherever
 //! and in whatever order its files lie on disk. What cannot be read becomes a [`Problem`]; only where nothing at all
@@ -7,18 +8,23 @@
 //! Signals cite their place as `events.json#3` (third item), `changes.ndjson:7` and `kubelet/kal.log:118` (lines), all from
 //! 1; an alert that `alerts.json` no longer lists cites `alerts.json`. A packed file is cited without `.gz`.
 
+mod archive;
+mod dump;
 mod inventory;
+mod layout;
 mod list;
 mod problem;
 mod reader;
 mod skim;
-mod split;
 
 use std::{io, path::Path, path::PathBuf};
 
 use kwhy_proto::{millis, timestamp, v1::Signal};
 
-pub use self::problem::{Problem, Unit};
+pub use self::{
+    archive::ArchiveError,
+    problem::{Problem, Unit},
+};
 use crate::alert::Identity;
 
 /// Says which log lines shall become signals. Warnings, errors and fatal lines always do.
@@ -57,6 +63,8 @@ pub struct Capture {
     pub lines_read: u64,
     /// Files that gave something, `capture.yaml` not counted.
     pub files_read: u32,
+    /// Whether there was a file of objects at all, readable or not.
+    pub has_objects: bool,
 }
 
 impl Capture {
@@ -92,11 +100,36 @@ pub enum CaptureError {
         /// The path that was given.
         path: PathBuf,
     },
-    /// Something else is at the path.
-    #[error("{}: not a directory; a capture is a directory of raw files, an archive of one must be unpacked first", path.display())]
+    /// Something that is no file either.
+    #[error("{}: neither a directory nor an archive (.tar, .tar.gz, .tgz or .zip)", path.display())]
     NotADirectory {
         /// The path that was given.
         path: PathBuf,
+    },
+    /// A file that is no archive, or one that is refused.
+    #[error("{}", path.display())]
+    Archive {
+        /// The path that was given.
+        path: PathBuf,
+        /// Why nothing was taken out of it.
+        #[source]
+        source: ArchiveError,
+    },
+    /// Dumps that do not belong together.
+    #[error("{}: several dumps are in it, name one of them: {}", path.display(), dumps.join(", "))]
+    Several {
+        /// The path that was given.
+        path: PathBuf,
+        /// The folders in which they are.
+        dumps: Vec<String>,
+    },
+    /// No folder of a dump.
+    #[error("{}: more than {limit} files in it, which no dump has; name the folder of the dump", path.display())]
+    Many {
+        /// The path that was given.
+        path: PathBuf,
+        /// How many were looked at.
+        limit: usize,
     },
     /// The operating system refuses.
     #[error("{}: cannot be read", path.display())]
@@ -107,9 +140,11 @@ pub enum CaptureError {
         #[source]
         source: io::Error,
     },
-    /// None of the files that a capture may have.
+    /// None of the files that a capture or a dump may have.
     #[error(
-        "{}: no file of a capture in it: objects.json, changes.ndjson, events.json, alerts.ndjson, alerts.json, kubelet/NODE.log, pods/NAMESPACE/POD/CONTAINER.log",
+        "{}: no file of a capture in it: objects.json, changes.ndjson, signals.ndjson, events.json, alerts.ndjson, alerts.json, kubelet/NODE.log, pods/NAMESPACE/POD/CONTAINER.log; \
+         nor a dump: of `kubectl cluster-info dump` (nodes.json and NAMESPACE/pods.json), a must-gather (cluster-scoped-resources/ or namespaces/), \
+         a support bundle of troubleshoot.sh (cluster-resources/)",
         path.display()
     )]
     NoFiles {

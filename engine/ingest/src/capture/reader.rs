@@ -3,6 +3,11 @@
 
 mod alerts;
 mod logs;
+mod nodes;
+mod sections;
+mod signals;
+mod untimed;
+mod words;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -39,6 +44,9 @@ const DOCUMENT: u64 = 256 << 20;
 /// How long after its last change a list is taken that nothing else tells the time of, ms.
 const ALONE: u64 = 10 * 60_000;
 
+/// How far back the span of a dump goes: its objects are of now, and some of its logs are years old, ms.
+const DAY: u64 = 24 * 3_600_000;
+
 struct Reader<'a> {
     interest: &'a dyn Interest,
     identity: &'a Identity,
@@ -53,8 +61,14 @@ struct Reader<'a> {
     listed: Vec<(Signal, u64)>,
     /// The last time that stands in a listed object: the list was taken no earlier.
     taken: Option<u64>,
+    /// Another tool has collected all this; it takes logs however old they are.
+    is_dump: bool,
     /// A node's heartbeat is among those times, so the list was taken not much later either.
     heartbeat: bool,
+    /// Names of the nodes that are listed.
+    nodes: BTreeSet<String>,
+    /// When containers ran, for logs that do not say it.
+    runs: untimed::Runs,
     alerts: alerts::Alerts,
     problems: Problems,
     days: time::Days,
@@ -68,7 +82,8 @@ pub(super) fn read(
     identity: &Identity,
 ) -> Result<Capture, CaptureError> {
     let mut problems = Problems::default();
-    let found = inventory::find(dir, &mut problems)?;
+    let inventory = inventory::find(dir, &mut problems)?;
+    let found = &inventory.found;
     let mut reader = Reader {
         interest,
         identity,
@@ -80,7 +95,10 @@ pub(super) fn read(
         signals: Vec::new(),
         listed: Vec::new(),
         taken: None,
+        is_dump: inventory.is_dump,
         heartbeat: false,
+        nodes: BTreeSet::new(),
+        runs: untimed::Runs::default(),
         alerts: alerts::Alerts::default(),
         problems,
         days: time::Days::default(),
@@ -90,11 +108,14 @@ pub(super) fn read(
     let of = |wanted: fn(&Kind) -> bool| found.iter().filter(move |file| wanted(&file.kind));
     of(|kind| *kind == Kind::Span).for_each(|file| reader.span(file));
     of(|kind| *kind == Kind::Changes).for_each(|file| reader.changes(file));
+    of(|kind| *kind == Kind::Signals).for_each(|file| reader.signals(file));
     of(|kind| *kind == Kind::Events).for_each(|file| reader.events(file));
     of(|kind| *kind == Kind::Deliveries).for_each(|file| reader.deliveries(file));
     of(|kind| *kind == Kind::Alerts).for_each(|file| reader.alert_list(file));
+    reader.runs.wanted = found.iter().any(|file| untimed::is(&file.kind));
+    of(is_objects).for_each(|file| reader.objects(file));
     reader.pod_logs(of(|kind| matches!(kind, Kind::Log { .. })));
-    of(|kind| *kind == Kind::Objects).for_each(|file| reader.objects(file));
+    reader.logs_of_pods(of(|kind| matches!(kind, Kind::PodLog { .. })));
     of(|kind| matches!(kind, Kind::Kubelet { .. })).for_each(|file| reader.kubelet(file));
 
     if reader.files_read == 0 {
@@ -105,12 +126,24 @@ pub(super) fn read(
             CaptureError::NothingRead { path: dir.to_owned(), problems }
         });
     }
-    Ok(reader.finish())
+    Ok(Capture { has_objects: found.iter().any(|file| may_have_objects(&file.kind)), ..reader.finish() })
 }
 
-/// The last part of the path, also of `.` and `..`.
+fn is_objects(kind: &Kind) -> bool {
+    matches!(kind, Kind::Objects { .. } | Kind::Spare { .. })
+}
+
+fn may_have_objects(kind: &Kind) -> bool {
+    is_objects(kind) || *kind == Kind::Signals
+}
+
+/// The last part of the path, also of `.` and `..`; of an archive without what tells how it is packed.
 fn name_of(dir: &Path) -> String {
-    let named = |path: &Path| path.file_name().map(|name| text::name(&name.to_string_lossy()));
+    let named = |path: &Path| {
+        let name = text::name(&path.file_name()?.to_string_lossy());
+        let packed = [".tar.gz", ".tgz", ".tar", ".zip"].iter().find_map(|end| name.strip_suffix(end));
+        Some(packed.filter(|_| !dir.is_dir()).map_or(name.clone(), str::to_owned))
+    };
     let whole = dir.canonicalize().or_else(|_| absolute(dir));
     named(dir)
         .or_else(|| named(&whole.ok()?))
@@ -223,7 +256,11 @@ impl Reader<'_> {
                 return;
             }
             reader.taken = reader.taken.max(object::written(&item)).max(Some(created).filter(|at| *at > 0));
-            reader.heartbeat |= object::text_at(&item, "/kind") == "Node";
+            if object::text_at(&item, "/kind") == "Node" {
+                reader.heartbeat = true;
+                reader.nodes.insert(text::name(object::text_at(&item, "/metadata/name")));
+            }
+            reader.runs.see(&item);
             let at = Timestamp::default();
             match object::signal(&reader.cluster, Verb::Added, Seen::Listed, at, item) {
                 Ok(signal) => {
@@ -305,12 +342,10 @@ impl Reader<'_> {
 
     /// Passes on each item of a list, with its kind where only the list has it (`PodList`).
     fn items(&mut self, file: &Found, mut item: impl FnMut(&mut Self, u32, Value)) {
-        let Some(first) = self.open(file) else { return };
-        let mut first = Some(first);
-        let open = || first.take().or_else(|| lines::text(lines::open(&file.path).ok()?).ok());
+        let Some(source) = self.open(file) else { return };
         let mut number = 0u32;
         let mut kindless = Vec::new();
-        let read = list::read(open, &mut |value| {
+        let mut take = |value: Value| {
             number = number.saturating_add(1);
             // The kind of the list may stand behind its items, and a Secret must be known to be one.
             if value.get("kind").is_none() && value.is_object() {
@@ -318,9 +353,14 @@ impl Reader<'_> {
             } else {
                 item(self, number, value);
             }
-        });
-        let Some((list, result)) = read else { return };
-        let kind = list.kind.strip_suffix("List").unwrap_or_default();
+        };
+        let yaml = file.name.ends_with(".yaml") || file.name.ends_with(".yml");
+        let (list, result) = if yaml { list::yaml(source, &mut take) } else { list::json(source, &mut take) };
+        let of = match file.kind {
+            Kind::Objects { of } | Kind::Spare { of, .. } => of,
+            _ => "",
+        };
+        let kind = list.kind.strip_suffix("List").filter(|kind| !kind.is_empty()).unwrap_or(of);
         for (number, mut value) in kindless {
             if !kind.is_empty()
                 && let Some(object) = value.as_object_mut()
@@ -336,7 +376,7 @@ impl Reader<'_> {
                 self.problems.file(&file.file, format_args!("not a List of Kubernetes but {kind}"));
             }
             Ok(()) => {}
-            Err(error) if error.is_eof() || error.is_io() => {
+            Err(error) if error.is_cut() => {
                 self.problems.file(
                     &file.file,
                     format_args!("cut off or damaged, the {number} items before are used: {error}"),
@@ -370,10 +410,12 @@ impl Reader<'_> {
         let listed = std::mem::take(&mut self.listed);
         let taken = self.taken.unwrap_or(0);
         let (first, last) = self.seen.unwrap_or((taken, taken));
-        let from = self.from.unwrap_or_else(|| first.min(self.to.unwrap_or(first)));
         // Nothing tells how late it was when a list of pods alone was taken. Nobody takes one at once.
         let alone = self.seen.is_none() && !self.heartbeat && taken > 0;
-        let to = self.to.unwrap_or(last.max(taken) + if alone { ALONE } else { 0 }).max(from);
+        let end = self.to.unwrap_or(last.max(taken) + if alone { ALONE } else { 0 });
+        let earliest = if self.is_dump { end.saturating_sub(DAY) } else { 0 };
+        let from = self.from.unwrap_or_else(|| first.min(self.to.unwrap_or(first)).max(earliest));
+        let to = end.max(from);
         for (signal, created) in listed {
             self.signals.push(Signal { at: Some(timestamp(created.max(from))), ..signal });
         }
@@ -391,6 +433,7 @@ impl Reader<'_> {
             problems: self.problems.into_list(),
             lines_read: self.lines_read,
             files_read: self.files_read,
+            has_objects: false,
         }
     }
 }

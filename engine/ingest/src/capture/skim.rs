@@ -11,9 +11,9 @@ pub(super) fn skim<'de, D: Deserializer<'de>>(json: D) -> Result<Value, D::Error
     Skim::Object.deserialize(json)
 }
 
-/// What is being read.
+/// What is being read; a seed for items of a list.
 #[derive(Clone, Copy)]
-enum Skim {
+pub(super) enum Skim {
     Object,
     Metadata,
 }

@@ -7,14 +7,13 @@ use std::{
 
 use kwhy_proto::{Timestamp, v1::Signal};
 
-use super::Reader;
+use super::{Reader, nodes::Nodes, untimed::Clock, words::Words};
 use crate::{
     capture::{
         Interest,
         inventory::{Found, Kind},
         problem::Unit,
     },
-    container,
     journal::{self, Stamp},
     lines::Lines,
     log::{self, Container, Text},
@@ -23,7 +22,7 @@ use crate::{
 };
 
 /// Longest line of a log; a message is cut far below.
-const LOG_LINE: usize = 1 << 20;
+pub(super) const LOG_LINE: usize = 1 << 20;
 /// Longest message that is put together from several lines of journalctl.
 const MESSAGE: usize = 64 * 1024;
 
@@ -31,6 +30,8 @@ const MESSAGE: usize = 64 * 1024;
 #[derive(Debug, Clone, Copy)]
 struct Head {
     line: u32,
+    /// Which of the nodes in the file.
+    node: usize,
     stamp: Stamp,
     priority: Option<u8>,
 }
@@ -45,6 +46,7 @@ struct Open {
 impl Reader<'_> {
     pub(super) fn kubelet(&mut self, file: &Found) {
         let Kind::Kubelet { node } = &file.kind else { return };
+        let mut nodes = Nodes::of(node);
         let Some(source) = self.open(file) else { return };
         let mut lines = Lines::new(source, LOG_LINE);
         let mut joiner = Joiner::new();
@@ -67,26 +69,31 @@ impl Reader<'_> {
                     open = Some(entry);
                 } else {
                     joiner.feed(entry.head, &entry.message, |head, text| {
-                        self.kubelet_line(file, node, ends, head, Text::read(text))
+                        self.kubelet_line(file, &nodes, ends, head, Text::read(text))
                     });
                 }
                 continue;
             }
             match journal::parse(&text) {
+                Ok(journal::Line::Entry(entry)) if nodes.many && entry.host.is_empty() => {
+                    let reason = "does not say of which node it is";
+                    self.problems.add(&file.file, Unit::Line, number, reason, None);
+                }
                 Ok(journal::Line::Entry(entry)) => {
                     understood = true;
-                    let head = Head { line: number, stamp: entry.stamp, priority: entry.priority };
+                    let node = nodes.number(&entry.host, &self.nodes);
+                    let head = Head { line: number, node, stamp: entry.stamp, priority: entry.priority };
                     bare = entry.bare.map(|_| entry.stamp);
                     if entry.bare.is_some() && joiner.passes(&entry.message) {
                         // Nearly all of a file that may be huge: the header is not read twice.
-                        self.kubelet_line(file, node, ends, head, Text::with(entry.bare, &entry.message));
+                        self.kubelet_line(file, &nodes, ends, head, Text::with(entry.bare, &entry.message));
                         continue;
                     }
                     if more && entry.indent > 0 {
                         open = Some(Open { head, indent: entry.indent, message: entry.message.into_owned() });
                     } else {
                         joiner.feed(head, &entry.message, |head, text| {
-                            self.kubelet_line(file, node, ends, head, Text::read(text))
+                            self.kubelet_line(file, &nodes, ends, head, Text::read(text))
                         });
                     }
                 }
@@ -96,15 +103,15 @@ impl Reader<'_> {
                 }
                 Err(_) if text.trim().is_empty() => {}
                 Err(_) if let Some(stamp) = bare => {
-                    let head = Head { line: number, stamp, priority: None };
+                    let head = Head { line: number, node: 0, stamp, priority: None };
                     joiner.feed(head, &text, |head, text| {
-                        self.kubelet_line(file, node, ends, head, Text::read(text))
+                        self.kubelet_line(file, &nodes, ends, head, Text::read(text))
                     });
                 }
                 Err(bad) => self.problems.add(&file.file, Unit::Line, number, bad, None),
             }
         }
-        joiner.finish(|head, text| self.kubelet_line(file, node, ends, head, Text::read(text)));
+        joiner.finish(|head, text| self.kubelet_line(file, &nodes, ends, head, Text::read(text)));
         let failure = lines.failure().map(ToString::to_string);
         self.ended(file, number, failure, understood);
     }
@@ -112,7 +119,7 @@ impl Reader<'_> {
     fn kubelet_line(
         &mut self,
         file: &Found,
-        node: &str,
+        nodes: &Nodes,
         ends: Option<Timestamp>,
         head: Head,
         mut text: Text<'_>,
@@ -141,8 +148,11 @@ impl Reader<'_> {
             self.problems.add(&file.file, Unit::Line, head.line, journal::BadLine::Format, None);
             return;
         };
-        let position = format!("{:010}", head.line);
         let origin = format!("{}:{}", file.name, head.line);
+        let node = nodes.names.get(head.node).map_or("", String::as_str);
+        // A node may be in more than one file of many.
+        let many = if nodes.many { format!("{}:", file.name) } else { String::new() };
+        let position = format!("{many}{:010}", head.line);
         let signal = log::kubelet(&self.cluster, node, &text, at, &position, origin);
         self.push(signal);
     }
@@ -152,7 +162,7 @@ impl Reader<'_> {
     pub(super) fn pod_logs<'f>(&mut self, files: impl Iterator<Item = &'f Found>) {
         let mut containers: BTreeMap<_, (Option<&Found>, Option<&Found>)> = BTreeMap::new();
         for file in files {
-            let Kind::Log { namespace, pod, container, previous } = &file.kind else { continue };
+            let Kind::Log { namespace, pod, container, previous, .. } = &file.kind else { continue };
             let pair = containers.entry((namespace, pod, container)).or_default();
             *if *previous { &mut pair.0 } else { &mut pair.1 } = Some(file);
         }
@@ -166,31 +176,21 @@ impl Reader<'_> {
     }
 
     fn pod_log(&mut self, file: &Found) -> Vec<Signal> {
-        let Kind::Log { namespace, pod, container, previous } = &file.kind else { return Vec::new() };
-        let Some(source) = self.open(file) else { return Vec::new() };
+        let Kind::Log { namespace, pod, container, previous, timed } = &file.kind else { return Vec::new() };
         let of = Container { namespace, pod, name: container, previous: *previous };
+        let mut clock = if *timed { Clock::Lines } else { self.clock_of(file, of) };
+        let Some(source) = self.open(file) else { return Vec::new() };
         let mut lines = Lines::new(source, LOG_LINE);
-        let mut joiner = Joiner::new();
-        let mut signals = Vec::new();
+        let mut words = Words::new(self.interest, &self.cluster, of, &file.name);
         let (mut number, mut understood) = (0u32, false);
-        let (cluster, name) = (self.cluster.clone(), &file.name);
-        let interest = self.interest;
-        let mut take = |(line, at): (u32, Timestamp), text: &str| {
-            let mut text = Text::read(text);
-            if wants(interest, "log", &mut text) {
-                // The run before sorts before the present one.
-                let position = format!("{}-{line:010}", u8::from(!of.previous));
-                signals.push(log::container(&cluster, of, &text, at, &position, format!("{name}:{line}")));
-            }
-        };
         while let Some(line) = lines.next() {
             number = number.saturating_add(1);
             self.lines_read += 1;
             let text: Cow<'_, str> = text::utf8(line.bytes);
-            match container::parse(&text) {
+            match clock.place(&text) {
                 Some((at, text)) => {
                     understood = true;
-                    joiner.feed((number, at), text, &mut take);
+                    words.feed(number, at, text);
                 }
                 None if text.trim().is_empty() => {}
                 None => {
@@ -199,7 +199,7 @@ impl Reader<'_> {
                 }
             }
         }
-        joiner.finish(&mut take);
+        let signals = words.finish();
         let failure = lines.failure().map(ToString::to_string);
         self.ended(file, number, failure, understood);
         signals
@@ -207,7 +207,7 @@ impl Reader<'_> {
 }
 
 /// Whether the line shall become a signal, and notes whether a rule wants it.
-fn wants(interest: &dyn Interest, source: &str, text: &mut Text<'_>) -> bool {
+pub(super) fn wants(interest: &dyn Interest, source: &str, text: &mut Text<'_>) -> bool {
     text.wanted = !text.message.is_empty() && interest.wants_line(source, &text.message, text.severity);
     text.wanted || (text.is_warning() && !text.message.is_empty())
 }
