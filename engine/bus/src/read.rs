@@ -156,6 +156,20 @@ impl Bus {
         }))
     }
 
+    /// The sequence of the last message of this cluster that is stored on `KWHY_IN`; none where there is none.
+    ///
+    /// # Errors
+    /// Where the stream cannot be looked at.
+    pub async fn last_input(&self) -> Result<Option<u64>, BusError> {
+        let failed = |cause| BusError::Api { doing: format!("look at stream {}", streams::IN), cause };
+        let stream = self.context.get_stream(streams::IN).await.map_err(|error| failed(Cause::of(error)))?;
+        match stream.get_last_raw_message_by_subject(&subject::inputs_of(&self.settings.cluster)).await {
+            Ok(last) => Ok(Some(last.sequence)),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(failed(Cause::of(error))),
+        }
+    }
+
     /// Reads finding revisions in the order in which they were stored, past and then new, without end. A gap is
     /// reported where retention took what was asked for, not within what a filter passes over. Ends as [`Bus::read`].
     pub fn subscribe_findings(

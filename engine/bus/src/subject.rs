@@ -79,6 +79,11 @@ pub(crate) fn input_of_source(cluster: &str, source: &str) -> String {
     format!("kwhy.in.{}.{}.*", cluster_token(cluster), token(source))
 }
 
+/// Where all signals of a cluster are.
+pub(crate) fn inputs_of(cluster: &str) -> String {
+    format!("kwhy.in.{}.>", cluster_token(cluster))
+}
+
 /// Whether a subject of `KWHY_IN` is of that cluster.
 pub(crate) fn is_input_of(subject: &str, cluster: &str) -> bool {
     subject.split('.').nth(2) == Some(&cluster_token(cluster))

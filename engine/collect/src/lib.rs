@@ -4,6 +4,7 @@
 //! - [`ticker`]: the passing of time, for a log in which time is what the log says.
 //! - [`kube`]: the cluster's objects and events, by watches.
 //! - [`logs`]: a node's kubelet, runtime and kernel, from the journal and from files.
+//! - [`snapshot`]: the cluster as it stands, written down as a capture.
 //!
 //! Sources hand signals on as they come. What NATS is, and when a message counts as stored, is hidden behind [`Sink`];
 //! what a signal means is nobody's business here.
@@ -14,6 +15,7 @@ pub mod kube;
 pub mod logs;
 pub mod pump;
 pub mod sink;
+pub mod snapshot;
 pub mod ticker;
 
 pub use sink::Sink;

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use kwhy_collect::feed::Speed;
 
 use crate::node_logs;
+use crate::since::Since;
 
 /// Says why a Kubernetes cluster hurts: joins events, alerts and logs on the graph of its objects and names the cause.
 #[derive(Debug, Parser)]
@@ -20,6 +21,8 @@ use crate::node_logs;
         kwhy collect kubelet             read the logs of this node: kubelet, runtime, kernel\n  \
         kwhy feed DIR --nats URL         play a recorded incident into NATS\n  \
         kwhy tail --nats URL             watch findings as they come\n  \
+        kwhy capture                     write down the cluster of your kubeconfig, to be diagnosed or sent on\n  \
+        kwhy record --nats URL           write down what has arrived over NATS\n  \
         kwhy explain FINDING             what makes kwhy believe it, or with --code why it did not\n  \
         kwhy rule list                   every cause that kwhy knows\n  \
         kwhy doctor                      what is missing for findings, and what mends it\n\n\
@@ -37,7 +40,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Find the causes in a recorded incident: a directory of raw files, no cluster and no NATS needed
+    /// Find the causes in a recorded incident: files in a directory or an archive, no cluster and no NATS needed
     #[command(
         after_help = "DIR holds what kubectl, journalctl and Alertmanager print, each file optional and .gz allowed:\n  \
         objects.json       kubectl get nodes,pods,rs,deploy,ds,sts,cm,svc -A -o json\n  \
@@ -46,10 +49,15 @@ pub(crate) enum Command {
         kubelet/NODE.log   journalctl -u kubelet (-o short, short-iso or json), or the kubelet's own log file\n  \
         pods/NS/POD/CONTAINER.log and .previous.log   kubectl logs --timestamps [--previous]\n  \
         changes.ndjson, alerts.ndjson, capture.yaml   see tests/captures/FORMAT.md\n\n\
+        Or it is what another tool has collected, which is known by its files:\n  \
+        kubectl cluster-info dump -A --output-directory=DIR [-o yaml]\n  \
+        oc adm must-gather, oc adm inspect\n  \
+        a support bundle of troubleshoot.sh\n\
+        All of these may be packed: .tar, .tar.gz, .tgz, .zip.\n\n\
         Example: kwhy diagnose tests/captures/a1-coredns-loop"
     )]
     Diagnose {
-        /// The capture
+        /// The capture or dump
         dir: PathBuf,
         #[command(flatten)]
         output: Output,
@@ -90,6 +98,54 @@ pub(crate) enum Command {
         /// How many times as fast as it happened, or `max`
         #[arg(long, value_name = "FACTOR|max", default_value = "1")]
         speed: Speed,
+    },
+    /// Write the cluster of your kubeconfig into a directory that `kwhy diagnose` reads
+    #[command(
+        after_help = "Written are objects and events as they stand, and the logs of containers that crash or stay unready: of each \
+        the last 2000 lines, of 300 logs at most. Of Secrets only the names of their keys are kept, and credentials in log \
+        lines are masked. What you may not read is told in a line each and left out. kube.context of the configuration \
+        names another context.\n\n\
+        Examples:\n  \
+        kwhy capture incident && kwhy diagnose incident\n  \
+        kwhy capture incident --namespace shop --alertmanager http://localhost:9093"
+    )]
+    Capture {
+        /// Where to write it, a new or empty directory; without it one named after the time
+        dir: Option<PathBuf>,
+        /// Only this namespace; may be given again
+        #[arg(long, short, value_name = "NAME")]
+        namespace: Vec<String>,
+        /// Take all logs of this namespace, also of containers that are well; may be given again
+        #[arg(long, value_name = "NAMESPACE")]
+        logs_of: Vec<String>,
+        /// Take the alerts of this Alertmanager, too
+        #[arg(long, value_name = "URL")]
+        alertmanager: Option<String>,
+        /// Take the kubelet's log of the last hour from the journal of this machine, which must be a node
+        #[arg(long)]
+        kubelet: bool,
+        /// Name of the cluster, overrides cluster
+        #[arg(long, value_name = "NAME")]
+        cluster: Option<String>,
+    },
+    /// Write what has arrived over NATS into a directory that `kwhy diagnose` reads
+    #[command(
+        after_help = "Written are the signals of one cluster that are stored on KWHY_IN when it is called. With --from \
+        those before that time are left out, but for the last state of each object and the alerts that were firing.\n\n\
+        Example: kwhy record incident --nats nats://127.0.0.1:4222 --from 2h && kwhy diagnose incident"
+    )]
+    Record {
+        /// Where to write it, a new or empty directory; without it one named after the time
+        dir: Option<PathBuf>,
+        /// NATS server, overrides nats.url
+        #[arg(long, value_name = "URL")]
+        nats: Option<String>,
+        /// Cluster whose signals to write, overrides cluster
+        #[arg(long, value_name = "NAME")]
+        cluster: Option<String>,
+        /// Where to begin: a time as 2024-03-19T10:00:00Z, or how long ago as 2h or 90m
+        #[arg(long, value_name = "TIME")]
+        from: Option<Since>,
     },
     /// Show findings as they are published, those already stored first
     Tail {

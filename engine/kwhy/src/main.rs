@@ -2,6 +2,7 @@
 
 mod args;
 mod cache;
+mod capture;
 mod collect;
 mod config;
 mod connect;
@@ -11,16 +12,19 @@ mod doctor;
 mod exit;
 mod explain;
 mod feed;
+mod folder;
 mod live;
 mod node_logs;
 mod notices;
 mod notify;
 mod progress;
 mod raw;
+mod record;
 mod rule_list;
 mod rules;
 mod run;
 mod screen;
+mod since;
 mod tail;
 
 use std::{
@@ -79,6 +83,13 @@ fn dispatch(args: Args) -> Result<Exit> {
         }
         Command::Collect { command } => block_on(collect::run(&config, command)),
         Command::Feed { dir, nats, speed } => block_on(feed::run(&config, &dir, nats, speed)),
+        Command::Capture { dir, namespace: namespaces, logs_of, alertmanager, kubelet, cluster } => {
+            let given = capture::Given { dir, namespaces, logs_of, alertmanager, kubelet, cluster };
+            block_on(capture::run(&config, given))
+        }
+        Command::Record { dir, nats, cluster, from } => {
+            block_on(record::run(&config, record::Given { dir, nats, cluster, from }))
+        }
         Command::Tail { nats, output, count } => block_on(async {
             let bus = connect::connect(&config, nats, config.cluster.as_deref().unwrap_or("default")).await?;
             tail::run(&bus, config.cluster.clone(), output.output, count).await

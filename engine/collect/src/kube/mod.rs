@@ -27,6 +27,7 @@ mod watch;
 pub use access::{Refused, refused};
 pub use health::{Health, Progress};
 pub use kinds::Resource;
+pub(crate) use kinds::WATCHED;
 pub use logs::{NoLog, answer as answer_logs};
 pub use rbac::{Grants, needed as needed_permissions};
 pub use remembered::Remembered;
