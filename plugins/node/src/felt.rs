@@ -141,14 +141,15 @@ pub(crate) fn explains(world: &World<'_>, node: &Node, load: &Load, since: u64) 
 /// Jobs of which a part is down that is no greater than the part of the nodes that is. More than that has a cause of
 /// its own, as a component that nobody can scrape on any node.
 fn targets(world: &World<'_>, node: &Node, since: u64) -> Vec<ObjectRef> {
-    let nodes = world.list("Node", "");
-    let still = nodes
-        .iter()
-        .filter(|n| Node::load(world, n).is_some_and(|n| n.id.is(&node.id) || n.ready.status != "True"))
-        .count();
-    let share = 100 * still / nodes.len().max(1);
     // An alert waits for ten minutes before it fires, so only what began after the node stopped counts.
     let alerts = world.about(&node.id, "cluster", "alert", "TargetDown", since, 100);
+    if alerts.is_empty() {
+        return Vec::new();
+    }
+    let nodes = world.list("Node", "");
+    let stands_still = |n: &ObjectRef| n.is(&node.id) || world.condition(n, "Ready").status != "True";
+    let still = nodes.iter().filter(|n| stands_still(n)).count();
+    let share = 100 * still / nodes.len().max(1);
     let mut out: Vec<ObjectRef> = Vec::new();
     for alert in alerts.iter().filter(|a| a.state == "firing") {
         let Some(subject) = &alert.subject else { continue };

@@ -18,6 +18,7 @@ mod word;
 use kwhy_sdk::{Descriptor, ObjectRef, Rule, Signal, Subscription, Verdict, Wake, World, seconds};
 
 use memory::Held;
+use node::Node;
 
 /// The pack.
 #[derive(Debug, Default)]
@@ -94,13 +95,16 @@ impl Rule for NodePack {
         } else if !held.is_empty() {
             // What happens elsewhere matters where a node is already in trouble: its replacements, its targets.
             for node in held.nodes(&ready::CODES) {
-                verdict.merge(ready::judge(world, &mut held, &node));
+                let seen = Node::load(world, &node);
+                verdict.merge(ready::judge(world, &mut held, &node, seen.as_ref()));
             }
             for node in held.nodes(&pressure::CODES) {
-                verdict.merge(pressure::judge(world, &mut held, &node));
+                let seen = Node::load(world, &node);
+                verdict.merge(pressure::judge(world, &mut held, &node, seen.as_ref()));
             }
             for node in held.nodes(&[told::REBOOT]) {
-                verdict.merge(told::judge(world, &mut held, &node));
+                let seen = Node::load(world, &node);
+                verdict.merge(told::judge(world, &mut held, &node, seen.as_ref()));
             }
         }
         held.save(world);
@@ -108,8 +112,9 @@ impl Rule for NodePack {
     }
 }
 
-fn look(world: &World<'_>, held: &mut Held, node: &ObjectRef, verdict: &mut Verdict) {
-    verdict.merge(ready::judge(world, held, node));
-    verdict.merge(pressure::judge(world, held, node));
-    verdict.merge(told::judge(world, held, node));
+fn look(world: &World<'_>, held: &mut Held, id: &ObjectRef, verdict: &mut Verdict) {
+    let node = Node::load(world, id);
+    verdict.merge(ready::judge(world, held, id, node.as_ref()));
+    verdict.merge(pressure::judge(world, held, id, node.as_ref()));
+    verdict.merge(told::judge(world, held, id, node.as_ref()));
 }

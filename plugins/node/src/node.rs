@@ -17,7 +17,7 @@ pub(crate) struct Node {
     pub(crate) kubelet: String,
     pub(crate) runtime: String,
     pub(crate) address: String,
-    status: Json,
+    conditions: Json,
 }
 
 impl Node {
@@ -28,28 +28,28 @@ impl Node {
         if id.kind != "Node" || (!seen && collected()) {
             return None;
         }
-        let status = world.read(id, "/status").unwrap_or_default();
-        let spec = world.read(id, "/spec").unwrap_or_default();
-        let meta = world.read(id, "/metadata").unwrap_or_default();
-        let ready = Condition::among(&status.at("/conditions"), "Ready");
-        let addresses = status.list("/addresses");
+        // Part by part: most of a node's status is a list of images.
+        let read = |pointer: &str| world.read(id, pointer).unwrap_or_default();
+        let (conditions, spec, info) = (read("/status/conditions"), read("/spec"), read("/status/nodeInfo"));
+        let ready = Condition::among(&conditions, "Ready");
+        let addresses = read("/status/addresses").list("");
         let internal = addresses.iter().find(|a| a.text("/type") == "InternalIP");
         Some(Self {
             id: id.clone(),
             cordoned: cordoned(&spec, &ready),
-            leaving: meta.has("/deletionTimestamp") || leaving(world, id, &spec),
+            leaving: read("/metadata/deletionTimestamp").has("") || leaving(world, id, &spec),
             seen,
             ready,
-            created: parse_time(meta.text("/creationTimestamp")).unwrap_or(0),
-            kubelet: status.text("/nodeInfo/kubeletVersion").to_owned(),
-            runtime: status.text("/nodeInfo/containerRuntimeVersion").to_owned(),
+            created: parse_time(read("/metadata/creationTimestamp").text("")).unwrap_or(0),
+            kubelet: info.text("/kubeletVersion").to_owned(),
+            runtime: info.text("/containerRuntimeVersion").to_owned(),
             address: internal.map_or("", |a| a.text("/address")).to_owned(),
-            status,
+            conditions,
         })
     }
 
     pub(crate) fn condition(&self, kind: &str) -> Condition {
-        Condition::among(&self.status.at("/conditions"), kind)
+        Condition::among(&self.conditions, kind)
     }
 
     /// The machine, as ssh or ping take it.

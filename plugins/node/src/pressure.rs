@@ -68,25 +68,25 @@ const FELT: [&str; 9] = [
 ];
 
 /// Judges all three of one node.
-pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdict {
+pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef, node: Option<&Node>) -> Verdict {
     let mut verdict = Verdict::default();
-    let Some(node) = Node::load(world, id) else {
+    let Some(node) = node else {
         held.clear(&mut verdict, &CODES, id, "the node was removed from the cluster");
         return verdict;
     };
     for kind in &KINDS {
         let condition = node.condition(kind.condition);
-        let told = told(world, &node, kind, &condition);
+        let told = told(world, node, kind, &condition);
         match (condition.status.as_str(), told) {
             // A silent kubelet says nothing of its pressure.
             ("Unknown", None) => {}
             // What stands in the status of a lost node is its last word, told with the loss.
             ("True", _) if node.ready.status == "Unknown" => {}
-            ("True", _) => held.assert(&mut verdict, pressed(world, &node, kind, &condition, None)),
+            ("True", _) => held.assert(&mut verdict, pressed(world, node, kind, &condition, None)),
             (_, Some(told)) => {
                 let since = if node.seen { told.at } else { begins(&told) };
                 let since = Condition { since, ..Condition::default() };
-                held.assert(&mut verdict, pressed(world, &node, kind, &since, Some(&told)));
+                held.assert(&mut verdict, pressed(world, node, kind, &since, Some(&told)));
             }
             _ => {
                 let because = format!("node {} has no {} any more", id.name, kind.condition);

@@ -52,15 +52,15 @@ pub(crate) struct Gone {
 }
 
 /// Judges one node from the facts as they stand now.
-pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdict {
+pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef, node: Option<&Node>) -> Verdict {
     let mut verdict = Verdict::default();
-    let Some(node) = Node::load(world, id) else {
+    let Some(node) = node else {
         held.clear(&mut verdict, &CODES, id, "the node was removed from the cluster");
         return verdict;
     };
-    let Some(gone) = gone(world, &node) else {
+    let Some(gone) = gone(world, node) else {
         let because = format!("node {} is ready since {}", id.name, clock(node.ready.since));
-        match sandbox::judge(world, &node, &mut verdict) {
+        match sandbox::judge(world, node, &mut verdict) {
             Some(diagnosis) => {
                 held.forget(&diagnosis.supersedes, id);
                 held.assert(&mut verdict, diagnosis);
@@ -69,7 +69,7 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdi
         }
         return verdict;
     };
-    if told::driver_ends_it(world, &node) {
+    if told::driver_ends_it(world, node) {
         held.clear(&mut verdict, &CODES, id, "its kubelet and its runtime use different cgroup drivers");
         return verdict;
     }
@@ -80,12 +80,12 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdi
         return verdict;
     }
     let cause = if node.ready.status == "False" {
-        word::cause(world, &node, &gone)
+        word::cause(world, node, &gone)
     } else {
-        lost::cause(world, &node, &gone)
+        lost::cause(world, node, &gone)
     };
     let load = Load::of(world, id, gone.since);
-    let diagnosis = put(world, &node, &gone, cause, &load);
+    let diagnosis = put(world, node, &gone, cause, &load);
     held.forget(&diagnosis.supersedes, id);
     held.assert(&mut verdict, diagnosis);
     verdict

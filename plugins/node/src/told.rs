@@ -44,9 +44,9 @@ impl Passing {
 }
 
 /// Judges one node; `held` keeps what has to be taken back.
-pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdict {
+pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef, node: Option<&Node>) -> Verdict {
     let mut verdict = Verdict::default();
-    let Some(node) = Node::load(world, id) else {
+    let Some(node) = node else {
         held.clear(
             &mut verdict,
             &[oom::CODE, REBOOT, CLOCK, CGROUP],
@@ -55,12 +55,12 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdi
         );
         return verdict;
     };
-    let mut passing = |of: Option<Passing>| of.and_then(|p| p.standing(world, &node, &mut verdict));
+    let mut passing = |of: Option<Passing>| of.and_then(|p| p.standing(world, node, &mut verdict));
     let found = [
-        (oom::CODE, passing(oom::judge(world, &node))),
-        (REBOOT, passing(reboot(world, &node))),
-        (CLOCK, clock_skew(world, &node)),
-        (CGROUP, cgroup_driver(world, &node)),
+        (oom::CODE, passing(oom::judge(world, node))),
+        (REBOOT, passing(reboot(world, node))),
+        (CLOCK, clock_skew(world, node)),
+        (CGROUP, cgroup_driver(world, node)),
     ];
     for (code, diagnosis) in found {
         match diagnosis {

@@ -46,10 +46,13 @@ fn by_object(world: &World<'_>, pod: &ObjectRef) -> Option<Waiting> {
     if !world.exists(pod) {
         return None;
     }
-    let node = world.read(pod, "/spec/nodeName").unwrap_or_default();
+    // Nearly all have their node, and nothing else is read of them.
+    if world.read(pod, "/spec/nodeName").is_some_and(|node| !node.text("").is_empty()) {
+        return None;
+    }
     let deleted = world.read(pod, "/metadata/deletionTimestamp").is_some_and(|d| d.has(""));
     let status = world.read(pod, "/status").unwrap_or_default();
-    if !node.text("").is_empty() || deleted || !matches!(status.text("/phase"), "" | "Pending") {
+    if deleted || !matches!(status.text("/phase"), "" | "Pending") {
         return None;
     }
     let conditions = status.list("/conditions");

@@ -21,8 +21,7 @@ impl Condition {
     /// The condition of that type in the list of an object's `/status/conditions`.
     #[must_use]
     pub fn among(conditions: &Json, kind: &str) -> Self {
-        let all = conditions.list("");
-        let Some(found) = all.iter().find(|c| c.text("/type") == kind) else { return Self::default() };
+        let Some(found) = conditions.item("/type", kind) else { return Self::default() };
         Self {
             status: found.text("/status").to_owned(),
             reason: found.text("/reason").to_owned(),

@@ -49,6 +49,12 @@ impl Json {
         self.0.pointer(pointer).and_then(Value::as_array).into_iter().flatten().cloned().map(Self).collect()
     }
 
+    /// The first item of a list that has a text at a pointer. The others are not copied for it.
+    pub(crate) fn item(&self, pointer: &str, text: &str) -> Option<Self> {
+        let has = |item: &&Value| item.pointer(pointer).and_then(Value::as_str) == Some(text);
+        self.0.as_array()?.iter().find(has).cloned().map(Self)
+    }
+
     /// The strings of the list at a pointer; others are left out.
     #[must_use]
     pub fn texts(&self, pointer: &str) -> Vec<String> {

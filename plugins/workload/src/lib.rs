@@ -38,7 +38,7 @@ mod tls;
 mod told;
 mod words;
 
-use kwhy_sdk::{Descriptor, Evidence, ObjectRef, Rule, Signal, Subscription, Verdict, World, seconds};
+use kwhy_sdk::{Descriptor, Evidence, Json, ObjectRef, Rule, Signal, Subscription, Verdict, World, seconds};
 
 /// The pack.
 #[derive(Debug, Default)]
@@ -205,10 +205,10 @@ fn controller(world: &World<'_>, of: &ObjectRef, signal: &Signal) -> Verdict {
 fn object(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdict {
     if signal.name == "ADDED" {
         let mut verdict = fight::born(world, pod, signal);
-        let ready = world.read(pod, "/status").is_some_and(|s| {
-            s.list("/containerStatuses").iter().all(|c| c.is_true("/ready") && c.number("/restartCount") < 2)
-                && s.text("/phase") == "Running"
-        });
+        let read = |pointer: &str| world.read(pod, pointer).unwrap_or_default();
+        let well = |c: &Json| c.is_true("/ready") && c.number("/restartCount") < 2;
+        let ready = read("/status/phase").text("") == "Running"
+            && read("/status/containerStatuses").list("").iter().all(well);
         if !ready {
             verdict.merge(look::later(world, pod, world.now() + SETTLE));
         }
