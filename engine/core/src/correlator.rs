@@ -16,7 +16,7 @@ use crate::{
     history::{History, Record},
     incident::{Incident, IncidentKey},
     incidents::Incidents,
-    json::{Interner, Json},
+    input::Input,
     key::Key,
     kin,
     matching::Matcher,
@@ -34,7 +34,7 @@ use crate::{
 use imbl::{OrdMap, OrdSet};
 use kwhy_proto::{
     millis,
-    v1::{Alert, Event, Finding, LogRequest, ObjectChange, ObjectRef, Signal, signal::Body},
+    v1::{Alert, Event, Finding, LogRequest, ObjectRef, Signal, signal::Body},
 };
 
 /// How often old history is forgotten, ms of log time.
@@ -48,25 +48,6 @@ pub(crate) struct Env<'a> {
     pub(crate) notices: &'a mut Vec<Notice>,
     /// Logs that somebody with access to the cluster should fetch.
     pub(crate) asks: &'a mut Vec<LogRequest>,
-}
-
-/// A signal as the state takes it in: the JSON of its object is read, once, however often it is replayed.
-#[derive(Debug)]
-pub(crate) struct Input {
-    signal: Signal,
-    /// None where the signal is about no object or its JSON cannot be read.
-    object: Option<Json>,
-}
-
-impl Input {
-    pub(crate) fn new(mut signal: Signal, interner: &mut Interner) -> Self {
-        let object = match &mut signal.body {
-            // The text is not needed any more, and it is the larger part of the signal.
-            Some(Body::Object(change)) => interner.read(&std::mem::take(&mut change.json)).ok(),
-            _ => None,
-        };
-        Self { signal, object }
-    }
 }
 
 /// Which incidents and symptoms a step has touched, so that only these are looked at again.
@@ -209,7 +190,7 @@ impl State {
         }
         self.advance(at, env);
         match &signal.body {
-            Some(Body::Object(change)) => self.object(signal, change, input.object.as_ref(), env),
+            Some(Body::Object(_)) => self.object(signal, input.object.as_ref(), env),
             Some(Body::Event(event)) => self.event(signal, event, env),
             Some(Body::Alert(alert)) => self.alert(signal, alert, env),
             Some(Body::Log(_)) => self.line(signal, wanted, env),
@@ -221,24 +202,24 @@ impl State {
         self.advance(self.now, env);
     }
 
-    fn object(&mut self, signal: &Signal, body: &ObjectChange, json: Option<&Json>, env: &mut Env<'_>) {
+    fn object(&mut self, signal: &Signal, object: Option<&Arc<Object>>, env: &mut Env<'_>) {
         let Some(reference) = &signal.subject else { return };
-        let Some(json) = json else {
+        let Some(object) = object else {
             env.notices.push(Notice::Unreadable { signal: signal.id.clone(), origin: signal.origin.clone() });
             return;
         };
         let at = signal.at.as_ref().map_or(self.now, millis);
-        let key = Key::from(reference);
-        let deleted = (signal.name == "DELETED").then_some(at);
+        let key = object.key.clone();
         let known = self.graph.get(&key);
-        // A list that no longer has it says nothing of its last state, so the last that was told stands.
-        let json = match known {
-            Some(known) if deleted.is_some() && signal.state == "listed" && known.uid == reference.uid => {
-                &known.json
-            }
-            _ => json,
+        let object = if signal.name == "DELETED" {
+            // A list that no longer has it says nothing of its last state, so the last that was told stands.
+            let last = known.filter(|known| signal.state == "listed" && known.uid == reference.uid);
+            let resource_version = object.resource_version.clone();
+            let last = Object::clone(last.unwrap_or(object));
+            Arc::new(Object { resource_version, deleted: Some(at), ..last })
+        } else {
+            object.clone()
         };
-        let object = Object::new(key.clone(), &body.resource_version, json.clone(), deleted);
         if known.is_some_and(|o| {
             o.deleted == object.deleted
                 && o.uid == object.uid

@@ -15,8 +15,8 @@ use kwhy_proto::{
 };
 
 use crate::{
-    correlator::{Env, Input, State},
-    json::Interner,
+    correlator::{Env, State},
+    input::{Input, Inputs},
     matching::{MatchError, Matcher},
     rule::{Failure, Rules},
     settings::Settings,
@@ -104,7 +104,7 @@ pub struct Engine<R> {
     /// States to go back to, each with the order of the last signal in it.
     checkpoints: VecDeque<(Order, State)>,
     since_checkpoint: usize,
-    interner: Interner,
+    inputs: Inputs,
     /// Newest time heard of.
     frontier: u64,
     seen: Seen,
@@ -132,7 +132,7 @@ impl<R: Rules> Engine<R> {
             entries: VecDeque::new(),
             checkpoints: VecDeque::from([((0, 0, Arc::from("")), State::default())]),
             since_checkpoint: 0,
-            interner: Interner::default(),
+            inputs: Inputs::default(),
             frontier: 0,
             seen: Seen::new(),
             seen_by_time: VecDeque::new(),
@@ -159,7 +159,8 @@ impl<R: Rules> Engine<R> {
     pub fn apply(&mut self, signal: Signal) -> Vec<Finding> {
         let (at, rank, id) = order(&signal);
         if self.settings.recorded {
-            return self.apply_recorded(at, signal);
+            let input = self.inputs.read(signal);
+            return self.apply_recorded(&input);
         }
         if self.seen.contains(id) {
             self.counts.1 += 1;
@@ -181,7 +182,7 @@ impl<R: Rules> Engine<R> {
         let last = self.entries.back();
         let in_order = at >= self.frontier && last.is_none_or(|last| key > last.order);
         let too_late = at.saturating_add(self.settings.lateness) < self.frontier;
-        let input = Arc::new(Input::new(signal, &mut self.interner));
+        let input = Arc::new(self.inputs.read(signal));
         if in_order || too_late {
             if too_late {
                 self.counts.2 += 1;
@@ -197,19 +198,17 @@ impl<R: Rules> Engine<R> {
         self.reconcile()
     }
 
-    /// Takes in a signal that neither comes late nor again. The state is shared with no other, so it changes in place.
-    fn apply_recorded(&mut self, at: u64, signal: Signal) -> Vec<Finding> {
+    /// Takes in a signal that neither comes late nor again, as where [`Settings::recorded`] holds. The state is shared with
+    /// no other then, so it changes in place.
+    pub fn apply_recorded(&mut self, input: &Input) -> Vec<Finding> {
         self.counts.0 += 1;
-        self.frontier = self.frontier.max(at);
-        match self.weight(&signal) {
+        self.frontier = self.frontier.max(time_of(&input.signal));
+        match self.weight(&input.signal) {
             0 => {
                 let to = self.frontier;
                 self.with_env(|state, env| state.advance(to, env));
             }
-            weight => {
-                let input = Input::new(signal, &mut self.interner);
-                self.with_env(|state, env| state.apply(&input, weight == WEIGHT, env));
-            }
+            weight => self.with_env(|state, env| state.apply(input, weight == WEIGHT, env)),
         }
         self.emit()
     }

@@ -44,8 +44,8 @@ impl Graph {
     }
 
     /// Stores a state. Returns both ends of each edge that came or went.
-    pub(crate) fn put(&mut self, object: Object) -> BTreeSet<Key> {
-        let object = Arc::new(object);
+    pub(crate) fn put(&mut self, object: impl Into<Arc<Object>>) -> BTreeSet<Key> {
+        let object: Arc<Object> = object.into();
         let key = &object.key;
         let old = self.objects.insert(key.clone(), object.clone());
         if old.is_none() {

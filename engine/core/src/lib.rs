@@ -10,6 +10,7 @@
 
 pub mod engine;
 pub mod glob;
+pub mod input;
 pub mod matching;
 pub mod rule;
 pub mod settings;
@@ -46,4 +47,5 @@ mod verdict;
 mod words;
 
 pub use engine::{Account, Engine, Notice};
+pub use input::{Input, Inputs};
 pub use settings::Settings;

@@ -7,7 +7,7 @@ use kwhy_core::{Engine, Settings, matching::Matcher, rule::Rules};
 use kwhy_ingest::capture::{self, Capture, Interest, Problem};
 use kwhy_proto::v1::Finding;
 
-use crate::{config::Config, notices::Notices, progress::Progress};
+use crate::{ahead, config::Config, notices::Notices, progress::Progress};
 
 /// Lines that a rule may want; warnings and errors are kept by the reader itself.
 struct Wanted(Arc<Matcher>);
@@ -63,16 +63,18 @@ pub(crate) fn correlate<R: Rules>(
     let mut latest: BTreeMap<String, Finding> = BTreeMap::new();
     let total = capture.signals.len() + 1;
     let end = capture.end_tick();
-    for (n, signal) in std::mem::take(&mut capture.signals).into_iter().chain([end]).enumerate() {
+    let signals = match keep {
+        Keep::Signals => capture.signals.clone(),
+        Keep::Nothing => std::mem::take(&mut capture.signals),
+    };
+    ahead::read(signals.into_iter().chain([end]), |n, input| {
         progress.at("correlating", n, total);
-        if keep == Keep::Signals && n + 1 < total {
-            capture.signals.push(signal.clone());
-        }
-        for finding in engine.apply(signal) {
+        for finding in engine.apply_recorded(&input) {
             each(&finding)?;
             latest.insert(finding.id.clone(), finding);
         }
-    }
+        Ok(())
+    })?;
     progress.end();
     Notices::default().show(engine.take_notices());
     Ok(Some(Correlated { capture, engine, findings: latest.into_values().collect() }))

@@ -1,5 +1,6 @@
 //! The kwhy command: what was typed, the configuration, and which room does the work.
 
+mod ahead;
 mod args;
 mod cache;
 mod capture;
