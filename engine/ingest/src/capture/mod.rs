@@ -16,6 +16,7 @@ mod list;
 mod problem;
 mod reader;
 mod skim;
+mod split;
 
 use std::{io, path::Path, path::PathBuf};
 
@@ -27,8 +28,8 @@ pub use self::{
 };
 use crate::alert::Identity;
 
-/// Says which log lines shall become signals. Warnings, errors and fatal lines always do.
-pub trait Interest {
+/// Says which log lines shall become signals. Warnings, errors and fatal lines always do. Several threads may ask.
+pub trait Interest: Sync {
     /// Whether a line is wanted. `source` is `kubelet` or `log`, `message` what [`Signal::message`] would be; `severity`
     /// is `I`, `W`, `E`, `F` or empty.
     fn wants_line(&self, source: &str, message: &str, severity: &str) -> bool;

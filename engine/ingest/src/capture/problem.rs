@@ -91,6 +91,13 @@ impl Problems {
         }
     }
 
+    /// Takes over the problems of other files.
+    pub(super) fn take_over(&mut self, other: Self) {
+        for (file, problems) in other.by_file {
+            self.by_file.entry(file).or_default().extend(problems);
+        }
+    }
+
     /// All, by file and then by the first place.
     pub(super) fn into_list(self) -> Vec<Problem> {
         let mut all: Vec<Problem> = self

@@ -1,5 +1,5 @@
-//! Reading file after file. The span comes first, as other files are read against it; logs without a year come last,
-//! as without a `capture.yaml` the other files tell the year.
+//! Reading file after file, the objects beside the others. The span comes first, as other files are read against it; logs
+//! without a year come last where there is no `capture.yaml`, as then the other files tell the year.
 
 mod alerts;
 mod logs;
@@ -12,7 +12,9 @@ mod words;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Read,
+    panic::resume_unwind,
     path::{Path, absolute},
+    thread,
 };
 
 use kwhy_proto::{
@@ -84,39 +86,38 @@ pub(super) fn read(
     let mut problems = Problems::default();
     let inventory = inventory::find(dir, &mut problems)?;
     let found = &inventory.found;
-    let mut reader = Reader {
-        interest,
-        identity,
-        cluster: name_of(dir),
-        title: String::new(),
-        from: None,
-        to: None,
-        seen: None,
-        signals: Vec::new(),
-        listed: Vec::new(),
-        taken: None,
-        is_dump: inventory.is_dump,
-        heartbeat: false,
-        nodes: BTreeSet::new(),
-        runs: untimed::Runs::default(),
-        alerts: alerts::Alerts::default(),
-        problems,
-        days: time::Days::default(),
-        lines_read: 0,
-        files_read: 0,
-    };
+    let mut reader =
+        Reader { problems, is_dump: inventory.is_dump, ..Reader::new(interest, identity, name_of(dir)) };
     let of = |wanted: fn(&Kind) -> bool| found.iter().filter(move |file| wanted(&file.kind));
+    let logs = |reader: &mut Reader<'_>| {
+        reader.pod_logs(of(|kind| matches!(kind, Kind::Log { .. })));
+        reader.logs_of_pods(of(|kind| matches!(kind, Kind::PodLog { .. })));
+        of(|kind| matches!(kind, Kind::Kubelet { .. })).for_each(|file| reader.kubelet(file));
+    };
     of(|kind| *kind == Kind::Span).for_each(|file| reader.span(file));
-    of(|kind| *kind == Kind::Changes).for_each(|file| reader.changes(file));
-    of(|kind| *kind == Kind::Signals).for_each(|file| reader.signals(file));
-    of(|kind| *kind == Kind::Events).for_each(|file| reader.events(file));
-    of(|kind| *kind == Kind::Deliveries).for_each(|file| reader.deliveries(file));
-    of(|kind| *kind == Kind::Alerts).for_each(|file| reader.alert_list(file));
     reader.runs.wanted = found.iter().any(|file| untimed::is(&file.kind));
-    of(is_objects).for_each(|file| reader.objects(file));
-    reader.pod_logs(of(|kind| matches!(kind, Kind::Log { .. })));
-    reader.logs_of_pods(of(|kind| matches!(kind, Kind::PodLog { .. })));
-    of(|kind| matches!(kind, Kind::Kubelet { .. })).for_each(|file| reader.kubelet(file));
+    // Else the objects tell the year, or what a log leaves out.
+    let logs_speak = reader.to.is_some() && !found.iter().any(|file| leaves_out(&file.kind));
+    thread::scope(|scope| {
+        // Of a large cluster the objects are more than all the rest.
+        let mut beside = reader.beside();
+        let objects = scope.spawn(move || {
+            of(is_objects).for_each(|file| beside.objects(file));
+            beside
+        });
+        of(|kind| *kind == Kind::Changes).for_each(|file| reader.changes(file));
+        of(|kind| *kind == Kind::Signals).for_each(|file| reader.signals(file));
+        of(|kind| *kind == Kind::Events).for_each(|file| reader.events(file));
+        of(|kind| *kind == Kind::Deliveries).for_each(|file| reader.deliveries(file));
+        of(|kind| *kind == Kind::Alerts).for_each(|file| reader.alert_list(file));
+        if logs_speak {
+            logs(&mut reader);
+        }
+        reader.take_over(objects.join().unwrap_or_else(|panic| resume_unwind(panic)));
+    });
+    if !logs_speak {
+        logs(&mut reader);
+    }
 
     if reader.files_read == 0 {
         let problems = reader.problems.into_list();
@@ -127,6 +128,11 @@ pub(super) fn read(
         });
     }
     Ok(Capture { has_objects: found.iter().any(|file| may_have_objects(&file.kind)), ..reader.finish() })
+}
+
+/// Whether it is a log that does not tell its times, or of which node it is.
+fn leaves_out(kind: &Kind) -> bool {
+    untimed::is(kind) || matches!(kind, Kind::Kubelet { node } if node.is_empty())
 }
 
 fn is_objects(kind: &Kind) -> bool {
@@ -167,6 +173,58 @@ struct ChangeLine {
     verb: String,
     #[serde(deserialize_with = "skim")]
     object: Value,
+}
+
+impl<'a> Reader<'a> {
+    fn new(interest: &'a dyn Interest, identity: &'a Identity, cluster: String) -> Self {
+        Self {
+            interest,
+            identity,
+            cluster,
+            title: String::new(),
+            from: None,
+            to: None,
+            seen: None,
+            signals: Vec::new(),
+            listed: Vec::new(),
+            taken: None,
+            is_dump: false,
+            heartbeat: false,
+            nodes: BTreeSet::new(),
+            runs: untimed::Runs::default(),
+            alerts: alerts::Alerts::default(),
+            problems: Problems::default(),
+            days: time::Days::default(),
+            lines_read: 0,
+            files_read: 0,
+        }
+    }
+
+    /// A reader that has read the span alone, for files that another thread reads.
+    fn beside(&self) -> Self {
+        let Self { from, to, is_dump, .. } = *self;
+        let mut beside =
+            Self { from, to, is_dump, ..Self::new(self.interest, self.identity, self.cluster.clone()) };
+        beside.runs.wanted = self.runs.wanted;
+        beside
+    }
+
+    /// Takes over what a reader beside this one has read of lists of objects.
+    fn take_over(&mut self, other: Self) {
+        let Self { seen, signals, listed, taken, heartbeat, nodes, runs, problems, files_read, .. } = other;
+        if let Some((first, last)) = seen {
+            self.saw(first);
+            self.saw(last);
+        }
+        self.signals.extend(signals);
+        self.listed.extend(listed);
+        self.taken = self.taken.max(taken);
+        self.heartbeat |= heartbeat;
+        self.nodes.extend(nodes);
+        self.runs = runs;
+        self.problems.take_over(problems);
+        self.files_read += files_read;
+    }
 }
 
 impl Reader<'_> {
@@ -343,6 +401,7 @@ impl Reader<'_> {
     /// Passes on each item of a list, with its kind where only the list has it (`PodList`).
     fn items(&mut self, file: &Found, mut item: impl FnMut(&mut Self, u32, Value)) {
         let Some(source) = self.open(file) else { return };
+        let again = || lines::text(lines::open(&file.path).ok()?).ok();
         let mut number = 0u32;
         let mut kindless = Vec::new();
         let mut take = |value: Value| {
@@ -355,7 +414,8 @@ impl Reader<'_> {
             }
         };
         let yaml = file.name.ends_with(".yaml") || file.name.ends_with(".yml");
-        let (list, result) = if yaml { list::yaml(source, &mut take) } else { list::json(source, &mut take) };
+        let (list, result) =
+            if yaml { list::yaml(source, &mut take) } else { list::json(source, again, &mut take) };
         let of = match file.kind {
             Kind::Objects { of } | Kind::Spare { of, .. } => of,
             _ => "",
