@@ -124,7 +124,13 @@ impl<R: Rules> Engine<R> {
     /// A [`MatchError`] if a rule's subscription cannot be compiled.
     pub fn new(settings: Settings, rules: R) -> Result<Self, MatchError> {
         let matcher = Arc::new(Matcher::new(rules.descriptors())?);
-        Ok(Self {
+        Ok(Self::with_matcher(settings, rules, matcher))
+    }
+
+    /// The same where what these rules want is compiled already.
+    #[must_use]
+    pub fn with_matcher(settings: Settings, rules: R, matcher: Arc<Matcher>) -> Self {
+        Self {
             rules,
             settings,
             matcher,
@@ -141,7 +147,7 @@ impl<R: Rules> Engine<R> {
             asks: Vec::new(),
             asked: BTreeMap::new(),
             counts: (0, 0, 0),
-        })
+        }
     }
 
     /// What the rules want, for readers that would rather not make a signal of every line.

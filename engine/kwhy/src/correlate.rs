@@ -48,7 +48,7 @@ pub(crate) fn correlate<R: Rules>(
     // The cluster's name stands in the capture, which is read with what the rules want: the matcher comes first.
     let matcher = Arc::new(Matcher::new(rules.descriptors())?);
     let progress = Progress::start("reading");
-    let mut capture = match capture::read(dir, &Wanted(matcher)) {
+    let mut capture = match capture::read(dir, &Wanted(matcher.clone())) {
         Ok(capture) => capture,
         Err(error) => {
             progress.end();
@@ -59,7 +59,7 @@ pub(crate) fn correlate<R: Rules>(
     capture.problems.extend(without_objects(&capture));
     tracing::debug!(signals = capture.signals.len(), lines = capture.lines_read, "Capture read.");
     let settings = Settings { recorded: true, ..config.settings(&capture.cluster) };
-    let mut engine = Engine::new(settings, rules)?;
+    let mut engine = Engine::with_matcher(settings, rules, matcher);
     let mut latest: BTreeMap<String, Finding> = BTreeMap::new();
     let total = capture.signals.len() + 1;
     let end = capture.end_tick();
