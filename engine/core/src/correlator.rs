@@ -321,6 +321,7 @@ impl State {
         let cluster = &env.settings.cluster;
         let slot = format!("alert/{}", alert.identity);
         let before = self.symptoms.get(&slot).map(|s| (s.since, s.until));
+        let suppressed = self.symptoms.get(&slot).is_some_and(|s| s.suppressed);
         let fired = self.symptoms.get(&slot).is_some_and(|s| s.fired);
         if let Some(known) = self.symptoms.get_mut(&slot) {
             known.update(signal, alert, self.now);
@@ -335,8 +336,11 @@ impl State {
         if let Some(at) = symptom.expires {
             self.timers.add(at, Due::Expiry(slot.clone()));
         }
+        if symptom.suppressed != suppressed {
+            self.touched.symptoms.insert(slot.clone());
+        }
         if before == Some((symptom.since, symptom.until)) {
-            // Sent again, nothing new.
+            // Sent again, nothing new but whether it is held back, which is no matter of rules.
             return;
         }
         let fields = alert.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();

@@ -63,6 +63,8 @@ pub(crate) struct Symptom {
     pub(crate) signal: String,
     pub(crate) runbook: String,
     pub(crate) generator: String,
+    /// Alertmanager holds it back.
+    pub(crate) suppressed: bool,
     /// The cause it is folded under.
     pub(crate) cause: Option<IncidentKey>,
     /// It was heard while it fired. Of what was over before kwhy heard of it nobody waits for an explanation.
@@ -90,6 +92,7 @@ impl Symptom {
             signal: signal.id.clone(),
             runbook: note(&["runbook_url"]),
             generator: alert.generator_url.clone(),
+            suppressed: alert.suppressed,
             cause: None,
             fired: false,
             overdue: false,
@@ -111,16 +114,24 @@ impl Symptom {
             return;
         }
         self.fired = true;
+        self.suppressed = alert.suppressed;
+        // What comes later than the lateness window was said before now.
+        let said = signal.at.as_ref().map_or(now, millis);
         // The replicas of an HA pair fire seconds apart: the earliest start counts. After an end it is a new start.
         match self.until {
-            Some(until) if starts > until || now > until => {
-                self.since = if starts > until { starts } else { now };
+            Some(until) if starts > until || said > until => {
+                self.since = if starts > until { starts } else { said };
                 self.until = None;
                 self.signal.clone_from(&signal.id);
             }
-            _ => self.since = self.since.min(starts),
+            Some(_) => {
+                self.since = self.since.min(starts);
+                return;
+            }
+            None => self.since = self.since.min(starts),
         }
-        self.expires = ends.filter(|at| *at > now);
+        // Of a pair, who keeps it up longest. An end that is past already comes at once.
+        self.expires = ends.map(|at| self.expires.map_or(at, |known| known.max(at)));
     }
 
     pub(crate) fn warning(signal: &Signal, event: &Event, subject: ObjectRef, now: u64) -> Self {
@@ -138,6 +149,7 @@ impl Symptom {
             signal: signal.id.clone(),
             runbook: String::new(),
             generator: String::new(),
+            suppressed: false,
             cause: None,
             fired: false,
             overdue: false,
@@ -176,6 +188,7 @@ impl Symptom {
             signal: self.signal.clone(),
             runbook_url: self.runbook.clone(),
             generator_url: self.generator.clone(),
+            suppressed: self.suppressed,
         }
     }
 }

@@ -390,6 +390,54 @@ fn an_alert_whose_sender_falls_silent_ends_when_it_said_it_would() {
     assert_eq!(over.status(), Status::Resolved);
 }
 
+/// A delivery at a time of an alert that runs out at another.
+fn pushed(at: u64, since: u64, until: u64, suppressed: bool) -> Signal {
+    let mut signal = alert(at, "Pushed", true, since);
+    if let Some(Body::Alert(body)) = &mut signal.body {
+        body.ends_at = Some(timestamp(until));
+        body.suppressed = suppressed;
+    }
+    signal
+}
+
+#[test]
+fn of_a_pair_of_senders_an_alert_lasts_as_long_as_one_of_them_keeps_it_up() {
+    let mut engine = engine();
+    world().into_iter().for_each(|s| drop(engine.apply(s)));
+    engine.apply(pushed(START + MINUTE, START, START + 9 * MINUTE, false));
+    engine.apply(pushed(START + 2 * MINUTE, START, START + 5 * MINUTE, false));
+    engine.apply(tick(START + 6 * MINUTE));
+    assert_eq!(engine.findings().next().unwrap().symptoms[0].state, "firing");
+    engine.apply(tick(START + 9 * MINUTE));
+    assert_eq!(engine.findings().next().unwrap().symptoms[0].until, Some(timestamp(START + 9 * MINUTE)));
+}
+
+#[test]
+fn a_delivery_that_comes_long_after_its_end_leaves_nothing_firing() {
+    let mut engine = engine();
+    world().into_iter().for_each(|s| drop(engine.apply(s)));
+    engine.apply(tick(START + 60 * MINUTE));
+    engine.apply(pushed(START + MINUTE, START, START + 5 * MINUTE, false));
+    engine.apply(tick(START + 70 * MINUTE));
+    let firing = engine.findings().flat_map(|f| f.symptoms).filter(|s| s.state == "firing").count();
+    assert_eq!(firing, 0);
+}
+
+#[test]
+fn a_mark_that_an_alert_is_held_back_is_a_revision_and_goes_as_it_came() {
+    let mut engine = engine();
+    world().into_iter().for_each(|s| drop(engine.apply(s)));
+    let marks = |revisions: Vec<Finding>| -> Vec<bool> {
+        revisions.iter().flat_map(|f| &f.symptoms).map(|s| s.suppressed).collect()
+    };
+    let until = START + 30 * MINUTE;
+    engine.apply(pushed(START + MINUTE, START, until, false));
+    engine.apply(tick(START + 3 * MINUTE));
+    assert_eq!(marks(engine.apply(pushed(START + 4 * MINUTE, START, until, true))), [true]);
+    assert_eq!(marks(engine.apply(pushed(START + 5 * MINUTE, START, until, true))), [false; 0]);
+    assert_eq!(marks(engine.apply(pushed(START + 6 * MINUTE, START, until, false))), [false]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 

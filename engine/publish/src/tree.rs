@@ -111,6 +111,8 @@ struct Sign {
     since: Option<u64>,
     until: Option<u64>,
     times: u64,
+    /// How many of them Alertmanager holds back.
+    suppressed: u64,
 }
 
 struct Node<'a> {
@@ -333,6 +335,7 @@ impl<'a> Node<'a> {
             since: moment::of(symptom.since.as_ref()),
             until: moment::of(symptom.until.as_ref()),
             times: 1,
+            suppressed: symptom.suppressed.into(),
         };
         match self.signs.iter_mut().find(|old| old.mark == mark && old.name == new.name) {
             Some(old) => old.join(&new),
@@ -358,6 +361,7 @@ impl<'a> Node<'a> {
 impl Sign {
     fn join(&mut self, other: &Self) {
         self.times += other.times;
+        self.suppressed += other.suppressed;
         self.since = [self.since, other.since].into_iter().flatten().min();
         self.until = self.until.max(other.until);
     }
@@ -382,9 +386,20 @@ impl Sign {
     /// Name and time, for the row of an object.
     fn briefly(&self, clock: Clock) -> String {
         match (self.mark, self.since, self.until) {
-            (Mark::Firing, Some(since), _) => format!("{} since {}", self.name(), clock.minute(since)),
+            (Mark::Firing, Some(since), _) => {
+                format!("{} since {}{}", self.name(), clock.minute(since), self.held_back())
+            }
             (Mark::Stopped, _, Some(until)) => format!("{} resolved {}", self.name(), clock.minute(until)),
             _ => format!("{} {}", self.name(), self.when(clock)),
+        }
+    }
+
+    /// `, suppressed` of alerts that are silenced or inhibited.
+    fn held_back(&self) -> String {
+        match self.suppressed {
+            0 => String::new(),
+            all if all == self.times => ", suppressed".to_owned(),
+            some => format!(", {some} suppressed"),
         }
     }
 
@@ -393,8 +408,8 @@ impl Sign {
         let at = |ms: u64| clock.minute(ms);
         let lasted = |since: u64, until: u64| lasting(until.saturating_sub(since));
         match (self.mark, self.since, self.until) {
-            (Mark::Firing, Some(since), _) => format!("firing since {}", at(since)),
-            (Mark::Firing, None, _) => "firing".to_owned(),
+            (Mark::Firing, Some(since), _) => format!("firing since {}{}", at(since), self.held_back()),
+            (Mark::Firing, None, _) => format!("firing{}", self.held_back()),
             (Mark::Stopped, Some(since), Some(until)) => {
                 format!("resolved {} after {}", at(until), lasted(since, until))
             }

@@ -110,6 +110,7 @@ fn finding() -> impl Strategy<Value = Finding> {
                         signal: w.next(),
                         runbook_url: w.next(),
                         generator_url: format!("http://h/{}", w.next()),
+                        suppressed: n % 3 == 0,
                     })
                     .collect(),
                 evidence: (0..evidence).map(|n| w.evidence([9, -3, 0][n % 3])).collect(),

@@ -181,6 +181,7 @@ fn affected(finding: &Finding) -> String {
     }
     let alerts = finding.symptoms.iter().filter(|it| it.source == "alert").count();
     let firing = finding.symptoms.iter().filter(|it| it.source == "alert" && it.state != "resolved").count();
+    let held_back = finding.symptoms.iter().filter(|it| it.suppressed && it.state != "resolved").count();
     let named = objects.len().min(3);
     let mut text = objects.get(..named).unwrap_or_default().join(", ");
     match objects.len() - named {
@@ -192,6 +193,10 @@ fn affected(finding: &Finding) -> String {
         (0, _) => String::new(),
         (all, 0) => format!("{} firing", number(all)),
         (all, over) => format!("{}, {over} of them resolved", number(all)),
+    };
+    let alerts = match held_back {
+        0 => alerts,
+        some => format!("{alerts}, {some} suppressed"),
     };
     match (text.is_empty(), alerts.is_empty()) {
         (true, true) => literal(&finding.explanation, 300, Telling::Start),
