@@ -110,6 +110,17 @@ pub struct Listed {
     pub signal: Signal,
     /// When Alertmanager heard of it last; only `GET /api/v2/alerts` tells.
     pub updated_at: Option<Timestamp>,
+    /// What it came with, before anything was cut.
+    pub told: Told,
+}
+
+/// How much an alert came with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Labels that are not empty.
+    pub labels: usize,
+    /// Bytes of the longest name or value of a label.
+    pub longest_label: usize,
 }
 
 impl Listed {
@@ -173,8 +184,34 @@ enum Status {
 /// # Errors
 /// [`BadBody`] where no alert can be made out.
 pub fn body(cluster: &str, at: Timestamp, json: &[u8], identity: &Identity) -> Result<Delivery, BadBody> {
-    let (alerts, left_out) = match json.iter().find(|byte| !byte.is_ascii_whitespace()) {
-        Some(b'[') => (serde_json::from_slice(json).map_err(BadBody::Json)?, 0),
+    let (alerts, left_out) = split(json)?;
+    let mut delivery = Delivery { left_out, ..Delivery::default() };
+    let mut seen = BTreeSet::new();
+    for (position, raw) in (1u32..).zip(alerts) {
+        match one(cluster, at, raw, identity) {
+            Ok((signal, updated_at, told)) => {
+                if seen.insert(signal.id.clone()) {
+                    delivery.alerts.push(Listed { position, signal, updated_at, told });
+                }
+            }
+            Err(bad) => delivery.bad.push((position, bad)),
+        }
+    }
+    Ok(delivery)
+}
+
+/// How many alerts a body has, good or bad, at little cost: for who would not read too many.
+///
+/// # Errors
+/// [`BadBody`] where no alert can be made out.
+pub fn count(json: &[u8]) -> Result<usize, BadBody> {
+    Ok(split(json)?.0.len())
+}
+
+/// The alerts of a body, each as it stands there, and how many Alertmanager left out.
+fn split(json: &[u8]) -> Result<(Vec<&RawValue>, u64), BadBody> {
+    match json.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'[') => Ok((serde_json::from_slice(json).map_err(BadBody::Json)?, 0)),
         _ => {
             let webhook: Webhook<'_> =
                 serde_json::from_slice(json).map_err(|error| match error.classify() {
@@ -184,23 +221,9 @@ pub fn body(cluster: &str, at: Timestamp, json: &[u8], identity: &Identity) -> R
             if webhook.version.is_some_and(|version| version != "4") {
                 return Err(BadBody::Version);
             }
-            (webhook.alerts, webhook.truncated_alerts.unwrap_or(0))
-        }
-    };
-    let alerts: Vec<&RawValue> = alerts;
-    let mut delivery = Delivery { left_out, ..Delivery::default() };
-    let mut seen = BTreeSet::new();
-    for (position, raw) in (1u32..).zip(alerts) {
-        match one(cluster, at, raw, identity) {
-            Ok((signal, updated_at)) => {
-                if seen.insert(signal.id.clone()) {
-                    delivery.alerts.push(Listed { position, signal, updated_at });
-                }
-            }
-            Err(bad) => delivery.bad.push((position, bad)),
+            Ok((webhook.alerts, webhook.truncated_alerts.unwrap_or(0)))
         }
     }
-    Ok(delivery)
 }
 
 fn one(
@@ -208,10 +231,14 @@ fn one(
     at: Timestamp,
     raw: &RawValue,
     identity: &Identity,
-) -> Result<(Signal, Option<Timestamp>), BadAlert> {
+) -> Result<(Signal, Option<Timestamp>, Told), BadAlert> {
     let raw: Raw = serde_json::from_str(raw.get()).map_err(|_| BadAlert::Shape)?;
     let mut labels = raw.labels.unwrap_or_default();
     labels.retain(|_, value| !value.is_empty());
+    let longest = labels.iter().map(|(name, value)| name.len().max(value.len())).max();
+    let told = Told { labels: labels.len(), longest_label: longest.unwrap_or(0) };
+    // Which replica was heard first must not show in a finding.
+    labels.retain(|name, _| !identity.replica_labels.contains(name));
     if labels.is_empty() {
         return Err(BadAlert::Labels);
     }
@@ -245,7 +272,7 @@ fn one(
         annotations,
         labels: clean(labels, text::message),
     };
-    Ok((signal(cluster, at, resolved, alert, message), updated))
+    Ok((signal(cluster, at, resolved, alert, message), updated, told))
 }
 
 /// An alert as signal `alert/<identity>/<startsAt>/<state>/<delivery>`.
@@ -408,6 +435,12 @@ mod tests {
             &json!([{"labels": {"a": "b", "__replica__": "1"}, "startsAt": START}, {"labels": {"a": "b"}, "startsAt": START}]),
         );
         assert_eq!(both.alerts.len(), 1, "twice in one body is once");
+        let alert = only(&json!([{"labels": {"a": "b", "__replica__": "1"}, "startsAt": START}])).1;
+        assert_eq!(
+            alert.labels,
+            BTreeMap::from([("a".to_owned(), "b".to_owned())]),
+            "which replica it was is gone"
+        );
     }
 
     #[test]
@@ -422,9 +455,10 @@ mod tests {
     fn floods_are_bounded() {
         let labels: BTreeMap<String, String> =
             (0..10_000).map(|at| (format!("l{at}"), "x".repeat(10))).collect();
-        let (_, alert) = only(
-            &json!([{"labels": labels, "annotations": {"summary": "y".repeat(1 << 20)}, "startsAt": START}]),
-        );
+        let body =
+            json!([{"labels": labels, "annotations": {"summary": "y".repeat(1 << 20)}, "startsAt": START}]);
+        assert_eq!(read(&body).alerts[0].told, Told { labels: 10_000, longest_label: 10 });
+        let (_, alert) = only(&body);
         assert_eq!(alert.labels.len(), KEPT);
         assert!(alert.annotations["summary"].len() <= text::MESSAGE_LIMIT);
     }
