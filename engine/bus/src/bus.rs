@@ -107,6 +107,11 @@ impl Bus {
         self.client.connection_state() == State::Connected
     }
 
+    /// Whether the stream of signals answers now, asked of the server.
+    pub async fn takes_signals(&self) -> bool {
+        self.is_connected() && self.context.get_stream(streams::IN).await.is_ok()
+    }
+
     /// Sends what is still in the client's buffer and closes the connection, for all clones. Everything published
     /// durably is acknowledged before its call returns; this is for plain publishes.
     pub async fn close(self) {

@@ -2,6 +2,7 @@
 //!
 //! - [`feed`]: the signals of a capture, as if they happened now.
 //! - [`ticker`]: the passing of time, for a log in which time is what the log says.
+//! - [`alerts`]: what Prometheus and Alertmanager send.
 //! - [`kube`]: the cluster's objects and events, by watches.
 //! - [`logs`]: a node's kubelet, runtime and kernel, from the journal and from files.
 //! - [`snapshot`]: the cluster as it stands, written down as a capture.
@@ -9,6 +10,7 @@
 //! Sources hand signals on as they come. What NATS is, and when a message counts as stored, is hidden behind [`Sink`];
 //! what a signal means is nobody's business here.
 
+pub mod alerts;
 pub mod clock;
 pub mod feed;
 pub mod kube;
@@ -18,4 +20,4 @@ pub mod sink;
 pub mod snapshot;
 pub mod ticker;
 
-pub use sink::Sink;
+pub use sink::{Answers, Sink};

@@ -21,6 +21,18 @@ pub trait Sink: Sync {
     fn may_pass(error: &Self::Error) -> bool;
 }
 
+/// Says whether what it stores to is there.
+pub trait Answers {
+    /// Asks; may take as long as a lost connection does.
+    fn answers(&self) -> impl Future<Output = bool> + Send;
+}
+
+impl Answers for Bus {
+    async fn answers(&self) -> bool {
+        self.takes_signals().await
+    }
+}
+
 impl Sink for Bus {
     type Error = BusError;
 
@@ -37,7 +49,11 @@ impl Sink for Bus {
 pub(crate) mod tests {
     //! A sink that remembers what it was given and when, and fails on demand.
 
-    use std::{collections::VecDeque, sync::Mutex, time::Duration};
+    use std::{
+        collections::VecDeque,
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
 
     use kwhy_bus::TooLarge;
     use kwhy_proto::v1::Signal;
@@ -90,6 +106,24 @@ pub(crate) mod tests {
         pub(crate) fn times(&self) -> Vec<(u128, String)> {
             let stored = self.stored.lock().unwrap();
             stored.iter().map(|(at, signal)| (at.as_millis(), signal.id.clone())).collect()
+        }
+    }
+
+    impl Answers for Arc<Recorder> {
+        async fn answers(&self) -> bool {
+            self.failures.lock().unwrap().is_empty()
+        }
+    }
+
+    impl Sink for Arc<Recorder> {
+        type Error = Failure;
+
+        async fn publish(&self, batches: Vec<SignalBatch>) -> Result<Published, Failure> {
+            self.as_ref().publish(batches).await
+        }
+
+        fn may_pass(failure: &Failure) -> bool {
+            Recorder::may_pass(failure)
         }
     }
 
