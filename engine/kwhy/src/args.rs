@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use kwhy_collect::feed::Speed;
@@ -19,6 +19,7 @@ use crate::since::Since;
         kwhy run                         correlate what arrives over NATS (starts a nats-server if none is named)\n  \
         kwhy collect kube                watch a Kubernetes cluster from a process of its own\n  \
         kwhy collect kubelet             read the logs of this node: kubelet, runtime, kernel\n  \
+        kwhy collect alerts              take alerts from Prometheus and Alertmanager\n  \
         kwhy feed DIR --nats URL         play a recorded incident into NATS\n  \
         kwhy tail --nats URL             watch findings as they come\n  \
         kwhy capture                     write down the cluster of your kubeconfig, to be diagnosed or sent on\n  \
@@ -217,6 +218,25 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CollectCommand {
+    /// The alerts that Prometheus and Alertmanager send
+    #[command(
+        after_help = "Prometheus sends to POST /api/v2/alerts where this address is listed under alerting.alertmanagers, \
+        Alertmanager to POST /webhook as a webhook receiver. Both hear 200 when all of a request is stored, 503 while NATS \
+        does not take it. docs/alerts.md has both configurations, and the keys of `alerts:` in kwhy.yaml.\n\n\
+        `kwhy run` with alerts.listen does the same in one process.\n\n\
+        Example: kwhy collect alerts --listen 127.0.0.1:9096 --nats nats://127.0.0.1:4222"
+    )]
+    Alerts {
+        /// Address to listen on, overrides alerts.listen
+        #[arg(long, value_name = "IP:PORT")]
+        listen: Option<SocketAddr>,
+        /// NATS server, overrides nats.url
+        #[arg(long, value_name = "URL")]
+        nats: Option<String>,
+        /// What the cluster is called in signals and findings, overrides cluster
+        #[arg(long, value_name = "NAME")]
+        cluster: Option<String>,
+    },
     /// The objects and events of a Kubernetes cluster, by watches
     #[command(
         after_help = "The cluster is that of the kubeconfig (KUBECONFIG, ~/.kube/config), or the one in which kwhy runs as \

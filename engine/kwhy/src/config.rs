@@ -1,5 +1,6 @@
 //! `kwhy.yaml`: every key, its default, and errors that say in which line and column.
 
+mod alerts;
 mod kubelet;
 
 use std::{
@@ -11,7 +12,7 @@ use std::{
 use jiff::fmt::serde::unsigned_duration::friendly::compact::optional;
 use serde::Deserialize;
 
-pub(crate) use self::kubelet::Kubelet;
+pub(crate) use self::{alerts::Alerts, kubelet::Kubelet};
 
 /// The configuration file. Every key may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -25,6 +26,7 @@ pub(crate) struct Config {
     pub(crate) cache_dir: Option<PathBuf>,
     pub(crate) nats: Nats,
     pub(crate) kube: Kube,
+    pub(crate) alerts: Alerts,
     pub(crate) kubelet: Kubelet,
     pub(crate) slack: Slack,
     /// Folders with further rules (*.wasm).

@@ -10,7 +10,7 @@ use kwhy_collect::{clock, kube, pump, ticker};
 use kwhy_proto::v1::Signal;
 use tokio::{sync::mpsc, time::timeout};
 
-use crate::{config::Kube, node_logs::NodeLogs};
+use crate::{config::Kube, node_logs::NodeLogs, receive::Receiving};
 
 /// Signals between the watches and NATS. Few, as one can be a megabyte; NATS takes that many at a time.
 const BETWEEN: usize = 64;
@@ -109,4 +109,13 @@ pub(crate) async fn node_logs(logs: Option<NodeLogs>, bus: &Bus, cluster: &str, 
         result = ticker::run(bus, cluster, ticker::INTERVAL, clock::wall), if tick => match result? {},
     }
     bail!("nobody reads the logs of this node any more")
+}
+
+/// Takes alerts, without end, and lets time pass. Other sources may do that too: any number of tickers make one tick.
+pub(crate) async fn alerts(alerts: Option<Receiving>, bus: &Bus, cluster: &str) -> Result<()> {
+    let Some(alerts) = alerts else { return Ok(()) };
+    tokio::select! {
+        never = alerts.run(bus) => match never {},
+        result = ticker::run(bus, cluster, ticker::INTERVAL, clock::wall) => match result? {},
+    }
 }

@@ -20,6 +20,7 @@ mod notices;
 mod notify;
 mod progress;
 mod raw;
+mod receive;
 mod record;
 mod rule_list;
 mod rules;

@@ -43,7 +43,9 @@ async fn run(webhook: Option<Webhook>, mut news: mpsc::Receiver<News>) {
         let ended = tokio::select! {
             received = news.recv() => match received {
                 Some(News { finding, stored }) => {
-                    if !worth_telling(&finding) {
+                    if !worth_telling(&finding) || quiet(&finding, &told) {
+                        // What waits to be told would say what does not hold any more.
+                        waiting.remove(&finding.id);
                         continue;
                     }
                     if stored {
@@ -76,7 +78,53 @@ async fn run(webhook: Option<Webhook>, mut news: mpsc::Receiver<News>) {
     }
 }
 
+/// Alertmanager holds back every alert of the finding, so somebody wants to hear nothing of it. That it is over is told
+/// to those who were told that it had begun.
+fn quiet(finding: &Finding, told: &BTreeMap<String, i32>) -> bool {
+    let mut alerts = finding.symptoms.iter().filter(|symptom| symptom.source == "alert").peekable();
+    let held_back = alerts.peek().is_some() && alerts.all(|alert| alert.suppressed);
+    let begun = told.get(&finding.id) == Some(&Status::Open.into());
+    held_back && !(finding.status() == Status::Resolved && begun)
+}
+
 fn worth_telling(finding: &Finding) -> bool {
     let loud = matches!(finding.severity(), Severity::Warning | Severity::Critical);
     loud && finding.folded_under.is_empty() && finding.status() != Status::Unspecified
+}
+
+#[cfg(test)]
+mod tests {
+    use kwhy_proto::v1::Symptom;
+
+    use super::*;
+
+    fn finding(symptoms: &[(&str, bool)], status: Status) -> Finding {
+        let symptom = |(source, suppressed): &(&str, bool)| Symptom {
+            source: (*source).to_owned(),
+            suppressed: *suppressed,
+            ..Symptom::default()
+        };
+        Finding {
+            id: "f".to_owned(),
+            status: status.into(),
+            symptoms: symptoms.iter().map(symptom).collect(),
+            ..Finding::default()
+        }
+    }
+
+    #[test]
+    fn nothing_is_told_of_a_finding_of_which_every_alert_is_held_back() {
+        let told = BTreeMap::new();
+        let quiet = |symptoms: &[(&str, bool)]| super::quiet(&finding(symptoms, Status::Open), &told);
+        assert!(quiet(&[("alert", true)]) && quiet(&[("alert", true), ("event", false)]));
+        assert!(!quiet(&[("alert", true), ("alert", false)]));
+        assert!(!quiet(&[("event", false)]) && !quiet(&[]), "what no alert tells can be silenced by nobody");
+    }
+
+    #[test]
+    fn the_end_is_told_to_those_who_were_told_of_the_beginning() {
+        let over = finding(&[("alert", true)], Status::Resolved);
+        assert!(quiet(&over, &BTreeMap::new()));
+        assert!(!quiet(&over, &BTreeMap::from([("f".to_owned(), Status::Open.into())])));
+    }
 }

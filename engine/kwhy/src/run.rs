@@ -19,7 +19,9 @@ use crate::{
     node_logs::{self, NodeLogs},
     notices::Notices,
     notify::{self, News},
-    raw, rules,
+    raw,
+    receive::Receiving,
+    rules,
 };
 
 /// Entries between the stages; what does not fit waits in the stream.
@@ -46,6 +48,10 @@ pub(crate) async fn run(config: &Config, given: Given) -> Result<Exit> {
         config.slack.webhook_url.as_deref().map(Webhook::new).transpose().context("slack.webhook_url")?;
     let from = node_logs::Given { data_dir: given.data_dir.clone(), ..node_logs::Given::default() };
     let logs = NodeLogs::prepare(config, &cluster, from).await?;
+    let alerts = match config.alerts.listen {
+        Some(listen) => Some(Receiving::prepare(&config.alerts, listen, &cluster).await?),
+        None => None,
+    };
     let engine = Engine::new(config.settings(&cluster), rules::load(config, &given.rules)?)?;
     let (mut server, url) = match given.nats.or_else(|| config.nats.url.clone()) {
         Some(url) => (None, url),
@@ -65,13 +71,17 @@ pub(crate) async fn run(config: &Config, given: Given) -> Result<Exit> {
     if let Some(logs) = &logs {
         logs.announce();
     }
+    if let Some(alerts) = &alerts {
+        alerts.announce();
+    }
     eprintln!("ready");
 
-    let reads_logs = logs.is_some();
+    let (reads_logs, takes_alerts) = (logs.is_some(), alerts.is_some());
     let ended = tokio::select! {
         result = correlate(&bus, cluster.clone(), engine, webhook, stop) => result,
         result = live::watch(&config.kube, &bus, &cluster, std::future::pending()), if config.kube.watch => result,
         result = live::node_logs(logs, &bus, &cluster, !config.kube.watch), if reads_logs => result,
+        result = live::alerts(alerts, &bus, &cluster), if takes_alerts => result,
         how = child_ended(&mut server) => Err(anyhow!("the nats-server that kwhy had started ended: {how}")),
     };
     bus.close().await;

@@ -1,5 +1,6 @@
 //! `kwhy collect`: one live source in a process of its own.
 
+mod alerts;
 mod kube;
 mod kubelet;
 
@@ -9,6 +10,7 @@ use crate::{args::CollectCommand, config::Config, exit::Exit};
 
 pub(crate) async fn run(config: &Config, command: CollectCommand) -> Result<Exit> {
     match command {
+        CollectCommand::Alerts { listen, nats, cluster } => alerts::run(config, listen, nats, cluster).await,
         CollectCommand::Kube { nats, cluster, context } => kube::run(config, nats, cluster, context).await,
         CollectCommand::Kubelet { logs, nats, cluster } => kubelet::run(config, logs, nats, cluster).await,
     }

@@ -1,0 +1,31 @@
+//! `kwhy collect alerts`: what Prometheus and Alertmanager send onto `KWHY_IN`.
+
+use std::net::SocketAddr;
+
+use anyhow::{Result, bail};
+
+use crate::{config::Config, connect, exit::Exit, live, receive::Receiving};
+
+pub(crate) async fn run(
+    config: &Config,
+    listen: Option<SocketAddr>,
+    nats: Option<String>,
+    cluster: Option<String>,
+) -> Result<Exit> {
+    let cluster = cluster.or_else(|| config.cluster.clone()).unwrap_or_else(|| "default".to_owned());
+    let Some(listen) = listen.or(config.alerts.listen) else {
+        bail!("no address to listen on is given; use --listen 127.0.0.1:9096 or set alerts.listen");
+    };
+    let receiving = Receiving::prepare(&config.alerts, listen, &cluster).await?;
+    let bus = connect::connect(config, nats, &cluster).await?;
+    let stop = crate::stop();
+    receiving.announce();
+    eprintln!("ready");
+    let ended = tokio::select! {
+        () = stop => Ok(()),
+        ended = live::alerts(Some(receiving), &bus, &cluster) => ended,
+    };
+    bus.close().await;
+    ended?;
+    Ok(Exit::Nothing)
+}
