@@ -1,29 +1,42 @@
 //! What the tests from outside stand on: the built binary with an environment of its own, programs in the background
-//! that are always ended, a NATS server with a plain client on it, a scripted API server of Kubernetes, and Slack's side
-//! of a webhook.
+//! that are always ended, a NATS server with a plain client on it, a scripted API server of Kubernetes, Prometheus and
+//! Alertmanager, and Slack's side of a webhook.
 //!
 //! Nothing here knows the inside of kwhy: its rooms are the command line, the files it reads and writes, the NATS
 //! subjects, and `proto/`. Every wait is for a condition and bounded by [`PATIENCE`].
 #![allow(clippy::expect_used, clippy::panic, reason = "a test ends where its ground gives way")]
 
+mod alertmanager;
 pub mod apiserver;
 mod background;
 pub mod causes;
+mod collector;
 pub mod dumps;
 pub mod findings;
 pub mod gate;
+mod http;
 mod kwhy;
+mod metrics;
 mod nats;
 pub mod opensre;
+mod prometheus;
 pub mod python;
 mod slack;
 mod tools;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
+pub use alertmanager::{Alertmanager, Notify, amtool};
 pub use background::Background;
+pub use collector::{Collector, as_alertmanager};
+pub use http::{Answer, get, post, request};
 pub use kwhy::{Ended, Engine, Kwhy, finish};
+pub use metrics::Metrics;
 pub use nats::{Client, NatsServer, Stored, Subscription};
+pub use prometheus::{Prometheus, Rule};
 pub use slack::Slack;
 pub use tools::{nats_server, old_nats_server};
 
@@ -32,6 +45,21 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The capture that most tests use, and the name of its cluster.
 pub const CLUSTER: &str = "homelab";
+
+/// What `look` gives once it gives something, asked again and again.
+///
+/// # Panics
+/// Where it gives nothing within [`PATIENCE`].
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "no {what} within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
 
 /// A capture shipped with the repository.
 #[must_use]

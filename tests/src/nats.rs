@@ -1,9 +1,18 @@
 //! A NATS server for one test, and a plain client that looks at what kwhy keeps there.
 
-use std::{collections::BTreeMap, path::Path, process::Command};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use async_nats::{HeaderMap, HeaderValue, Subscriber, jetstream};
 use futures::StreamExt;
+use kwhy_proto::{
+    Message as _,
+    v1::{Finding, Signal, SignalBatch},
+};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -14,9 +23,10 @@ use crate::{Background, PATIENCE};
 pub struct NatsServer {
     /// Where it answers.
     pub url: String,
+    program: PathBuf,
     // Ended before its store is removed.
-    _process: Background,
-    _store: TempDir,
+    process: Option<Background>,
+    store: TempDir,
 }
 
 impl NatsServer {
@@ -27,16 +37,39 @@ impl NatsServer {
     #[must_use]
     pub fn start(program: &Path) -> Self {
         let store = tempfile::tempdir().expect("a temporary directory");
-        let mut command = Command::new(program);
-        command.args(["--addr", "127.0.0.1", "--port", "-1", "--jetstream", "--store_dir"]).arg(store.path());
-        let process = Background::start(command);
-        let url = process.wait_for("its address", |line| {
-            let (_, address) = line.split_once("Listening for client connections on ")?;
-            Some(format!("nats://{}", address.trim()))
-        });
-        process.wait_for("`Server is ready`", |line| line.contains("Server is ready").then_some(()));
-        Self { url, _process: process, _store: store }
+        let (process, address) = start(program, "-1", store.path());
+        let url = format!("nats://{address}");
+        Self { url, program: program.to_owned(), process: Some(process), store }
     }
+
+    /// Ends it without a chance to say anything (SIGKILL). Its store stays.
+    pub fn kill(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.kill();
+        }
+    }
+
+    /// Starts it again on the same store and address.
+    ///
+    /// # Panics
+    /// Where it does not get ready.
+    pub fn restart(&mut self) {
+        self.kill();
+        let (_, port) = self.url.rsplit_once(':').expect("an address has a port");
+        self.process = Some(start(&self.program, port, self.store.path()).0);
+    }
+}
+
+fn start(program: &Path, port: &str, store: &Path) -> (Background, String) {
+    let mut command = Command::new(program);
+    command.args(["--addr", "127.0.0.1", "--port", port, "--jetstream", "--store_dir"]).arg(store);
+    let process = Background::start(command);
+    let address = process.wait_for("its address", |line| {
+        let (_, address) = line.split_once("Listening for client connections on ")?;
+        Some(address.trim().to_owned())
+    });
+    process.wait_for("`Server is ready`", |line| line.contains("Server is ready").then_some(()));
+    (process, address)
 }
 
 /// A message of a stream or subscription.
@@ -72,7 +105,7 @@ impl Client {
     /// # Panics
     /// Where there is no such stream, or a hole in it.
     pub async fn stored(&self, stream: &str) -> Vec<Stored> {
-        let mut stream = self.jetstream.get_stream(stream).await.expect("the stream");
+        let mut stream = self.stream(stream).await;
         let state = stream.info().await.expect("its state").state.clone();
         let mut all = Vec::new();
         if state.messages == 0 {
@@ -117,6 +150,38 @@ impl Client {
             assert!(std::time::Instant::now() < deadline, "{count} of {wanted} messages came");
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         }
+    }
+
+    /// A stream; of a server that was just started again it takes a while.
+    async fn stream(&self, name: &str) -> jetstream::stream::Stream {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.jetstream.get_stream(name).await {
+                Ok(stream) => return stream,
+                Err(error) => assert!(Instant::now() < deadline, "stream {name}: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The signals of one source that `KWHY_IN` holds, in its order.
+    ///
+    /// # Panics
+    /// Where something else is stored there.
+    pub async fn signals(&self, source: &str) -> Vec<Signal> {
+        let stored = self.stored("KWHY_IN").await;
+        let batches =
+            stored.iter().map(|it| SignalBatch::decode(it.body.as_slice()).expect("a batch of signals"));
+        batches.flat_map(|batch| batch.signals).filter(|signal| signal.source == source).collect()
+    }
+
+    /// The finding revisions that `KWHY_OUT` holds, in its order.
+    ///
+    /// # Panics
+    /// Where something else is stored there.
+    pub async fn findings(&self) -> Vec<Finding> {
+        let stored = self.stored("KWHY_OUT").await;
+        stored.iter().map(|it| Finding::decode(it.body.as_slice()).expect("a finding")).collect()
     }
 
     /// Publishes into a stream and returns the sequence.

@@ -22,6 +22,21 @@ pub fn old_nats_server() -> PathBuf {
     find("KWHY_OLD_NATS_SERVER", "tools/old-nats-server")
 }
 
+/// A Prometheus.
+pub(crate) fn prometheus() -> PathBuf {
+    find("KWHY_PROMETHEUS", "tools/prometheus")
+}
+
+/// An Alertmanager.
+pub(crate) fn alertmanager() -> PathBuf {
+    find("KWHY_ALERTMANAGER", "tools/alertmanager")
+}
+
+/// Alertmanager's command line.
+pub(crate) fn amtool() -> PathBuf {
+    find("KWHY_AMTOOL", "tools/amtool")
+}
+
 /// A Python with what `tests/requirements.txt` lists.
 pub(crate) fn python() -> PathBuf {
     find("KWHY_PYTHON", "tools/venv/bin/python")

@@ -4,6 +4,7 @@
 mod apt;
 mod journal;
 mod nats;
+mod prometheus;
 mod python;
 mod wasm;
 
@@ -17,7 +18,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 pub(crate) use self::wasm::WasmTarget;
-use self::{apt::Apt, python::Venv};
+use self::{apt::Apt, prometheus::Alerting, python::Venv};
 use crate::{
     command::{cargo, command, quiet},
     project::Project,
@@ -36,6 +37,7 @@ pub(crate) struct TestTools {
     nats_server: PathBuf,
     old_nats_server: PathBuf,
     journal_remote: PathBuf,
+    alerting: Alerting,
     python: PathBuf,
 }
 
@@ -93,6 +95,7 @@ impl<'p> Setup<'p> {
             nats_server: self.nats_server()?,
             old_nats_server: nats::old_server(&self.tools, &venv, &self.apt)?,
             journal_remote: self.journal_remote()?,
+            alerting: prometheus::alerting(&self.tools, &self.apt)?,
             python: venv.python(),
         })
     }
@@ -119,6 +122,9 @@ impl TestTools {
             .env("KWHY_NATS_SERVER", &self.nats_server)
             .env("KWHY_OLD_NATS_SERVER", &self.old_nats_server)
             .env("KWHY_JOURNAL_REMOTE", &self.journal_remote)
+            .env("KWHY_PROMETHEUS", &self.alerting.prometheus)
+            .env("KWHY_ALERTMANAGER", &self.alerting.alertmanager)
+            .env("KWHY_AMTOOL", &self.alerting.amtool)
             .env("KWHY_PYTHON", &self.python);
     }
 }
