@@ -12,7 +12,7 @@ use std::{
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::{skim::Skim, split};
+use super::skim::Skim;
 
 /// How much is read at once.
 const BUFFER: usize = 256 * 1024;
@@ -52,29 +52,8 @@ impl Ended {
     }
 }
 
-/// Reads a list in JSON and passes on each item; `again` opens it anew where the quick way comes to something that it
-/// does not take.
-pub(super) fn json(
-    source: Box<dyn Read>,
-    again: impl FnOnce() -> Option<Box<dyn Read>>,
-    item: &mut dyn FnMut(Value),
-) -> (List, Result<(), Ended>) {
-    let passed = match split::read(source, item) {
-        Ok(list) => return (list, Ok(())),
-        Err(passed) => passed,
-    };
-    let mut number = 0u32;
-    let source = again().unwrap_or_else(|| Box::new(std::io::empty()));
-    slow(source, &mut |value| {
-        number = number.saturating_add(1);
-        if number > passed {
-            item(value);
-        }
-    })
-}
-
-/// [`json`] by one pass of the JSON reader over all of it.
-pub(super) fn slow(source: impl Read, item: &mut dyn FnMut(Value)) -> (List, Result<(), Ended>) {
+/// Reads a list in JSON and passes on each item.
+pub(super) fn json(source: impl Read, item: &mut dyn FnMut(Value)) -> (List, Result<(), Ended>) {
     let mut list = List::default();
     let mut json = serde_json::Deserializer::from_reader(BufReader::with_capacity(BUFFER, source));
     let result = Document { list: &mut list, item }.deserialize(&mut json).and_then(|()| json.end());
@@ -195,7 +174,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::{Ended, List, Read, Value, YAML, slow as read, yaml};
+    use super::{Ended, List, Read, Value, YAML, json as read, yaml};
 
     fn items(text: &str) -> (Vec<Value>, List, Result<(), String>) {
         let mut all = Vec::new();

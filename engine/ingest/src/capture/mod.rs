@@ -16,7 +16,6 @@ mod list;
 mod problem;
 mod reader;
 mod skim;
-mod split;
 
 use std::{io, path::Path, path::PathBuf};
 

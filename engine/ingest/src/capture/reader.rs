@@ -401,7 +401,6 @@ impl Reader<'_> {
     /// Passes on each item of a list, with its kind where only the list has it (`PodList`).
     fn items(&mut self, file: &Found, mut item: impl FnMut(&mut Self, u32, Value)) {
         let Some(source) = self.open(file) else { return };
-        let again = || lines::text(lines::open(&file.path).ok()?).ok();
         let mut number = 0u32;
         let mut kindless = Vec::new();
         let mut take = |value: Value| {
@@ -414,8 +413,7 @@ impl Reader<'_> {
             }
         };
         let yaml = file.name.ends_with(".yaml") || file.name.ends_with(".yml");
-        let (list, result) =
-            if yaml { list::yaml(source, &mut take) } else { list::json(source, again, &mut take) };
+        let (list, result) = if yaml { list::yaml(source, &mut take) } else { list::json(source, &mut take) };
         let of = match file.kind {
             Kind::Objects { of } | Kind::Spare { of, .. } => of,
             _ => "",
