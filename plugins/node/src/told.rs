@@ -19,8 +19,9 @@ const REFUSED: [&str; 3] = [
 ];
 /// How far back messages of that kind are looked for.
 const RECENT: u64 = hours(1);
-/// How long what is over at once, a reboot or a kill, stands after the last word of it.
-const STANDS: u64 = minutes(15);
+/// How long what is over at once, a reboot or a kill, stands after the last word of it: alerts of pods that it hurt wait
+/// for a quarter of an hour before they fire.
+const STANDS: u64 = minutes(30);
 /// An alert so soon after a reboot is taken for its doing.
 const AFTER_REBOOT: u64 = minutes(30);
 

@@ -407,6 +407,10 @@ fn a_reboot_is_a_note_unless_somebody_feels_it_or_it_comes_again() {
     all.push(reboot("09:00:00", "a"));
     all.push(Input::alert(at("09:16:00"), "KubePodNotReady", &ObjectRef::new("Pod", "shop", "web-1-a"), &[]));
     assert_eq!(only(&run(&all, "09:16:01")).severity, "warning");
+    assert!(
+        run(&[reboot("09:00:00", "a")], "09:30:00").diagnoses().is_empty(),
+        "nothing is told of the node by then"
+    );
 }
 
 #[test]
