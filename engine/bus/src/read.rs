@@ -14,7 +14,6 @@ use async_nats::{
         Message as Delivery,
         consumer::{AckPolicy, DeliverPolicy, pull},
         context::GetStreamErrorKind,
-        stream::LastRawMessageErrorKind,
     },
 };
 use bytes::Bytes;
@@ -135,13 +134,7 @@ impl Bus {
         source: &str,
     ) -> Result<impl Stream<Item = Result<SignalBatch, BusError>> + Send + 'static, BusError> {
         let filter = subject::input_of_source(&self.settings.cluster, source);
-        let failed = |cause| BusError::Api { doing: format!("look at stream {}", streams::IN), cause };
-        let stream = self.context.get_stream(streams::IN).await.map_err(|error| failed(Cause::of(error)))?;
-        let last = match stream.get_last_raw_message_by_subject(&filter).await {
-            Ok(last) => last.sequence,
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => 0,
-            Err(error) => return Err(failed(Cause::of(error))),
-        };
+        let last = self.last(&filter).await?.map_or(0, |message| message.sequence);
         let reader = Reader::new(self.clone(), streams::IN, Some(filter), Start::Beginning);
         Ok(stream::try_unfold((reader, 0), move |(mut reader, mut at)| async move {
             while at < last {
@@ -154,20 +147,6 @@ impl Bus {
             }
             Ok(None)
         }))
-    }
-
-    /// The sequence of the last message of this cluster that is stored on `KWHY_IN`; none where there is none.
-    ///
-    /// # Errors
-    /// Where the stream cannot be looked at.
-    pub async fn last_input(&self) -> Result<Option<u64>, BusError> {
-        let failed = |cause| BusError::Api { doing: format!("look at stream {}", streams::IN), cause };
-        let stream = self.context.get_stream(streams::IN).await.map_err(|error| failed(Cause::of(error)))?;
-        match stream.get_last_raw_message_by_subject(&subject::inputs_of(&self.settings.cluster)).await {
-            Ok(last) => Ok(Some(last.sequence)),
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(failed(Cause::of(error))),
-        }
     }
 
     /// Reads finding revisions in the order in which they were stored, past and then new, without end. A gap is

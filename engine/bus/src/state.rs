@@ -1,6 +1,6 @@
 //! What the streams hold, for those who look after them.
 
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use async_nats::jetstream::{message::StreamMessage, stream::LastRawMessageErrorKind};
 use kwhy_proto::Timestamp;
 
 use crate::{Bus, BusError, Cause, streams, subject};
@@ -47,11 +47,25 @@ impl Bus {
     /// # Errors
     /// JetStream does not answer.
     pub async fn newest(&self, source: &str) -> Result<Option<Timestamp>, BusError> {
+        let last = self.last(&subject::input_of_source(&self.settings.cluster, source)).await?;
+        Ok(last.map(|message| stored_at(message.time.unix_timestamp(), message.time.nanosecond())))
+    }
+
+    /// The sequence of the last message of this cluster that is stored on `KWHY_IN`; none where there is none.
+    ///
+    /// # Errors
+    /// JetStream does not answer.
+    pub async fn last_input(&self) -> Result<Option<u64>, BusError> {
+        let last = self.last(&subject::inputs_of(&self.settings.cluster)).await?;
+        Ok(last.map(|message| message.sequence))
+    }
+
+    /// The last message on `KWHY_IN` under such a subject.
+    pub(crate) async fn last(&self, subject: &str) -> Result<Option<StreamMessage>, BusError> {
         let failed = |cause| BusError::Api { doing: format!("look at stream {}", streams::IN), cause };
         let stream = self.context.get_stream(streams::IN).await.map_err(|error| failed(Cause::of(error)))?;
-        let subject = subject::input_of_source(&self.settings.cluster, source);
-        match stream.get_last_raw_message_by_subject(&subject).await {
-            Ok(message) => Ok(Some(stored_at(message.time.unix_timestamp(), message.time.nanosecond()))),
+        match stream.get_last_raw_message_by_subject(subject).await {
+            Ok(message) => Ok(Some(message)),
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
             Err(error) => Err(failed(Cause::of(error))),
         }
