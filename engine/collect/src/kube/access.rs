@@ -6,7 +6,7 @@ use k8s_openapi::api::authorization::v1::{
 };
 use kube::{Api, Client, api::PostParams};
 
-use super::kinds::WATCHED;
+use super::{container_log, kinds::WATCHED};
 
 /// Reviews that are asked for at a time.
 const AT_ONCE: usize = 8;
@@ -44,7 +44,7 @@ pub async fn refused(client: Client) -> Result<Vec<Refused>, kube::Error> {
     }
     let verbs = missing(&client, "", "pods", "log", &["get"]).await?;
     if !verbs.is_empty() {
-        let rule = r#"- {apiGroups: [""], resources: ["pods/log"], verbs: ["get"]}"#.to_owned();
+        let rule = container_log::RULE.to_owned();
         refused.push(Refused { what: "pods/log".to_owned(), verbs, rule });
     }
     Ok(refused)

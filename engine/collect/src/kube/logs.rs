@@ -11,8 +11,7 @@ use std::{
 };
 
 use futures::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, Client, api::LogParams};
+use kube::Client;
 use kwhy_ingest::{
     container,
     log::{self, Container, Text},
@@ -22,16 +21,18 @@ use kwhy_proto::{
     Timestamp, millis,
     v1::{LogRequest, ObjectRef, Signal},
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::sync::mpsc;
 
+use super::{
+    container_log::{ContainerLog, RULE, Unread},
+    trouble::reason,
+};
 use crate::clock::Clock;
 
 /// Most lines of an answer.
 const LINES: i64 = 200;
 /// Most bytes of an answer: the last ones, as they tell how it ended.
 const BYTES: usize = 64 << 10;
-/// Most bytes that the API server may send. It would cut off the end, so there is room for longer lines.
-const SENT: i64 = 1 << 20;
 /// Requests that are answered at a time.
 const AT_ONCE: usize = 4;
 /// The kubelet of a lost node does not answer.
@@ -44,8 +45,7 @@ const STALE: u64 = 10 * 60_000;
 pub enum NoLog {
     /// RBAC does not grant it.
     #[error(
-        "kwhy may not read logs of pods, so findings lack what containers said; add to its ClusterRole: \
-         {{apiGroups: [\"\"], resources: [pods/log], verbs: [get]}}"
+        "kwhy may not read logs of pods, so findings lack what containers said; add to its ClusterRole: {RULE}"
     )]
     Forbidden,
     /// It is not there any more, or cannot be fetched now.
@@ -102,41 +102,22 @@ async fn fetch(client: Client, cluster: &str, request: LogRequest) -> Result<Vec
         container: container.clone(),
         reason: text::message(&reason).into_owned(),
     };
-    let api: Api<Pod> = Api::namespaced(client, &pod.namespace);
-    let params = LogParams {
-        container: Some(container.clone()),
-        previous,
-        tail_lines: Some(LINES),
-        limit_bytes: Some(SENT),
-        timestamps: true,
-        ..LogParams::default()
+    let log = ContainerLog { namespace: &pod.namespace, pod: &pod.name, container: &container, previous };
+    let body = match log.end(&client, LINES, BYTES, PATIENCE).await {
+        Ok(body) => body,
+        Err(Unread::Asked(kube::Error::Api(status))) if status.code == 403 => return Err(NoLog::Forbidden),
+        Err(Unread::Asked(kube::Error::Api(status))) => return Err(gone(status.message.clone())),
+        Err(Unread::Asked(error)) => return Err(gone(reason(&error))),
+        Err(Unread::Broken(why)) => return Err(gone(why)),
     };
-    let body = match timeout(PATIENCE, api.logs(&pod.name, &params)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(kube::Error::Api(status))) if status.code == 403 => return Err(NoLog::Forbidden),
-        Ok(Err(kube::Error::Api(status))) => return Err(gone(status.message.clone())),
-        Ok(Err(error)) => return Err(gone(error.to_string())),
-        Err(_elapsed) => return Err(gone(format!("no answer within {} s", PATIENCE.as_secs()))),
-    };
-    Ok(lines(cluster, &pod, &container, previous, &body))
+    Ok(lines(cluster, &pod, &container, previous, &text::utf8(&body)))
 }
 
-/// The signals of an answer: its last lines, each under an id of its time.
+/// The signals of an answer: its lines, each under an id of its time.
 fn lines(cluster: &str, pod: &ObjectRef, container: &str, previous: bool, body: &str) -> Vec<Signal> {
-    let first = body.len().saturating_sub(BYTES);
-    let mut start = first;
-    if first > 0 {
-        // What is left of the line that was cut is no line.
-        start = body
-            .as_bytes()
-            .iter()
-            .skip(first)
-            .position(|b| *b == b'\n')
-            .map_or(body.len(), |at| first + at + 1);
-    }
     let mut same_time: BTreeMap<Timestamp, u32> = BTreeMap::new();
     let mut signals = Vec::new();
-    for line in body.get(start..).unwrap_or_default().lines() {
+    for line in body.lines() {
         let Some((at, told)) = container::parse(line) else { continue };
         let n = same_time.entry(at).or_default();
         let position = format!("{:012}{:09}{n:03}", at.seconds, at.nanos);
@@ -180,17 +161,6 @@ mod tests {
         // A longer answer later gives the lines that are in both the same ids.
         let more = lines("lab", &pod(), "app", true, &format!("{body}2026-01-01T00:00:02Z four\n"));
         assert_eq!(more[..3], signals);
-    }
-
-    #[test]
-    fn of_a_long_answer_the_end_is_kept_from_a_whole_line_on() {
-        let long = "x".repeat(1000);
-        let body: String =
-            (0..100).map(|n| format!("2026-01-01T00:00:{:02}Z {n:03} ä{long}\n", n % 60)).collect();
-        let signals = lines("lab", &pod(), "app", false, &body);
-        assert!(signals.len() > 60 && signals.len() < 66, "{}", signals.len());
-        assert!(signals.iter().any(|s| s.message.starts_with("099 ")));
-        assert!(signals.iter().all(|s| s.message.contains('ä')));
     }
 
     #[test]

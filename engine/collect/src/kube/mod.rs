@@ -6,6 +6,7 @@
 //! above all, is [`kwhy_ingest::object`]'s business and happens before a signal is made.
 
 mod access;
+pub(crate) mod container_log;
 mod gap;
 mod health;
 mod item;
@@ -32,6 +33,7 @@ pub use logs::{NoLog, answer as answer_logs};
 pub use rbac::{Grants, needed as needed_permissions};
 pub use remembered::Remembered;
 pub use trouble::Trouble;
+pub(crate) use trouble::reason;
 
 pub use kube::Client;
 

@@ -129,7 +129,7 @@ impl Failure {
 }
 
 /// The innermost cause, as the outer ones repeat it in their messages.
-fn reason(error: &kube::Error) -> String {
+pub(crate) fn reason(error: &kube::Error) -> String {
     // The parser's own words quote what it stumbled over, and that may be the value of a Secret.
     if let kube::Error::SerdeError(error) = error {
         return format!(

@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use futures::AsyncReadExt;
 use kube::{
     Client,
-    api::{ListParams, LogParams, Request},
+    api::{ListParams, Request},
 };
 use kwhy_ingest::text;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
+
+use crate::kube::{
+    container_log::{ContainerLog, Unread},
+    reason,
+};
 
 /// Longest that one answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -105,55 +109,18 @@ impl Api {
         }
     }
 
-    /// The last lines of a log, with their times; no more than `limit` bytes of it.
+    /// The last lines of a log, with their times; no more than `bytes` of it.
     pub(super) async fn log(
         &self,
-        path: &str,
-        pod: &str,
-        container: &str,
-        previous: bool,
+        log: ContainerLog<'_>,
         lines: i64,
-        limit: usize,
+        bytes: usize,
     ) -> Result<Vec<u8>, Failed> {
-        let of = LogParams {
-            container: Some(container.to_owned()),
-            previous,
-            tail_lines: Some(lines),
-            timestamps: true,
-            ..LogParams::default()
-        };
-        let request = Request::new(path)
-            .logs(pod, &of)
-            .map_err(|error| Failed::Other(text::message(&error.to_string()).into_owned()))?;
-        let read = async {
-            let mut stream =
-                std::pin::pin!(self.client.request_stream(request).await.map_err(|e| Failed::of(&e))?);
-            let mut all = Vec::new();
-            let mut chunk = vec![0; 64 * 1024];
-            loop {
-                let read = stream.read(&mut chunk).await.map_err(|error| Failed::Other(error.to_string()))?;
-                if read == 0 {
-                    break;
-                }
-                all.extend_from_slice(chunk.get(..read).unwrap_or_default());
-                if all.len() > 2 * limit {
-                    last_lines(&mut all, limit);
-                }
-            }
-            last_lines(&mut all, limit);
-            Ok(all)
-        };
-        timeout(PATIENCE, read).await.unwrap_or_else(|_elapsed| {
-            Err(Failed::Other(format!("no answer within {} s", PATIENCE.as_secs())))
+        log.end(&self.client, lines, bytes, PATIENCE).await.map_err(|unread| match unread {
+            Unread::Asked(error) => Failed::of(&error),
+            Unread::Broken(why) => Failed::Other(text::message(&why).into_owned()),
         })
     }
-}
-
-/// Keeps the whole lines among the last bytes.
-fn last_lines(log: &mut Vec<u8>, limit: usize) {
-    let Some(over) = log.len().checked_sub(limit).filter(|over| *over > 0) else { return };
-    let line = log.get(over..).and_then(|rest| rest.iter().position(|b| *b == b'\n'));
-    log.drain(..line.map_or(log.len(), |line| over + line + 1));
 }
 
 impl Failed {
@@ -168,37 +135,8 @@ impl Failed {
                     Self::Other(text::message(&words).into_owned())
                 }
             },
-            // What the parser stumbled over may be the value of a Secret.
-            kube::Error::SerdeError(error) => Self::Other(format!(
-                "the answer is not what it should be (line {}, column {})",
-                error.line(),
-                error.column()
-            )),
-            error => {
-                let mut innermost: &dyn std::error::Error = error;
-                while let Some(source) = innermost.source() {
-                    innermost = source;
-                }
-                Self::All(ApiError::Unreachable(text::message(&innermost.to_string()).into_owned()))
-            }
+            kube::Error::SerdeError(_) => Self::Other(reason(error)),
+            error => Self::All(ApiError::Unreachable(reason(error))),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_a_long_log_the_last_whole_lines_stay() {
-        let kept = |text: &str, limit| {
-            let mut log = text.as_bytes().to_vec();
-            last_lines(&mut log, limit);
-            String::from_utf8(log).unwrap()
-        };
-        assert_eq!(kept("one\ntwo\nthree\n", 100), "one\ntwo\nthree\n");
-        assert_eq!(kept("one\ntwo\nthree\n", 8), "three\n");
-        assert_eq!(kept("one\ntwo\nthree\n", 3), "");
-        assert_eq!(kept("no line break", 3), "");
     }
 }

@@ -11,6 +11,7 @@ use super::{
     containers::Log,
     write,
 };
+use crate::kube::container_log::ContainerLog;
 
 /// Lines of one log, from its end.
 const LINES: i64 = 2000;
@@ -35,8 +36,9 @@ pub(super) async fn take(
     }
     let mut answers = stream::iter(wanted)
         .map(|log| async move {
-            let path = format!("/api/v1/namespaces/{}/pods", log.namespace);
-            let answer = api.log(&path, &log.pod, &log.container, log.previous, LINES, BYTES).await;
+            let Log { namespace, pod, container, previous, .. } = &log;
+            let of = ContainerLog { namespace, pod, container, previous: *previous };
+            let answer = api.log(of, LINES, BYTES).await;
             (log, answer)
         })
         .buffered(AT_ONCE);
