@@ -24,7 +24,7 @@ pub(crate) async fn run(config: &Config, given: Given) -> Result<Exit> {
     let client = kube::connect(config.kube.context.as_deref()).await?;
     let Given { dir, namespaces, logs_of, alertmanager, kubelet, cluster } = given;
     let dir = folder::make(dir, "capture")?;
-    let cluster = cluster.or_else(|| config.cluster.clone()).unwrap_or_else(|| "default".to_owned());
+    let cluster = config.cluster_name(cluster);
     let wanted = Wanted { dir: dir.clone(), cluster, namespaces, logs_of, alertmanager, kubelet };
     let progress = Progress::start("reading the cluster");
     let taken = tokio::select! {

@@ -119,6 +119,11 @@ impl Config {
         Ok(serde_norway::from_str::<Option<Self>>(text)?.unwrap_or_default())
     }
 
+    /// The name of the cluster: what was given on the command line, else what is configured, else `default`.
+    pub(crate) fn cluster_name(&self, given: Option<String>) -> String {
+        given.or_else(|| self.cluster.clone()).unwrap_or_else(|| "default".to_owned())
+    }
+
     /// The times that decide, for a cluster of that name.
     pub(crate) fn settings(&self, cluster: &str) -> kwhy_core::Settings {
         let mut settings = kwhy_core::Settings::new(cluster);

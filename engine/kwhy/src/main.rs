@@ -93,7 +93,7 @@ fn dispatch(args: Args) -> Result<Exit> {
             block_on(record::run(&config, record::Given { dir, nats, cluster, from }))
         }
         Command::Tail { nats, output, count } => block_on(async {
-            let bus = connect::connect(&config, nats, config.cluster.as_deref().unwrap_or("default")).await?;
+            let bus = connect::connect(&config, nats, &config.cluster_name(None)).await?;
             tail::run(&bus, config.cluster.clone(), output.output, count).await
         }),
         Command::Explain { finding, code, capture, nats, output, rules } => {

@@ -30,7 +30,7 @@ pub(crate) struct Given {
 }
 
 pub(crate) async fn run(config: &Config, given: Given) -> Result<Exit> {
-    let cluster = given.cluster.or_else(|| config.cluster.clone()).unwrap_or_else(|| "default".to_owned());
+    let cluster = config.cluster_name(given.cluster);
     let from = given.from.map(|from| from.at(clock::wall()));
     let bus = connect::connect(config, given.nats, &cluster).await?;
     let Some(last) = bus.last_input().await? else {

@@ -43,7 +43,7 @@ struct Answer {
 }
 
 pub(crate) async fn run(config: &Config, given: Given) -> Result<Exit> {
-    let cluster = given.cluster.or_else(|| config.cluster.clone()).unwrap_or_else(|| "default".to_owned());
+    let cluster = config.cluster_name(given.cluster);
     let webhook =
         config.slack.webhook_url.as_deref().map(Webhook::new).transpose().context("slack.webhook_url")?;
     let from = node_logs::Given { data_dir: given.data_dir.clone(), ..node_logs::Given::default() };

@@ -12,7 +12,7 @@ pub(crate) async fn run(
     nats: Option<String>,
     cluster: Option<String>,
 ) -> Result<Exit> {
-    let cluster = cluster.or_else(|| config.cluster.clone()).unwrap_or_else(|| "default".to_owned());
+    let cluster = config.cluster_name(cluster);
     let Some(listen) = listen.or(config.alerts.listen) else {
         bail!("no address to listen on is given; use --listen 127.0.0.1:9096 or set alerts.listen");
     };

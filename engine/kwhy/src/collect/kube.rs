@@ -11,7 +11,7 @@ pub(crate) async fn run(
     context: Option<String>,
 ) -> Result<Exit> {
     let stop = crate::stop();
-    let cluster = cluster.or_else(|| config.cluster.clone()).unwrap_or_else(|| "default".to_owned());
+    let cluster = config.cluster_name(cluster);
     let mut kube = config.kube.clone();
     kube.context = context.or(kube.context);
     let bus = connect::connect(config, nats, &cluster).await?;

@@ -17,7 +17,7 @@ pub(crate) async fn run(
     cluster: Option<String>,
 ) -> Result<Exit> {
     let stop = crate::stop();
-    let cluster = cluster.or_else(|| config.cluster.clone()).unwrap_or_else(|| "default".to_owned());
+    let cluster = config.cluster_name(cluster);
     let Some(logs) = NodeLogs::prepare(config, &cluster, given).await? else {
         bail!("no logs are named; use --journal or --file GLOB, or set kubelet.journal or kubelet.files");
     };

@@ -13,7 +13,7 @@ use crate::{config::Config, connect};
 const SILENT: u64 = 15 * 60_000;
 
 pub(crate) async fn checks(config: &Config, nats: Option<String>) -> Vec<Check> {
-    let cluster = config.cluster.as_deref().unwrap_or("default");
+    let cluster = &config.cluster_name(None);
     let bus = match connect::connect(config, nats, cluster).await {
         Ok(bus) => bus,
         Err(error) => return vec![Check::missing("nats", format!("{error:#}"), mend(&error))],

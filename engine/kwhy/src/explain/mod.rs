@@ -52,7 +52,7 @@ pub(crate) async fn of_stored(
     format: Format,
     more_rules: &[PathBuf],
 ) -> Result<Exit> {
-    let cluster = config.cluster.as_deref().unwrap_or("default");
+    let cluster = &config.cluster_name(None);
     let bus = connect::connect(config, nats, cluster).await.context("no --capture DIR is given")?;
     let filter = Filter { cluster: config.cluster.clone(), ..Filter::default() };
     let findings: Vec<Finding> = bus.stored_findings(&filter).await?;
