@@ -133,10 +133,7 @@ impl Rule for ControlPlane {
             None => {}
         }
         if !found.iter().any(|d| d.code == etcd::NO_LEADER) {
-            match member::down(world) {
-                Ok(member) => found.extend(member),
-                Err(at) => verdict.wakes.push(look_at(world, at)),
-            }
+            found.extend(member::down(world, &mut verdict));
         }
         found.extend(webhook::timeouts(world));
         found.extend(certificate::expiring(world));

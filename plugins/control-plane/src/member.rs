@@ -3,11 +3,12 @@
 //! lets each speak to the etcd of its own machine.
 
 use kwhy_sdk::{
-    Condition, Diagnosis, Evidence, Explains, ObjectRef, Program, Remedy, Step, World, hours, minutes,
+    Condition, Diagnosis, Evidence, Explains, ObjectRef, Program, Remedy, Step, Verdict, World, hours,
+    minutes,
 };
 
 use crate::{
-    line,
+    line, look_at,
     part::{Part, firing, told},
 };
 
@@ -29,23 +30,18 @@ fn node_lives(world: &World<'_>, node: &str) -> bool {
     !world.condition(&ObjectRef::new("Node", "", node), "Ready").fails()
 }
 
-/// The first member that does not come up, where most of the others work.
-///
-/// # Errors
-/// When to look again at one that may still come up.
-pub(crate) fn down(world: &World<'_>) -> Result<Option<Diagnosis>, u64> {
+/// The first member that does not come up, where most of the others work. One that may still come up is looked at again.
+pub(crate) fn down(world: &World<'_>, verdict: &mut Verdict) -> Option<Diagnosis> {
     let members = Part::Etcd.pods(world);
     let ready = members.iter().filter(|m| m.ready_since().is_some()).count();
     if members.len() < 3 || ready == members.len() || ready <= members.len() / 2 {
-        return Ok(None);
+        return None;
     }
     let away = members.iter().filter(|m| m.keeps_ending() && node_lives(world, m.node()));
-    let Some((since, member)) = away.filter_map(|m| Some((away_since(m)?, m))).min_by_key(|(at, _)| *at)
-    else {
-        return Ok(None);
-    };
+    let (since, member) = away.filter_map(|m| Some((away_since(m)?, m))).min_by_key(|(at, _)| *at)?;
     if since + PATIENCE > world.now() {
-        return Err(since + PATIENCE);
+        verdict.wakes.push(look_at(world, since + PATIENCE));
+        return None;
     }
     let (node, name) = (member.node(), &member.id.name);
     let said = told(world, Part::Etcd, line::FATAL, world.ago(hours(2)));
@@ -118,5 +114,5 @@ pub(crate) fn down(world: &World<'_>) -> Result<Option<Diagnosis>, u64> {
     .command(format!("ssh {node} 'sudo mv /var/lib/etcd/member /var/lib/etcd-member.damaged'"))
     .caution("only while the other members are well: with one more lost, nothing can be written");
     d.remedies.push(again);
-    Ok(Some(d))
+    Some(d)
 }

@@ -19,11 +19,9 @@ const REFUSED: [&str; 3] = [
 ];
 /// How far back messages of that kind are looked for.
 const RECENT: u64 = hours(1);
-/// How long what is over at once, a reboot or a kill, stands after the last word of it: alerts of pods that it hurt wait
-/// for a quarter of an hour before they fire.
+/// How long what is over at once, a reboot or a kill, stands after the last word of it, and an alert is taken for its
+/// doing: those of pods that it hurt wait for a quarter of an hour before they fire.
 const STANDS: u64 = minutes(30);
-/// An alert so soon after a reboot is taken for its doing.
-const AFTER_REBOOT: u64 = minutes(30);
 
 /// What is over at once, and the time of its last word.
 pub(crate) struct Passing {
@@ -85,9 +83,9 @@ fn reboot(world: &World<'_>, node: &Node) -> Option<Passing> {
     let last = events.first()?;
     let name = &node.id.name;
     let hurt: Vec<Signal> = world
-        .about(&node.id, "on-node", "alert", "Kube*", last.at.saturating_sub(AFTER_REBOOT), 20)
+        .about(&node.id, "on-node", "alert", "Kube*", last.at.saturating_sub(STANDS), 20)
         .into_iter()
-        .filter(|a| a.state == "firing" && a.at < last.at + AFTER_REBOOT)
+        .filter(|a| a.state == "firing" && a.at < last.at + STANDS)
         .collect();
     let mut boots: Vec<&str> = events.iter().filter_map(|e| e.message.rsplit("boot id: ").next()).collect();
     boots.sort_unstable();
