@@ -1,8 +1,7 @@
 //! `cargo xtask bench`: figures that can be repeated on any machine, each with its check that the answers are right.
 
 mod measure;
-mod scale;
-mod ship;
+mod script;
 mod w1;
 
 use anyhow::Result;
@@ -16,21 +15,21 @@ pub(crate) enum Bench {
     /// Log lines a CPU-second: a million kubelet lines, 10, 100 and 1000 pairs of messages to find in them
     W1(w1::Options),
     /// Time and memory for a capture of a large cluster: 5,000 pods in 100 nodes
-    Scale(scale::Options),
+    Scale(script::Options),
     /// Processor and memory for shipping 5,000 log lines a second from a node into NATS
-    Ship(ship::Options),
+    Ship(script::Options),
 }
 
 /// Runs one benchmark, or all as they are without options.
 pub(crate) fn run(project: &Project, bench: Option<Bench>) -> Result<()> {
     match bench {
         Some(Bench::W1(options)) => w1::run(project, &options),
-        Some(Bench::Scale(options)) => scale::run(project, &options),
-        Some(Bench::Ship(options)) => ship::run(project, &options),
+        Some(Bench::Scale(options)) => script::scale(project, &options),
+        Some(Bench::Ship(options)) => script::ship(project, &options),
         None => {
             w1::run(project, &w1::Options::default())?;
-            scale::run(project, &scale::Options::default())?;
-            ship::run(project, &ship::Options::default())
+            script::scale(project, &script::Options::default())?;
+            script::ship(project, &script::Options::default())
         }
     }
 }
