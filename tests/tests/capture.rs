@@ -6,39 +6,49 @@
     reason = "a test ends where its ground gives way"
 )]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
+use kwhy_proto::Timestamp;
 use kwhy_tests::{
-    Background, CLUSTER, Ended, Kwhy, coredns_loop,
+    Background, CLUSTER, Ended, Kwhy, Metrics,
+    apiserver::{ApiServer, Fault, On, just_now, shifted},
+    coredns_loop,
     findings::{Findings, root_of},
-    python,
 };
+use serde_json::json;
 
-/// An API server of the cluster of the coredns loop, and an Alertmanager beside it, at this port.
-fn api(options: &[&str]) -> (Background, String) {
-    let capture = coredns_loop();
-    let mut arguments = vec![capture.to_string_lossy().into_owned()];
-    arguments.extend(options.iter().map(|&option| option.to_owned()));
-    let server = Background::start(python::script("apiserver.py", arguments));
-    let port = server.wait_for("line `port N`", |line| line.strip_prefix("port ").map(str::to_owned));
-    (server, port)
+/// When the capture of the coredns loop ends.
+const END: &str = "2020-04-24T13:15:00Z";
+
+/// An API server of the cluster of the coredns loop as it stands at its end, with one Secret more.
+fn api(end: Timestamp) -> ApiServer {
+    let server = ApiServer::start();
+    server.give_at_most(7);
+    let capture = shifted(&coredns_loop(), END, end);
+    for object in capture.objects.into_iter().chain(capture.events) {
+        server.put(object);
+    }
+    for (verb, object) in capture.changes {
+        assert_eq!(verb, "MODIFIED");
+        server.put(object);
+    }
+    for log in &capture.logs {
+        server.put_log(log);
+    }
+    server.put(json!({"kind": "Secret", "type": "Opaque", "data": {"password": "c2VjcmV0LWNhbmFyeQ=="},
+        "metadata": {"name": "canary", "namespace": "default", "annotations": {"tool/copy": "secret-canary"}}}));
+    server
 }
 
-fn kubeconfig(kwhy: &Kwhy, port: &str) -> PathBuf {
-    let text = format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: it\nclusters: [{{name: it, cluster: {{server: 'http://127.0.0.1:{port}'}}}}]\n\
-         contexts: [{{name: it, context: {{cluster: it, user: me, namespace: kube-system}}}}]\nusers: [{{name: me, user: {{}}}}]\n"
-    );
-    kwhy.write("kubeconfig", text)
+/// An Alertmanager with the alerts of that time: it answers whatever is asked with one text.
+fn alertmanager(end: Timestamp) -> Metrics {
+    Metrics::serve(&shifted(&coredns_loop(), END, end).alerts.to_string())
 }
 
-fn capture(kwhy: &Kwhy, port: &str, more: &[&str]) -> Ended {
+fn capture(kwhy: &Kwhy, kubeconfig: &Path, more: &[&str]) -> Ended {
     let dir = kwhy.home("incident");
     let mut command = kwhy.command(&[&"capture", &dir, &"--cluster", &CLUSTER]);
-    command.args(more).env("KUBECONFIG", kubeconfig(kwhy, port));
+    command.args(more).env("KUBECONFIG", kubeconfig);
     Background::start(command).wait()
 }
 
@@ -68,9 +78,10 @@ fn all_text(dir: &Path) -> String {
 
 #[test]
 fn a_captured_cluster_is_diagnosed_to_its_cause() {
-    let kwhy = Kwhy::new();
-    let (_server, port) = api(&[]);
-    let ended = capture(&kwhy, &port, &["--alertmanager", &format!("http://127.0.0.1:{port}/")]);
+    let (kwhy, end) = (Kwhy::new(), just_now());
+    let (server, alerts) = (api(end), alertmanager(end));
+    let alertmanager = format!("http://{}/", alerts.address);
+    let ended = capture(&kwhy, &server.kubeconfig(&kwhy.home("")), &["--alertmanager", &alertmanager]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let errors = ended.errors();
     assert!(errors.len() == 1 && errors[0].contains("4 alerts; next: kwhy diagnose "), "{errors:?}");
@@ -82,8 +93,8 @@ fn a_captured_cluster_is_diagnosed_to_its_cause() {
 #[test]
 fn of_secrets_only_the_names_of_their_keys_are_written() {
     let kwhy = Kwhy::new();
-    let (_server, port) = api(&[]);
-    assert_eq!(capture(&kwhy, &port, &[]).code, Some(0));
+    let server = api(just_now());
+    assert_eq!(capture(&kwhy, &server.kubeconfig(&kwhy.home("")), &[]).code, Some(0));
     let text = all_text(&kwhy.home("incident"));
     assert!(text.contains("\"password\":null") && text.contains("\"name\":\"canary\""));
     assert!(!text.contains("c2VjcmV0LWNhbmFyeQ==") && !text.contains("secret-canary"));
@@ -92,8 +103,12 @@ fn of_secrets_only_the_names_of_their_keys_are_written() {
 #[test]
 fn what_may_not_be_read_is_one_line_each_and_the_cause_stands() {
     let kwhy = Kwhy::new();
-    let (_server, port) = api(&["--forbid", "secrets", "--forbid", "persistentvolumes", "--broken", "jobs"]);
-    let ended = capture(&kwhy, &port, &["--alertmanager", "http://127.0.0.1:1"]);
+    let server = api(just_now());
+    for path in ["/api/v1/secrets", "/api/v1/namespaces/default/secrets", "/api/v1/persistentvolumes"] {
+        server.fail_always(path, On::List, Fault::Status(403));
+    }
+    server.fail_always("/apis/batch/v1/jobs", On::List, Fault::Status(500));
+    let ended = capture(&kwhy, &server.kubeconfig(&kwhy.home("")), &["--alertmanager", "http://127.0.0.1:1"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let errors = ended.errors();
     let told = |words: &str| {
@@ -101,7 +116,7 @@ fn what_may_not_be_read_is_one_line_each_and_the_cause_stands() {
     };
     told("left out: v1 Secret: not granted (`kubectl auth can-i list secrets`)");
     told("left out: v1 PersistentVolume: not granted");
-    told("left out: batch/v1 Job: the API server says 500 etcdserver: request timed out");
+    told("left out: batch/v1 Job: the API server says 500 as scripted");
     told("left out: no alerts: ");
     assert_eq!(errors.len(), 5, "{errors:?}");
     assert!(causes(&kwhy)[0].0.starts_with("coredns.forward-loop "));
@@ -110,8 +125,15 @@ fn what_may_not_be_read_is_one_line_each_and_the_cause_stands() {
 #[test]
 fn who_may_read_one_namespace_alone_gets_that() {
     let kwhy = Kwhy::new();
-    let (_server, port) = api(&["--forbid", "pods", "--forbid", "nodes", "--own", "kube-system"]);
-    let ended = capture(&kwhy, &port, &[]);
+    let server = api(just_now());
+    for path in ["/api/v1/pods", "/api/v1/nodes"] {
+        server.fail_always(path, On::List, Fault::Status(403));
+    }
+    let kubeconfig = server.kubeconfig(&kwhy.home(""));
+    let text = fs::read_to_string(&kubeconfig).expect("a kubeconfig");
+    fs::write(&kubeconfig, text.replace("user: kwhy}", "user: kwhy, namespace: kube-system}"))
+        .expect("a file");
+    let ended = capture(&kwhy, &kubeconfig, &[]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stderr.contains("v1 Pod: of namespace kube-system alone"), "{}", ended.stderr);
     assert!(ended.stderr.contains("v1 Node: not granted"), "{}", ended.stderr);
@@ -121,13 +143,15 @@ fn who_may_read_one_namespace_alone_gets_that() {
 #[test]
 fn a_server_that_does_not_answer_and_a_folder_that_is_full_are_refused() {
     let kwhy = Kwhy::new();
-    let ended = capture(&kwhy, "1", &[]);
+    // It has ended when it is asked.
+    let gone = ApiServer::start().kubeconfig(&kwhy.home(""));
+    let ended = capture(&kwhy, &gone, &[]);
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);
     assert!(ended.stderr.contains("cannot be reached"), "{}", ended.stderr);
     assert!(!kwhy.home("incident").exists(), "nothing of no use is left");
 
     kwhy.write("incident/notes.txt", "mine");
-    let ended = capture(&kwhy, "1", &[]);
+    let ended = capture(&kwhy, &gone, &[]);
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
     assert!(ended.stderr.contains("is not empty; name a new directory"), "{}", ended.stderr);
     assert_eq!(fs::read_to_string(kwhy.home("incident/notes.txt")).expect("it stays"), "mine");

@@ -35,6 +35,15 @@ const CORE: &[&str] = &[
     "Event",
 ];
 
+/// The path of a whole cluster's objects for one of a namespace's, and the namespace.
+pub(super) fn of_cluster(path: &str) -> (String, Option<String>) {
+    let inside = path.split_once("/namespaces/").and_then(|(root, rest)| Some((root, rest.split_once('/')?)));
+    match inside {
+        Some((root, (namespace, plural))) => (format!("{root}/{plural}"), Some(namespace.to_owned())),
+        None => (path.to_owned(), None),
+    }
+}
+
 /// A kind that is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Kind {

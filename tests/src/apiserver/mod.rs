@@ -14,7 +14,10 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -23,7 +26,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 pub use fault::{Fault, Old, On};
-pub use replay::{Shifted, shifted, time};
+pub use replay::{ContainerLog, Shifted, just_now, shifted, time};
 pub use store::Store;
 
 use self::fault::Faults;
@@ -51,6 +54,8 @@ struct Shared {
     requests: Mutex<Vec<Request>>,
     /// What `kubectl logs --timestamps` prints, by path and query.
     logs: Mutex<BTreeMap<(String, String, bool), String>>,
+    /// Most items of a page.
+    page: AtomicUsize,
     /// Counts changes, so that watches wake.
     moved: watch::Sender<u64>,
     /// Counts the times that all running watches were ended.
@@ -87,6 +92,7 @@ impl ApiServer {
             faults: Mutex::default(),
             requests: Mutex::default(),
             logs: Mutex::default(),
+            page: AtomicUsize::new(usize::MAX),
             moved: watch::Sender::new(0),
             ended: watch::Sender::new(0),
             bookmarks: Duration::from_secs(1),
@@ -167,11 +173,17 @@ impl ApiServer {
         store.compact();
     }
 
-    /// What a container has written, with times, in this run or the one before.
-    pub fn put_log(&self, namespace: &str, pod: &str, container: &str, previous: bool, text: &str) {
+    /// Gives no more than so many items a page, however many are asked for.
+    pub fn give_at_most(&self, items: usize) {
+        self.shared.page.store(items, Relaxed);
+    }
+
+    /// What a container has written.
+    pub fn put_log(&self, log: &ContainerLog) {
+        let ContainerLog { namespace, pod, container, previous, text } = log;
         let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/log");
         let mut logs = self.shared.logs.lock().unwrap_or_else(PoisonError::into_inner);
-        logs.insert((path, container.to_owned(), previous), text.to_owned());
+        logs.insert((path, container.clone(), *previous), text.clone());
     }
 
     /// Forgets all changes so far, as etcd does every five minutes: who has not heard of them must list.

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     io,
     net::TcpListener,
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -77,13 +77,15 @@ async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Bo
     if path.ends_with("/log") {
         return log(shared, path, query);
     }
-    let spelling = if path == NEW_EVENTS { "/api/v1/events" } else { path };
+    let (spelling, namespace) = kinds::of_cluster(path);
+    let spelling = if spelling == NEW_EVENTS { "/api/v1/events".to_owned() } else { spelling };
     let Some(kind) = Kind::all().find(|kind| kind.path() == spelling) else {
         return status(404, "NotFound", "the server could not find the requested resource");
     };
     let ask = Ask {
         kind,
         path: path.to_owned(),
+        namespace,
         query: query.to_owned(),
         metadata_only: request
             .headers()
@@ -161,6 +163,8 @@ fn parameter(query: &str, name: &str) -> Option<String> {
 struct Ask {
     kind: Kind,
     path: String,
+    /// None for those of the whole cluster.
+    namespace: Option<String>,
     query: String,
     metadata_only: bool,
 }
@@ -172,15 +176,18 @@ impl Ask {
         parameter(&self.query, name)
     }
 
-    /// Field selectors of the kind `a!=b`.
+    /// Whether it is asked for: its namespace, and field selectors of the kind `a!=b`.
     fn keeps(&self, object: &Value) -> bool {
-        self.parameter("fieldSelector").is_none_or(|selector| {
-            selector.split(',').all(|term| {
-                let (field, value) = term.split_once("!=").expect("only != is asked for");
-                let pointer = format!("/{}", field.replace('.', "/"));
-                object.pointer(&pointer).and_then(Value::as_str).unwrap_or_default() != value
+        let inside =
+            self.namespace.as_ref().is_none_or(|namespace| object["metadata"]["namespace"] == **namespace);
+        inside
+            && self.parameter("fieldSelector").is_none_or(|selector| {
+                selector.split(',').all(|term| {
+                    let (field, value) = term.split_once("!=").expect("only != is asked for");
+                    let pointer = format!("/{}", field.replace('.', "/"));
+                    object.pointer(&pointer).and_then(Value::as_str).unwrap_or_default() != value
+                })
             })
-        })
     }
 
     /// As it is asked for.
@@ -189,15 +196,22 @@ impl Ask {
             return json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1",
                 "metadata": object["metadata"]});
         }
-        if self.path == NEW_EVENTS { kinds::new_event(object) } else { object.clone() }
+        if self.new_events() { kinds::new_event(object) } else { object.clone() }
+    }
+
+    /// Events under their new name.
+    fn new_events(&self) -> bool {
+        self.path.starts_with("/apis/events.k8s.io/")
     }
 
     fn api_version(&self) -> &str {
-        if self.path == NEW_EVENTS { "events.k8s.io/v1" } else { self.kind.api_version }
+        if self.new_events() { "events.k8s.io/v1" } else { self.kind.api_version }
     }
 
     fn list(&self, shared: &Shared) -> Response<Body> {
         let limit = self.parameter("limit").and_then(|limit| limit.parse().ok()).unwrap_or(0);
+        // As the API server may, it gives fewer than it is asked for.
+        let limit = if limit == 0 { 0 } else { limit.min(shared.page.load(Relaxed)) };
         let token = self.parameter("continue");
         let page = {
             let mut store = shared.store.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,7 +6,7 @@ use kwhy_proto::{
     Message as _, millis, timestamp,
     v1::{Signal, SignalBatch},
 };
-use kwhy_tests::{Metrics, Prometheus, Rule, eventually};
+use kwhy_tests::{Collector, Engine, Metrics, Prometheus, Rule, eventually};
 
 use crate::{BROKEN, Bench, LAB, alert, now};
 
@@ -31,41 +31,55 @@ async fn end(bench: &Bench) -> Option<u64> {
     (symptom.state == "resolved").then(|| millis(&symptom.until.expect("an end has a time")))
 }
 
-#[tokio::test]
-async fn what_a_killed_prometheus_said_runs_out_at_its_end_by_the_time_of_the_log() {
-    let bench = Bench::new("times: {grace: 1s}\n").await;
-    let collector = bench.collector();
-    let engine = bench.engine();
-    let metrics = Metrics::serve("broken 1\n");
-    let prometheus = Prometheus::start(&metrics.address, &[BROKEN], &collector.as_alertmanager(), None);
+/// A Prometheus with one rule, the collector that it sends to, and an engine.
+struct Watched {
+    bench: Bench,
+    collector: Collector,
+    engine: Engine,
+    prometheus: Prometheus,
+    _metrics: Metrics,
+}
+
+impl Watched {
+    async fn start(config: &str, metrics: &str, rule: Rule<'_>) -> Self {
+        let bench = Bench::new(config).await;
+        let (collector, engine) = (bench.collector(), bench.engine());
+        let metrics = Metrics::serve(metrics);
+        let prometheus = Prometheus::start(&metrics.address, &[rule], &collector.as_alertmanager(), None);
+        Self { bench, collector, engine, prometheus, _metrics: metrics }
+    }
+}
+
+/// What is left when Prometheus is killed after its alert has become a finding.
+async fn killed_while_firing() -> (Bench, Collector, Engine) {
+    let Watched { bench, collector, engine, prometheus, .. } =
+        Watched::start("times: {grace: 1s}\n", "broken 1\n", BROKEN).await;
     eventually("a finding", async || (!bench.client.findings().await.is_empty()).then_some(())).await;
     prometheus.process.kill();
+    (bench, collector, engine)
+}
+
+#[tokio::test]
+async fn what_a_killed_prometheus_said_runs_out_at_its_end_by_the_time_of_the_log() {
+    let (bench, _collector, _engine) = killed_while_firing().await;
     // By the collector's ticks, of which the next comes within ten seconds.
     let over = eventually("the end of the alert", async || end(&bench).await).await;
     let stored = bench.stored("Broken").await;
     let last = stored.iter().filter_map(|signal| alert(signal).ends_at.as_ref()).map(millis).max();
     assert_eq!(Some(over), last, "it ends when the last that was heard of it said");
     assert!(stored.iter().all(|signal| signal.state == "firing"), "nobody has said that it is resolved");
-    drop(engine);
 }
 
 /// The twin: where nobody lets time pass, it does not end.
 #[tokio::test]
 async fn without_a_ticker_nothing_runs_out() {
-    let bench = Bench::new("times: {grace: 1s}\n").await;
-    let collector = bench.collector();
-    let engine = bench.engine();
-    let metrics = Metrics::serve("broken 1\n");
-    let prometheus = Prometheus::start(&metrics.address, &[BROKEN], &collector.as_alertmanager(), None);
-    eventually("a finding", async || (!bench.client.findings().await.is_empty()).then_some(())).await;
-    prometheus.process.kill();
+    let (bench, collector, _engine) = killed_while_firing().await;
     collector.process.kill();
     tokio::time::sleep(Duration::from_secs(12)).await;
     assert_eq!(end(&bench).await, None);
     // It was for want of time alone.
     tick(&bench, now()).await;
     eventually("the end of the alert", async || end(&bench).await).await;
-    drop(engine);
 }
 
 const WATCHDOG: Rule<'_> = Rule { alert: "Watchdog", expr: "vector(1)", labels: "severity: none" };
@@ -83,11 +97,8 @@ async fn missing(bench: &Bench) -> Option<String> {
 
 #[tokio::test]
 async fn a_watchdog_that_stops_coming_is_a_finding() {
-    let bench = Bench::new("").await;
-    let collector = bench.collector();
-    let engine = bench.engine();
-    let metrics = Metrics::serve("");
-    let prometheus = Prometheus::start(&metrics.address, &[WATCHDOG], &collector.as_alertmanager(), None);
+    let Watched { bench, engine, prometheus, collector: _collector, .. } =
+        Watched::start("", "", WATCHDOG).await;
     eventually("the Watchdog", async || (bench.stored("Watchdog").await.len() > 1).then_some(())).await;
     prometheus.process.kill();
     tick(&bench, now() + LONG).await;
@@ -99,11 +110,8 @@ async fn a_watchdog_that_stops_coming_is_a_finding() {
 /// The twin: one that still comes is none, however late it gets.
 #[tokio::test]
 async fn a_watchdog_that_comes_is_no_finding() {
-    let bench = Bench::new("").await;
-    let collector = bench.collector();
-    let engine = bench.engine();
-    let metrics = Metrics::serve("");
-    let prometheus = Prometheus::start(&metrics.address, &[WATCHDOG], &collector.as_alertmanager(), None);
+    let Watched { bench, engine, prometheus, collector: _collector, .. } =
+        Watched::start("", "", WATCHDOG).await;
     let heard = eventually("the Watchdog", async || bench.stored("Watchdog").await.pop()).await;
     prometheus.process.kill();
     let start = now();

@@ -4,13 +4,13 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use kwhy_proto::{Message as _, Timestamp, v1::Finding};
 use kwhy_tests::{
     Client, Kwhy, NatsServer, PATIENCE,
-    apiserver::{ApiServer, On, shifted, time},
+    apiserver::{ApiServer, On, just_now, shifted},
     coredns_loop,
     findings::{Findings, last_of_each, loud, root_of},
     finish, nats_server,
@@ -21,37 +21,15 @@ use crate::collector::{CLUSTER, PODS, collect};
 /// When the capture of the coredns loop ends.
 const END: &str = "2020-04-24T13:15:00Z";
 
-/// A quarter of a minute ago, to the second.
-fn just_now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-    Timestamp { seconds: i64::try_from(since.as_secs()).expect("a time") - 15, nanos: 0 }
-}
-
-/// What of the capture an API server does not tell: the logs of its pods, moved to `end`, as a capture of this cluster.
+/// What of the capture an API server does not tell: the logs of its pods, as a capture of this cluster that ends at `end`.
 fn logs(kwhy: &Kwhy, end: Timestamp) -> PathBuf {
-    let by = end.seconds - time(END).expect("a time").seconds;
     let from = Timestamp { seconds: end.seconds - 2700, ..end };
     let span = format!("cluster: {CLUSTER}\nfrom: {from}\nto: {end}\n");
     let file = kwhy.write("logs/capture.yaml", span);
-    move_logs(&coredns_loop().join("pods"), "logs/pods", kwhy, by);
-    file.parent().expect("a folder").to_owned()
-}
-
-fn move_logs(from: &Path, to: &str, kwhy: &Kwhy, by: i64) {
-    for entry in fs::read_dir(from).expect("a folder").flatten() {
-        let name = format!("{to}/{}", entry.file_name().to_string_lossy());
-        if entry.path().is_dir() {
-            move_logs(&entry.path(), &name, kwhy, by);
-            continue;
-        }
-        let text = fs::read_to_string(entry.path()).expect("a log");
-        let moved = text.lines().map(|line| {
-            let (at, rest) = line.split_once(' ').expect("a time before each line");
-            let at = time(at).expect("a time");
-            format!("{} {rest}\n", Timestamp { seconds: at.seconds + by, ..at })
-        });
-        kwhy.write(&name, moved.collect::<String>());
+    for log in shifted(&coredns_loop(), END, end).logs {
+        kwhy.write(&Path::new("logs").join(log.file()).to_string_lossy(), &log.text);
     }
+    file.parent().expect("a folder").to_owned()
 }
 
 /// What `kwhy diagnose` tells people of the same sources: code and root of each finding.
@@ -142,14 +120,8 @@ async fn the_logs_that_the_cause_stands_in_are_fetched_where_nobody_ships_them()
     let kwhy = Kwhy::new();
     let end = just_now();
     let (server, later) = incident(end);
-    let pods = logs(&kwhy, end).join("pods/kube-system");
-    for (pod, file, previous) in [
-        ("coredns-66bff467f8-k2g6n", "coredns.log", false),
-        ("coredns-66bff467f8-k2g6n", "coredns.previous.log", true),
-        ("coredns-66bff467f8-fzjz2", "coredns.log", false),
-    ] {
-        let text = fs::read_to_string(pods.join(pod).join(file)).expect("a log");
-        server.put_log("kube-system", pod, "coredns", previous, &text);
+    for log in shifted(&coredns_loop(), END, end).logs {
+        server.put_log(&log);
     }
     let nats = NatsServer::start(&nats_server());
     let client = Client::connect(&nats.url).await;
