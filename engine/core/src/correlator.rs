@@ -67,6 +67,8 @@ pub(crate) struct State {
     pub(crate) now: u64,
     /// Log time of the first signal: what lies before was not observed.
     pub(crate) began: u64,
+    /// Log time of the last signal.
+    pub(crate) heard: u64,
     pub(crate) graph: Graph,
     pub(crate) history: History,
     pub(crate) templates: Templates,
@@ -186,9 +188,11 @@ impl State {
         let at = signal.at.as_ref().map_or(self.now, millis);
         if self.began == 0 {
             self.began = at;
+            self.heard = at;
             self.timers.add(at + SWEEP, Due::Sweep);
         }
         self.advance(at, env);
+        self.hear(env);
         match &signal.body {
             Some(Body::Object(_)) => self.object(signal, input.object.as_ref(), env),
             Some(Body::Event(event)) => self.event(signal, event, env),

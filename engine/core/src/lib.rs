@@ -33,6 +33,7 @@ mod key;
 mod kin;
 mod lifecycle;
 mod lookup;
+mod lull;
 mod object;
 mod path;
 mod reach;

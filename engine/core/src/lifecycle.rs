@@ -9,6 +9,7 @@ use crate::{
     incident::{Incident, IncidentKey, MadeFrom, Resolution},
     key::Key,
     path,
+    settings::Settings,
     symptom::Symptom,
     timer::Due,
     unexplained::UNEXPLAINED,
@@ -56,7 +57,7 @@ impl State {
             }
         } else if incident.cleared.is_some()
             || key.code == UNEXPLAINED
-            || self.now >= incident.asserted + env.settings.assertion
+            || self.now >= self.stands_until(incident.asserted, env.settings)
             || ended.is_some()
         {
             let cleared = incident.cleared.as_ref().map(|(at, _)| *at);
@@ -72,6 +73,11 @@ impl State {
             }
         }
         self.incidents.insert(key, incident);
+    }
+
+    /// How long a diagnosis stands by itself that was made at log time `asserted`.
+    pub(crate) fn stands_until(&self, asserted: u64, settings: &Settings) -> u64 {
+        asserted + settings.assertion + self.lull(asserted, settings)
     }
 
     /// Takes note that edges of these objects came or went: trees that were made by them are made anew when their

@@ -1,7 +1,9 @@
 //! What shall happen at a later log time. Timers fire in the order of their times, before the signal that moves the
 //! time past them, so it makes no difference how often somebody ticks.
 
-use imbl::OrdSet;
+use std::mem;
+
+use imbl::{OrdMap, OrdSet};
 
 use crate::{incident::IncidentKey, key::Key};
 
@@ -28,11 +30,27 @@ pub(crate) enum Due {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Timers {
     set: OrdSet<(u64, Due)>,
+    /// Those of the set that come later than they were asked for, with the time that was asked for.
+    put_off: OrdMap<(u64, Due), u64>,
 }
 
 impl Timers {
     pub(crate) fn add(&mut self, at: u64, due: Due) {
         self.set.insert((at, due));
+    }
+
+    /// As [`Timers::add`], for what was asked for at `asked` and has time until `at`.
+    pub(crate) fn put_off(&mut self, asked: u64, at: u64, due: Due) {
+        self.put_off.insert((at, due.clone()), asked);
+        self.add(at, due);
+    }
+
+    /// Takes back that something was put off: it is due when it was asked for, at the earliest `now`.
+    pub(crate) fn hurry(&mut self, now: u64) {
+        for (slot, asked) in mem::take(&mut self.put_off) {
+            self.set.remove(&slot);
+            self.add(asked.max(now), slot.1);
+        }
     }
 
     /// The last of the times `at`, `at + step`, `at + 2 * step` … that is neither after `to` nor after the next timer.
@@ -45,6 +63,7 @@ impl Timers {
     pub(crate) fn take(&mut self, now: u64) -> Option<(u64, Due)> {
         let first = self.set.get_min().filter(|(at, _)| *at <= now)?.clone();
         self.set.remove(&first);
+        self.put_off.remove(&first);
         Some(first)
     }
 }

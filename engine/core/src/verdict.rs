@@ -139,7 +139,8 @@ impl State {
         }
         for wake in verdict.wakes {
             let subject = wake.subject.map(|s| (Key::from(&s), s.uid));
-            self.timers.add(wake.at.max(self.now + SOONEST_WAKE), Due::Wake { rule, id: wake.id, subject });
+            let due = Due::Wake { rule, id: wake.id, subject };
+            self.wake(wake.at.max(self.now + SOONEST_WAKE), due, env.settings);
         }
     }
 
@@ -161,7 +162,7 @@ impl State {
         let evidence = self.locate(&diagnosis.evidence);
         let first = evidence.iter().zip(&diagnosis.evidence).filter(|(e, _)| e.weight > 0);
         let onset = first.filter_map(|(_, e)| self.onset(e.signal.as_deref()?)).min().unwrap_or(self.now);
-        self.timers.add(self.now + env.settings.assertion, Due::Assertion(key.clone()));
+        self.timers.add(self.stands_until(self.now, env.settings), Due::Assertion(key.clone()));
         let carried = diagnosis.supersedes.iter().find_map(|code| {
             let old = IncidentKey { root: key.root.clone(), code: code.clone() };
             self.incidents.get(&old).filter(|i| i.open())?;
