@@ -65,6 +65,12 @@ pub(crate) struct Symptom {
     pub(crate) generator: String,
     /// Alertmanager holds it back.
     pub(crate) suppressed: bool,
+    /// It was told that it has ended; otherwise it only was not heard of any more.
+    told_over: bool,
+    /// The last end that was told of before it began anew.
+    over: Option<u64>,
+    /// The latest end that was told of it while it fired.
+    latest: u64,
     /// The cause it is folded under.
     pub(crate) cause: Option<IncidentKey>,
     /// It was heard while it fired. Of what was over before kwhy heard of it nobody waits for an explanation.
@@ -93,6 +99,9 @@ impl Symptom {
             runbook: note(&["runbook_url"]),
             generator: alert.generator_url.clone(),
             suppressed: alert.suppressed,
+            told_over: false,
+            over: None,
+            latest: 0,
             cause: None,
             fired: false,
             overdue: false,
@@ -106,32 +115,52 @@ impl Symptom {
         let starts = alert.starts_at.as_ref().map_or(now, millis);
         let ends = alert.ends_at.as_ref().map(millis);
         if signal.state == "resolved" {
-            if self.until.is_none() {
+            // The end of what was before, told once more.
+            let of_before = starts < self.since && ends.is_some_and(|at| at < self.since);
+            if self.until.is_none() && !of_before {
                 self.until = Some(ends.unwrap_or(now).min(now).max(starts));
                 self.signal.clone_from(&signal.id);
             }
-            self.expires = None;
+            if self.until.is_some() {
+                self.told_over = true;
+                self.expires = None;
+            }
             return;
+        }
+        // What comes later than the lateness window was said before now.
+        let said = signal.at.as_ref().map_or(now, millis);
+        // A notification has no time of its own: one that somebody sends again after the end is known by its start. A push
+        // says until when it holds, and each one that is made holds longer than the one before.
+        let newer = ends.is_some_and(|at| at > self.latest);
+        match self.until {
+            Some(until) if starts > until || (said > until && (newer || !self.told_over)) => {
+                // After an end that was only supposed it is the same alert as before.
+                if self.told_over {
+                    self.over = Some(until);
+                }
+                self.until = None;
+                self.since = if starts > until { starts } else { said };
+                self.signal.clone_from(&signal.id);
+                self.told_over = false;
+            }
+            Some(until) if said > until => return,
+            None if self.is_of_before(starts) && !newer => return,
+            // The replicas of an HA pair fire seconds apart: the earliest start counts.
+            Some(_) | None if self.is_of_before(starts) => {}
+            Some(_) | None => self.since = self.since.min(starts),
         }
         self.fired = true;
         self.suppressed = alert.suppressed;
-        // What comes later than the lateness window was said before now.
-        let said = signal.at.as_ref().map_or(now, millis);
-        // The replicas of an HA pair fire seconds apart: the earliest start counts. After an end it is a new start.
-        match self.until {
-            Some(until) if starts > until || said > until => {
-                self.since = if starts > until { starts } else { said };
-                self.until = None;
-                self.signal.clone_from(&signal.id);
-            }
-            Some(_) => {
-                self.since = self.since.min(starts);
-                return;
-            }
-            None => self.since = self.since.min(starts),
+        if self.until.is_none() {
+            self.latest = self.latest.max(ends.unwrap_or(0));
+            // Of a pair, who keeps it up longest. An end that is past already comes at once.
+            self.expires = ends.map(|at| self.expires.map_or(at, |known| known.max(at)));
         }
-        // Of a pair, who keeps it up longest. An end that is past already comes at once.
-        self.expires = ends.map(|at| self.expires.map_or(at, |known| known.max(at)));
+    }
+
+    /// Whether a start belongs to what was over before the alert began anew.
+    fn is_of_before(&self, starts: u64) -> bool {
+        self.over.is_some_and(|over| starts <= over)
     }
 
     pub(crate) fn warning(signal: &Signal, event: &Event, subject: ObjectRef, now: u64) -> Self {
@@ -150,6 +179,9 @@ impl Symptom {
             runbook: String::new(),
             generator: String::new(),
             suppressed: false,
+            told_over: false,
+            over: None,
+            latest: 0,
             cause: None,
             fired: false,
             overdue: false,
