@@ -179,6 +179,16 @@ impl Kwhy {
         process.wait_for("line `ready`", |line| (line == "ready").then_some(()));
         Engine { process, url }
     }
+
+    /// Makes the streams of NATS, as the first `kwhy run` does, and returns what it left behind.
+    ///
+    /// # Panics
+    /// Where that fails.
+    pub fn make_streams(&self, url: &str, cluster: &str) -> Ended {
+        let ended = self.engine(&[&"--nats", &url, &"--cluster", &cluster]).process.terminate();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended
+    }
 }
 
 /// A `kwhy run` that is ready.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -17,6 +18,9 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use crate::{Background, PATIENCE};
+
+/// The configuration of a server, beside its store.
+const CONFIG: &str = "nats.conf";
 
 /// A nats-server with JetStream on loopback. Dropped, it is killed and its store removed.
 #[derive(Debug)]
@@ -36,7 +40,17 @@ impl NatsServer {
     /// Where it does not get ready.
     #[must_use]
     pub fn start(program: &Path) -> Self {
+        Self::with(program, "")
+    }
+
+    /// The same with a configuration.
+    ///
+    /// # Panics
+    /// Where it does not get ready.
+    #[must_use]
+    pub fn with(program: &Path, config: &str) -> Self {
         let store = tempfile::tempdir().expect("a temporary directory");
+        fs::write(store.path().join(CONFIG), config).expect("a file");
         let (process, address) = start(program, "-1", store.path());
         let url = format!("nats://{address}");
         Self { url, program: program.to_owned(), process: Some(process), store }
@@ -63,6 +77,7 @@ impl NatsServer {
 fn start(program: &Path, port: &str, store: &Path) -> (Background, String) {
     let mut command = Command::new(program);
     command.args(["--addr", "127.0.0.1", "--port", port, "--jetstream", "--store_dir"]).arg(store);
+    command.arg("--config").arg(store.join(CONFIG));
     let process = Background::start(command);
     let address = process.wait_for("its address", |line| {
         let (_, address) = line.split_once("Listening for client connections on ")?;

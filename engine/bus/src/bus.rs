@@ -5,12 +5,12 @@ use std::{str::FromStr, sync::Arc, time::Duration};
 use async_nats::{
     Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr,
     connection::State,
-    jetstream::{Context, ContextBuilder},
+    jetstream::{Context, ContextBuilder, ErrorCode, message::PublishMessage},
 };
 use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, timeout_at};
 
-use crate::{BusError, Cause, Settings, streams};
+use crate::{BusError, Cause, Settings, streams, subject};
 
 /// The oldest nats-server that will do: atomic batches (2.12), without the holes closed in 2.12.7.
 pub const OLDEST_SERVER: &str = "2.12.7";
@@ -107,9 +107,18 @@ impl Bus {
         self.client.connection_state() == State::Connected
     }
 
-    /// Whether the stream of signals answers now, asked of the server.
+    /// Whether the stream of signals answers now. It is asked to store a signal that is meant for another stream, which
+    /// it refuses: so no right is needed but that to publish, and nothing is stored.
     pub async fn takes_signals(&self) -> bool {
-        self.is_connected() && self.context.get_stream(streams::IN).await.is_ok()
+        if !self.is_connected() {
+            return false;
+        }
+        let probe = PublishMessage::build().expected_stream("NONE");
+        let subject = subject::input(&self.settings.cluster, "probe", "");
+        let Ok(sent) = self.context.send_publish(subject, probe).await else { return false };
+        let answer = sent.await;
+        let error = answer.as_ref().err().and_then(|error| streams::api_error(error));
+        error.is_some_and(|error| error.error_code() == ErrorCode::STREAM_NOT_MATCH)
     }
 
     /// Sends what is still in the client's buffer and closes the connection, for all clones. Everything published

@@ -40,3 +40,8 @@ pub(crate) fn url(config: &Config, nats: Option<String>) -> Result<String> {
 pub(crate) async fn connect(config: &Config, nats: Option<String>, cluster: &str) -> Result<Bus> {
     Ok(Bus::connect(&settings(config, &url(config, nats)?, cluster)).await?)
 }
+
+/// Connects to [`url`] to publish signals and nothing else, which needs no right on streams.
+pub(crate) async fn publisher(config: &Config, nats: Option<String>, cluster: &str) -> Result<Bus> {
+    Ok(Bus::publisher(&settings(config, &url(config, nats)?, cluster)).await?)
+}

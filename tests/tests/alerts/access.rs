@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
-use kwhy_tests::{Answer, Collector, Metrics, Prometheus, eventually, request};
+use kwhy_tests::{
+    Answer, Client, Collector, Kwhy, Metrics, NatsServer, Prometheus, eventually, get, nats_server, request,
+};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
 
-use crate::{BROKEN, Bench, push};
+use crate::{BROKEN, Bench, LAB, push};
 
 fn send(collector: &Collector, authorization: Option<&str>) -> Answer {
     // Two that are sent at once would be one.
@@ -74,6 +76,71 @@ async fn a_body_that_is_replayed_changes_nothing() {
     };
     assert_eq!([post().status, post().status, post().status], [200; 3]);
     assert_eq!(bench.stored("Sent").await.len(), 1);
+}
+
+/// An Alertmanager's notification of an alert in that state.
+fn notification(status: &str, ends: &str) -> String {
+    let alert = json!({"status": status, "labels": {"alertname": "Sent"}, "annotations": {},
+        "startsAt": START, "endsAt": ends, "generatorURL": ""});
+    json!({"version": "4", "status": status, "receiver": "kwhy", "groupLabels": {}, "commonLabels": {},
+        "commonAnnotations": {}, "externalURL": "", "groupKey": "{}", "alerts": [alert]})
+    .to_string()
+}
+
+const START: &str = "2024-05-07T09:40:00Z";
+
+/// Sends that an alert fires, that it is over, and then a body, and returns the state of the alert in the last finding.
+async fn after_its_end(body: &str) -> String {
+    let bench = Bench::new("times: {grace: 1s}\n").await;
+    let collector = bench.collector();
+    let engine = bench.engine();
+    let send = |body: &str| kwhy_tests::post(&collector.at("/webhook"), body).status;
+    assert_eq!(send(&notification("firing", "0001-01-01T00:00:00Z")), 200);
+    eventually("a finding", async || (!bench.client.findings().await.is_empty()).then_some(())).await;
+    assert_eq!(send(&notification("resolved", "2024-05-07T09:45:00Z")), 200);
+    assert_eq!(send(body), 200);
+    let stored = bench.stored("Sent").await;
+    assert_eq!(stored.len(), 3, "{stored:#?}");
+    let ended = kwhy_tests::finish(engine, &bench.client, LAB).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let last = bench.client.findings().await.pop().expect("findings");
+    last.symptoms[0].state.clone()
+}
+
+#[tokio::test]
+async fn a_notification_that_is_replayed_after_its_end_opens_nothing() {
+    assert_eq!(after_its_end(&notification("firing", "0001-01-01T00:00:00Z")).await, "resolved");
+}
+
+/// The twin: a later start is another alert.
+#[tokio::test]
+async fn a_notification_with_a_later_start_opens_the_alert_again() {
+    let body = notification("firing", "0001-01-01T00:00:00Z").replace(START, "2024-05-07T10:00:00Z");
+    assert_eq!(after_its_end(&body).await, "firing");
+}
+
+/// A server on which a user may publish signals of this cluster and hear the answers, and nothing else.
+const PUBLISHER: &str = r#"jetstream {}
+no_auth_user: all
+authorization {
+  users: [
+    { user: all, password: a }
+    { user: alerts, password: p, permissions { publish: ["kwhy.in.lab.>"], subscribe: ["_INBOX.>"] } }
+  ]
+}
+"#;
+
+#[tokio::test]
+async fn the_right_to_publish_is_enough_to_take_alerts_and_to_be_ready() {
+    let kwhy = Kwhy::new();
+    let nats = NatsServer::with(&nats_server(), PUBLISHER);
+    let collector = Collector::start(&kwhy, &nats.url.replace("nats://", "nats://alerts:p@"), LAB);
+    assert_eq!(get(&collector.at("/-/ready")).status, 503, "there are no streams yet");
+    kwhy.make_streams(&nats.url, LAB);
+    eventually("ready", async || (get(&collector.at("/-/ready")).status == 200).then_some(())).await;
+    assert_eq!(send(&collector, None).status, 200);
+    let client = Client::connect(&nats.url).await;
+    assert_eq!(client.stored("KWHY_IN").await.len(), 1, "being asked whether it is ready stores nothing");
 }
 
 /// Files of an authority, a server and a client, PEM.

@@ -40,6 +40,7 @@ impl Bench {
         let kwhy = Kwhy::new();
         kwhy.write("kwhy.yaml", config);
         let nats = NatsServer::start(&nats_server());
+        kwhy.make_streams(&nats.url, LAB);
         let client = Client::connect(&nats.url).await;
         Self { kwhy, nats, client }
     }

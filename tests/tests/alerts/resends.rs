@@ -58,8 +58,6 @@ async fn what_was_answered_200_is_stored_through_an_outage_of_nats() {
 #[tokio::test]
 async fn a_receiver_that_answers_too_early_loses_alerts() {
     let mut bench = Bench::new(CONFIG).await;
-    // Its streams.
-    drop(bench.collector());
     let hasty = Hasty::listen(&bench.nats.url);
     let answered = send_through_an_outage(&mut bench.nats, &hasty.url).await;
     assert_eq!(answered.len(), 60, "it answers 200 whatever happens");

@@ -59,8 +59,7 @@ pub(crate) const JETSTREAM: &str = "jetstream { store_dir: \"STORE\" }\n";
 
 /// Makes the streams, as the first `kwhy run` does.
 pub(crate) fn make_streams(kwhy: &Kwhy, url: &str) {
-    let ended = kwhy.engine(&[&"--nats", &url, &"--cluster", &CLUSTER]).process.terminate();
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let ended = kwhy.make_streams(url, CLUSTER);
     assert!(!ended.stderr.contains(":e@"), "the password of a URL is one: {}", ended.stderr);
 }
 

@@ -17,7 +17,7 @@ pub(crate) async fn run(
         bail!("no address to listen on is given; use --listen 127.0.0.1:9096 or set alerts.listen");
     };
     let receiving = Receiving::prepare(&config.alerts, listen, &cluster).await?;
-    let bus = connect::connect(config, nats, &cluster).await?;
+    let bus = connect::publisher(config, nats, &cluster).await?;
     let stop = crate::stop();
     receiving.announce();
     eprintln!("ready");

@@ -1,7 +1,6 @@
 //! `kwhy collect kubelet`: the logs of this node onto `KWHY_IN`.
 
 use anyhow::{Result, bail};
-use kwhy_bus::Bus;
 
 use crate::{
     config::Config,
@@ -21,8 +20,7 @@ pub(crate) async fn run(
     let Some(logs) = NodeLogs::prepare(config, &cluster, given).await? else {
         bail!("no logs are named; use --journal or --file GLOB, or set kubelet.journal or kubelet.files");
     };
-    let url = connect::url(config, nats)?;
-    let bus = Bus::publisher(&connect::settings(config, &url, &cluster)).await?;
+    let bus = connect::publisher(config, nats, &cluster).await?;
     logs.announce();
     eprintln!("ready");
     let ended = logs.run(&bus, stop).await;
