@@ -10,6 +10,9 @@ pub use order::{millis, order, timestamp};
 pub use prost::{DecodeError, Message};
 pub use timestamp::{BadTime, Timestamp};
 
+/// What stands in place of a secret.
+pub const MASK: &str = "[redacted]";
+
 /// Version 1 of the wire format.
 #[expect(missing_docs, reason = "generated; the .proto files carry the documentation")]
 #[allow(unreachable_pub, clippy::all, clippy::indexing_slicing, reason = "generated")]

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use kwhy_proto::MASK;
+
 use crate::{json::Json, key::Key, object::Object};
 
 /// Most lines of a diff that are kept.
@@ -84,12 +86,9 @@ pub(crate) fn between(old: Option<&Arc<Object>>, new: &Object, at: u64, listed: 
         let (before, after) = (written(old, part), written(new, part));
         diff(before.as_ref(), after.as_ref(), &format!("/{part}"), &mut fields);
     }
-    if fields.is_empty() && rewritten(old, new) {
-        fields = keys(new).map(|key| (format!("/data/{key}"), String::new())).collect();
-        return change("MODIFIED", "values edited".to_owned(), fields);
-    }
     if fields.is_empty() {
-        return None;
+        let fields: Vec<_> = rewritten(old, new).into_iter().map(|part| (part, String::new())).collect();
+        return if fields.is_empty() { None } else { change("MODIFIED", "values edited".to_owned(), fields) };
     }
     if new.key.kind == "Secret" {
         for (_, text) in &mut fields {
@@ -131,33 +130,66 @@ fn written(object: &Object, part: &str) -> Option<Json> {
     Some(Json::Object(entries.collect()))
 }
 
-/// Whether the values of a Secret were edited. They are not kept, so it shows only by elimination: the API server gives a
-/// new version to what was really written, and nothing else of it differs.
-fn rewritten(old: &Object, new: &Object) -> bool {
-    let same = |part: &str| old.json.pointer(part) == new.json.pointer(part);
+/// Pointers to values that are not kept, one of which was edited: those of a Secret, and what is masked elsewhere. It shows
+/// only by elimination: the API server counts what was really written, and nothing else of it differs.
+fn rewritten(old: &Object, new: &Object) -> Vec<String> {
+    let same = |part: &&str| old.json.pointer(part) == new.json.pointer(part);
     let kept = [
-        "/metadata/labels",
         "/metadata/annotations",
+        "/metadata/labels",
         "/metadata/ownerReferences",
         "/metadata/finalizers",
         "/type",
     ];
     let (before, after) = (&old.resource_version, &new.resource_version);
+    let versions = !before.is_empty() && !after.is_empty() && before != after;
+    // Some objects have a number for what was written; of others each version was.
+    let count = |object: &Object| object.json.pointer("/metadata/generation").and_then(Json::as_i64);
     let made = ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token", "helm.sh/release.v1"];
     let kind = new.json.pointer("/type").and_then(Json::as_str).unwrap_or_default();
-    new.key.kind == "Secret"
-        && old.uid == new.uid
-        && keys(new).next().is_some()
-        && !before.is_empty()
-        && !after.is_empty()
-        && before != after
-        && kept.iter().all(|part| same(part))
-        && !made.contains(&kind)
+    let mut parts = Vec::new();
+    match (new.key.kind.as_str(), count(old), count(new)) {
+        _ if old.uid != new.uid => {}
+        ("Secret", ..) if versions && kept.iter().all(same) && !made.contains(&kind) => {
+            parts.extend(keys(new).map(|key| format!("/data/{key}")));
+        }
+        ("ConfigMap", ..) if versions && kept.iter().all(same) => {
+            masked(new.json.get("data"), "/data", &mut parts);
+            masked(new.json.get("binaryData"), "/binaryData", &mut parts);
+        }
+        // Annotations count as written for some kinds.
+        (_, Some(before), Some(after)) if before != after && same(&"/metadata/annotations") => {
+            masked(new.json.get("spec"), "/spec", &mut parts);
+        }
+        _ => {}
+    }
+    parts
+}
+
+/// Pointers to the texts in which something is masked.
+fn masked(value: Option<&Json>, pointer: &str, out: &mut Vec<String>) {
+    match value {
+        Some(Json::String(text)) if text.contains(MASK) => out.push(pointer.to_owned()),
+        Some(Json::Array(items)) => {
+            items.iter().enumerate().for_each(|(i, item)| masked(Some(item), &format!("{pointer}/{i}"), out));
+        }
+        Some(Json::Object(fields)) => {
+            for (name, value) in fields.iter() {
+                masked(Some(value), &format!("{pointer}/{}", step(name)), out);
+            }
+        }
+        _ => {}
+    }
 }
 
 fn keys(secret: &Object) -> impl Iterator<Item = String> + '_ {
     let data = secret.json.get("data").and_then(Json::as_object);
-    data.into_iter().flatten().map(|(k, _)| k.replace('~', "~0").replace('/', "~1"))
+    data.into_iter().flatten().map(|(k, _)| step(k))
+}
+
+/// A name as a step of a JSON pointer.
+fn step(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 fn summarise(fields: &[(String, String)]) -> String {
@@ -188,8 +220,7 @@ fn diff(old: Option<&Json>, new: Option<&Json>, pointer: &str, out: &mut Vec<(St
         (Some(x @ Json::Object(a)), Some(y @ Json::Object(b))) => {
             let names: BTreeSet<&str> = a.iter().chain(b.iter()).map(|(name, _)| &**name).collect();
             for name in names {
-                let step = name.replace('~', "~0").replace('/', "~1");
-                diff(x.get(name), y.get(name), &format!("{pointer}/{step}"), out);
+                diff(x.get(name), y.get(name), &format!("{pointer}/{}", step(name)), out);
             }
         }
         (Some(Json::Array(a)), Some(Json::Array(b))) => {
@@ -284,6 +315,24 @@ mod tests {
         assert_eq!((edited.summary.as_str(), edited.fields.len()), ("values edited", 1));
         assert_eq!(change(secret("2", "y")), None);
         assert_eq!(change(secret("1", "x")), None);
+    }
+
+    /// A password in the environment of a container that was changed: what is stored of both is the mask.
+    #[test]
+    fn a_masked_value_was_edited_where_the_generation_moved_and_nothing_else_did() {
+        let deployment = |generation: u32, password: &str, revision: &str| {
+            json!({
+                "metadata": {"generation": generation, "annotations": {"revision": revision}},
+                "spec": {"template": {"spec": {"containers": [{"env": [{"name": "DB_PASSWORD", "value": password}]}]}}},
+            })
+        };
+        let change = |new| changed("Deployment", deployment(1, MASK, "1"), new);
+        let edited = change(deployment(2, MASK, "1")).unwrap();
+        assert_eq!(edited.summary, "values edited");
+        assert_eq!(edited.fields[0].0, "/spec/template/spec/containers/0/env/0/value");
+        assert_eq!(change(deployment(1, MASK, "1")), None, "a status");
+        assert_eq!(change(deployment(2, MASK, "2")), None, "an annotation");
+        assert_eq!(changed("Deployment", deployment(1, "x", "1"), deployment(2, "x", "1")), None);
     }
 
     #[test]

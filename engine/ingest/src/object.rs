@@ -1,7 +1,8 @@
 //! Objects as `kubectl get -o json` lists them and as a watch reports them.
 //!
-//! An object keeps its JSON, less what nobody reads: `managedFields`, `selfLink` and the last-applied copy. Of a Secret
-//! only the key names stay; its values are gone before anything is stored. The content is data, not text to print: a
+//! An object keeps its JSON, less what nobody reads: `managedFields`, `selfLink` and copies of what was applied. Of a Secret
+//! only the key names stay; its values are gone before anything is stored, and so are secrets that stand in other objects
+//! where they should not (`object/mask.rs`). The content is data, not text to print: a
 //! zero-width character in a ConfigMap can be the very cause that is looked for, so whoever prints a part of it makes
 //! it safe.
 
@@ -10,6 +11,8 @@ use kwhy_proto::{
     v1::{ObjectChange, ObjectRef, Signal, signal::Body},
 };
 use serde_json::{Map, Value};
+
+mod mask;
 
 use crate::{text, time};
 
@@ -175,7 +178,15 @@ pub(crate) fn identity(object: &ObjectRef) -> String {
     }
 }
 
-/// Takes out what is not kept.
+/// Whether an annotation is a copy of the whole object, as kubectl, kapp, Rancher and others keep one.
+fn is_copy(name: &str, value: &Value) -> bool {
+    let looks_so = |text: &str| text.starts_with('{') && text.contains("\"apiVersion\"");
+    name.contains("last-applied")
+        || matches!(name, "objectset.rio.cattle.io/applied" | "kapp.k14s.io/original")
+        || value.as_str().is_some_and(looks_so)
+}
+
+/// Takes out what is not kept, and masks secrets.
 pub fn trim(object: &mut Value) {
     let secret = object.get("kind").and_then(Value::as_str) == Some("Secret");
     let Some(object) = object.as_object_mut() else { return };
@@ -183,7 +194,7 @@ pub fn trim(object: &mut Value) {
         metadata.remove("managedFields");
         metadata.remove("selfLink");
         if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
-            annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+            annotations.retain(|name, value| !is_copy(name, value));
         }
         // Tools other than kubectl keep copies of what they applied, too.
         if secret && let Some(annotations) = metadata.get_mut("annotations") {
@@ -196,7 +207,14 @@ pub fn trim(object: &mut Value) {
                 forget(value);
             }
         }
+        return;
     }
+    mask::secrets(object);
+}
+
+/// Masks the secrets of all texts within a value that is no object of Kubernetes, as an alert.
+pub fn mask(value: &mut Value) {
+    mask::all("", value);
 }
 
 /// Leaves the keys and makes every value null.

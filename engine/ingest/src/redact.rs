@@ -12,11 +12,9 @@
 use std::{borrow::Cow, sync::LazyLock};
 
 use aho_corasick::packed::Searcher;
+pub use kwhy_proto::MASK;
 use memchr::{memchr, memchr2_iter, memmem};
 use regex::{Captures, Regex};
-
-/// What stands in place of a secret.
-pub const MASK: &str = "[redacted]";
 
 /// The text without secrets; borrowed where there are none in it. Nearly all texts have none, and of these each byte is
 /// looked at a few times at the speed of memory.
@@ -73,7 +71,7 @@ pub fn clean(text: Cow<'_, str>) -> Cow<'_, str> {
 /// The value of a pair whose name is known, without secrets.
 #[must_use]
 pub fn value<'v>(name: &str, value: &'v str) -> Cow<'v, str> {
-    match Name::of(name) {
+    match name_at_the_end(name).and_then(Name::of) {
         Some(kind) if is_secret(kind, Separator::Equals, value) => Cow::Owned(MASK.to_owned()),
         _ => secrets(value),
     }

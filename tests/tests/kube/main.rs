@@ -15,4 +15,5 @@ mod diagnosis;
 mod events;
 mod permissions;
 mod relist;
+mod secrets;
 mod stale;

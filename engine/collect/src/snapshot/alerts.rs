@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use kwhy_ingest::text;
+use kwhy_ingest::{object, text};
 use serde_json::Value;
 
 /// Longest that the answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The answer, and how many alerts are in it; or why there is none.
+/// The answer without secrets, and how many alerts are in it; or why there is none.
 pub(super) async fn take(url: &str) -> Result<(Vec<u8>, usize), String> {
     let words = |error: reqwest::Error| {
         let mut innermost: &dyn std::error::Error = &error;
@@ -30,12 +30,14 @@ pub(super) async fn take(url: &str) -> Result<(Vec<u8>, usize), String> {
         return Err(format!("Alertmanager says {}", answer.status()));
     }
     let body = answer.bytes().await.map_err(|error| words(error.without_url()))?;
-    let alerts: Vec<Value> = serde_json::from_slice(&body).map_err(|error| {
+    let mut alerts: Vec<Value> = serde_json::from_slice(&body).map_err(|error| {
         format!(
             "Alertmanager's answer is no list of alerts (line {}, column {})",
             error.line(),
             error.column()
         )
     })?;
-    Ok((body.to_vec(), alerts.len()))
+    alerts.iter_mut().for_each(object::mask);
+    let count = alerts.len();
+    Ok((Value::from(alerts).to_string().into_bytes(), count))
 }

@@ -208,7 +208,8 @@ pub(crate) fn again(
         (&o.kind, &o.namespace, &o.name) == (&object.kind, &object.namespace, &object.name)
     })?;
     let Some(Body::Object(change)) = &now.body else { return None };
-    if now.name == "DELETED" {
+    // So it is with what is masked elsewhere.
+    if now.name == "DELETED" || change.json.contains(kwhy_proto::MASK) {
         return None;
     }
     let version = format!("91{n:08}");
