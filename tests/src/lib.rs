@@ -38,7 +38,7 @@ pub use metrics::Metrics;
 pub use nats::{Client, NatsServer, Stored, Subscription};
 pub use prometheus::{Prometheus, Rule};
 pub use slack::Slack;
-pub use tools::{nats_server, old_nats_server};
+pub use tools::{journal_remote, nats_server, old_nats_server};
 
 /// Longest that anything may take on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);

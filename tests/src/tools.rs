@@ -37,6 +37,12 @@ pub(crate) fn amtool() -> PathBuf {
     find("KWHY_AMTOOL", "tools/amtool")
 }
 
+/// systemd-journal-remote, which makes journal files of text.
+#[must_use]
+pub fn journal_remote() -> PathBuf {
+    find("KWHY_JOURNAL_REMOTE", "tools/systemd-journal-remote")
+}
+
 /// A Python with what `tests/requirements.txt` lists.
 pub(crate) fn python() -> PathBuf {
     find("KWHY_PYTHON", "tools/venv/bin/python")

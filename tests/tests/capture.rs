@@ -6,7 +6,7 @@
     reason = "a test ends where its ground gives way"
 )]
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use kwhy_proto::Timestamp;
 use kwhy_tests::{
@@ -14,6 +14,7 @@ use kwhy_tests::{
     apiserver::{ApiServer, Fault, On, just_now, shifted},
     coredns_loop,
     findings::{Findings, root_of},
+    journal_remote,
 };
 use serde_json::json;
 
@@ -155,4 +156,67 @@ fn a_server_that_does_not_answer_and_a_folder_that_is_full_are_refused() {
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
     assert!(ended.stderr.contains("is not empty; name a new directory"), "{}", ended.stderr);
     assert_eq!(fs::read_to_string(kwhy.home("incident/notes.txt")).expect("it stays"), "mine");
+}
+
+/// A journal file in the home of a kwhy, and a configuration that names its folder: entries are minutes ago, unit, text.
+fn journal(kwhy: &Kwhy, entries: &[(i64, &str, &str)]) {
+    let mut export = String::new();
+    for (number, (ago, unit, message)) in entries.iter().enumerate() {
+        let (at, boot) = ((just_now().seconds - ago * 60) * 1_000_000, "b".repeat(32));
+        export += &format!(
+            "__CURSOR=s={};i={number:x};b={boot};m={number:x};t={at:x};x={number:x}\n__REALTIME_TIMESTAMP={at}\n\
+             __MONOTONIC_TIMESTAMP={number}\n_BOOT_ID={boot}\n_HOSTNAME=kal\nSYSLOG_IDENTIFIER={unit}\n_PID=77\n\
+             _SYSTEMD_UNIT={unit}.service\n_TRANSPORT=stdout\nPRIORITY=6\nMESSAGE={message}\n\n",
+            "a".repeat(32)
+        );
+    }
+    let text = kwhy.write("journal/entries.export", export);
+    let file = kwhy.home("journal/x.journal");
+    let made = Command::new(journal_remote()).arg("-o").arg(file).arg(text).output().expect("it runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let folder = kwhy.home("journal");
+    kwhy.write("kwhy.yaml", format!("kubelet: {{journal_directory: '{}'}}\n", folder.display()));
+}
+
+/// Captures with --kubelet on a machine that is this node, and gives the log of it, if one was taken.
+fn kubelet_of_this_machine(entries: &[(i64, &str, &str)]) -> (Kwhy, Ended, Option<String>) {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
+    let host = host.trim();
+    let kwhy = Kwhy::new();
+    journal(&kwhy, entries);
+    let server = api(just_now());
+    server.put(json!({"kind": "Node", "metadata": {"name": host, "uid": "this-machine"}}));
+    let ended = capture(&kwhy, &server.kubeconfig(&kwhy.home("")), &["--kubelet"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let log = fs::read_to_string(kwhy.home("incident/kubelet").join(format!("{host}.log"))).ok();
+    (kwhy, ended, log)
+}
+
+#[test]
+fn the_log_of_the_kubelet_is_taken_from_a_real_journal_without_secrets() {
+    let (kwhy, ended, log) = kubelet_of_this_machine(&[
+        (120, "kubelet", "two hours ago"),
+        (20, "kubelet", "I0101 10:00:00.000000      77 server.go:1] started with --token c4n4ry9"),
+        (10, "sshd", "somebody came in"),
+        (5, "k3s", "E0101 10:00:00.000000      77 server.go:1] of another distribution"),
+    ]);
+    let log = log.expect("a log");
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    assert!(
+        lines[0].contains("kubelet[77]: I0101") && lines[0].ends_with("started with --token [redacted]"),
+        "{log}"
+    );
+    assert!(lines[1].ends_with("of another distribution"), "{log}");
+    assert!(ended.stderr.contains(", the kubelet log of "), "{}", ended.stderr);
+    Findings::of(&kwhy, &kwhy.home("incident")).expect("it is read without complaint");
+}
+
+/// The twin: a journal of other things.
+#[test]
+fn a_journal_without_a_kubelet_is_told_and_nothing_is_written() {
+    let (_kwhy, ended, log) = kubelet_of_this_machine(&[(10, "sshd", "somebody came in")]);
+    assert_eq!(log, None);
+    let told = "left out: no log of the kubelet: the journal has nothing of kubelet, k3s, ";
+    assert!(ended.stderr.contains(told), "{}", ended.stderr);
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 use kwhy_collect::{
     clock, kube,
+    logs::Journal,
     snapshot::{self, SnapshotError, Wanted},
 };
 
@@ -25,6 +26,11 @@ pub(crate) async fn run(config: &Config, given: Given) -> Result<Exit> {
     let Given { dir, namespaces, logs_of, alertmanager, kubelet, cluster } = given;
     let dir = folder::make(dir, "capture")?;
     let cluster = config.cluster_name(cluster);
+    let kubelet = kubelet.then(|| Journal {
+        directory: config.kubelet.journal_directory.clone(),
+        units: config.kubelet.units.clone().unwrap_or_else(|| snapshot::KUBELETS.map(str::to_owned).to_vec()),
+        ..Journal::default()
+    });
     let wanted = Wanted { dir: dir.clone(), cluster, namespaces, logs_of, alertmanager, kubelet };
     let progress = Progress::start("reading the cluster");
     let taken = tokio::select! {

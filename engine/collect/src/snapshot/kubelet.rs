@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use kwhy_ingest::text;
-use tokio::{process::Command, time::timeout};
+use tokio::time::timeout;
+
+use crate::logs::Journal;
 
 /// Longest that journalctl may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -12,14 +14,26 @@ const SINCE: &str = "-1h";
 /// Lines, from the end.
 const LINES: &str = "200000";
 
+/// Units that a kubelet may be in, alone or with the rest of a distribution.
+pub const KUBELETS: [&str; 8] = [
+    "kubelet",
+    "k3s",
+    "k3s-agent",
+    "rke2-server",
+    "rke2-agent",
+    "k0scontroller",
+    "k0sworker",
+    "snap.microk8s.daemon-kubelite",
+];
+
 /// The node that this machine is, and the log; or why there is none.
-pub(super) async fn take(nodes: &[String]) -> Result<(String, String), String> {
+pub(super) async fn take(journal: &Journal, nodes: &[String]) -> Result<(String, String), String> {
     let host = tokio::fs::read_to_string("/proc/sys/kernel/hostname").await.unwrap_or_default();
     let node = node(host.trim(), nodes)?;
-    let mut journal = Command::new("journalctl");
-    journal.args(["--unit", "kubelet", "--output", "short-iso-precise", "--utc", "--no-pager", "--quiet"]);
-    journal.args(["--since", SINCE, "--lines", LINES]).kill_on_drop(true);
-    let ended = match timeout(PATIENCE, journal.output()).await {
+    let mut command = journal.reader();
+    command.args(["--output", "short-iso-precise", "--utc", "--quiet", "--since", SINCE, "--lines", LINES]);
+    command.args(journal.units.iter().map(|unit| format!("--unit={unit}")));
+    let ended = match timeout(PATIENCE, command.output()).await {
         Ok(Ok(ended)) => ended,
         Ok(Err(error)) => return Err(format!("journalctl cannot be started: {error}")),
         Err(_elapsed) => return Err(format!("journalctl took longer than {} s", PATIENCE.as_secs())),
@@ -29,9 +43,11 @@ pub(super) async fn take(nodes: &[String]) -> Result<(String, String), String> {
         return Err(format!("journalctl: {}", text::message(words.trim())));
     }
     if ended.stdout.is_empty() {
-        return Err("the journal has nothing of unit kubelet in the last hour; \
-                    is it allowed (group systemd-journal), and is the unit called so?"
-            .to_owned());
+        return Err(format!(
+            "the journal has nothing of {} in the last hour; is it allowed (group systemd-journal), and is the unit called \
+             so (kubelet.units)?",
+            journal.units.join(", ")
+        ));
     }
     Ok((node, String::from_utf8_lossy(&ended.stdout).into_owned()))
 }

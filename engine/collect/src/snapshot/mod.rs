@@ -20,8 +20,9 @@ use kwhy_proto::Timestamp;
 use serde::Serialize;
 
 use self::{api::Api, objects::Objects};
+use crate::logs::Journal;
 
-pub use self::api::ApiError;
+pub use self::{api::ApiError, kubelet::KUBELETS};
 
 /// What to take, and where to write it.
 #[derive(Debug, Clone, Default)]
@@ -36,8 +37,8 @@ pub struct Wanted {
     pub logs_of: Vec<String>,
     /// Where an Alertmanager is.
     pub alertmanager: Option<String>,
-    /// Whether to ask the journal of this machine, which must be a node.
-    pub kubelet: bool,
+    /// The journal of this machine, which must be a node, and the units of its kubelet.
+    pub kubelet: Option<Journal>,
 }
 
 /// What was written.
@@ -116,8 +117,8 @@ pub async fn take(
             Err(reason) => left_out(&format!("no alerts: {reason}")),
         }
     }
-    if wanted.kubelet {
-        match kubelet::take(&nodes).await {
+    if let Some(journal) = &wanted.kubelet {
+        match kubelet::take(journal, &nodes).await {
             Ok((node, log)) => {
                 write(wanted.dir.join("kubelet").join(format!("{node}.log")), clean(&log).as_bytes())?;
                 taken.kubelet = Some(node);

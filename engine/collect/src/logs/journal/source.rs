@@ -66,13 +66,8 @@ impl Journal {
 
     pub(super) fn command(&self, from: &From, follow: bool) -> Command {
         const FIELDS: &str = "MESSAGE,PRIORITY,SYSLOG_IDENTIFIER,_SYSTEMD_UNIT,UNIT,_TRANSPORT,_MACHINE_ID";
-        let mut command = Command::new(&self.program);
-        command.args(["-o", "json", "--all", "--no-pager"]).arg(format!("--output-fields={FIELDS}"));
-        if let Some(directory) = &self.directory {
-            let mut option = OsString::from("--directory=");
-            option.push(directory);
-            command.arg(option);
-        }
+        let mut command = self.reader();
+        command.args(["-o", "json", "--all"]).arg(format!("--output-fields={FIELDS}"));
         match from {
             From::Cursor(cursor) => command.arg(format!("--cursor={cursor}")),
             From::Time(at) => command.arg(format!("--since=@{}", at / 1000)),
@@ -80,8 +75,20 @@ impl Journal {
         if follow {
             command.args(["--follow", "--merge", "--no-tail"]);
         }
+        command
+    }
+
+    /// A journalctl that reads this journal, and is to be told what of it.
+    pub(crate) fn reader(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--no-pager");
+        if let Some(directory) = &self.directory {
+            let mut option = OsString::from("--directory=");
+            option.push(directory);
+            command.arg(option);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        // Its words are looked at, its output is JSON; neither is to be in the language of whoever runs this.
+        // Its words are looked at, and its output is read; neither is to be in the language of whoever runs this.
         command.env("LC_ALL", "C").env("SYSTEMD_COLORS", "0");
         command
     }
