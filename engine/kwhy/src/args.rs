@@ -122,7 +122,8 @@ pub(crate) enum Command {
         /// Take the alerts of this Alertmanager, too
         #[arg(long, value_name = "URL")]
         alertmanager: Option<String>,
-        /// Take the kubelet's log of the last hour from the journal of this machine, which must be a node
+        /// Take the kubelet's log of the last hour from the journal of this machine, which must be a node (kubelet.units,
+        /// kubelet.journal_directory)
         #[arg(long)]
         kubelet: bool,
         /// Name of the cluster, overrides cluster
@@ -205,6 +206,9 @@ pub(crate) enum Command {
         /// NATS server, overrides nats.url
         #[arg(long, value_name = "URL")]
         nats: Option<String>,
+        /// Cluster whose signals to look for, overrides cluster
+        #[arg(long, value_name = "NAME")]
+        cluster: Option<String>,
         /// text for people, json for programs: one look a line
         #[arg(long, value_enum, default_value = "text")]
         output: Format,
@@ -228,7 +232,7 @@ pub(crate) enum CollectCommand {
     )]
     Alerts {
         /// Address to listen on, overrides alerts.listen
-        #[arg(long, value_name = "IP:PORT")]
+        #[arg(long, value_name = "IP:PORT", value_parser = address)]
         listen: Option<SocketAddr>,
         /// NATS server, overrides nats.url
         #[arg(long, value_name = "URL")]
@@ -308,6 +312,11 @@ pub(crate) struct Output {
 pub(crate) enum Format {
     Text,
     Json,
+}
+
+/// An address to listen on.
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "write an address and a port, as 127.0.0.1:9096 or [::]:9096")
 }
 
 #[cfg(test)]

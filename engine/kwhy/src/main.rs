@@ -108,7 +108,7 @@ fn dispatch(args: Args) -> Result<Exit> {
                 (None, None, Some(_)) => anyhow::bail!("no FINDING and no --code is given"),
             }
         }
-        Command::Doctor { nats, output } => block_on(doctor::run(&config, nats, output)),
+        Command::Doctor { nats, cluster, output } => block_on(doctor::run(&config, nats, cluster, output)),
         Command::Rule { command: RuleCommand::List { output, rules } } => {
             rule_list::run(&config, output, &rules)
         }

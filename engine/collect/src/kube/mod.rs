@@ -55,9 +55,9 @@ pub const LOG_FILTER: [&str; 2] = ["kube_client=off", "kube_runtime=off"];
 /// Why there is no client for the cluster.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Neither a kubeconfig nor the account of a pod.
-    #[error("no cluster to watch: set KUBECONFIG or run in a pod with a service account")]
-    NoConfig(#[source] kube::config::InferConfigError),
+    /// Neither a kubeconfig nor the account of a pod; what is the matter with the kubeconfig.
+    #[error("no cluster is named here: {0}; set KUBECONFIG, or run in a pod with a service account")]
+    NoConfig(String),
     /// The kubeconfig does not have it.
     #[error("cannot use context `{context}` of the kubeconfig; `kubectl config get-contexts` lists them")]
     Context {
@@ -79,7 +79,11 @@ pub enum ConnectError {
 /// [`ConnectError`] where there is no usable configuration.
 pub async fn connect(context: Option<&str>) -> Result<Client, ConnectError> {
     let config = match context {
-        None => Config::infer().await.map_err(ConnectError::NoConfig)?,
+        None => Config::infer().await.map_err(|error| {
+            // It says all that its sources say, and each of them does so again.
+            let kubeconfig = std::error::Error::source(&error).map(ToString::to_string);
+            ConnectError::NoConfig(kubeconfig.unwrap_or_else(|| error.to_string()))
+        })?,
         Some(context) => {
             let options =
                 KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };

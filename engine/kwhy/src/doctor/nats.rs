@@ -12,8 +12,7 @@ use crate::{config::Config, connect};
 /// every few hours; a Watchdog always fires.
 const SILENT: u64 = 15 * 60_000;
 
-pub(crate) async fn checks(config: &Config, nats: Option<String>) -> Vec<Check> {
-    let cluster = &config.cluster_name(None);
+pub(crate) async fn checks(config: &Config, nats: Option<String>, cluster: &str) -> Vec<Check> {
     let bus = match connect::connect(config, nats, cluster).await {
         Ok(bus) => bus,
         Err(error) => return vec![Check::missing("nats", format!("{error:#}"), mend(&error))],
