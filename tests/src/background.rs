@@ -78,12 +78,20 @@ impl Background {
         self.said.borrow().clone()
     }
 
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// Never while it is held.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        // It may have ended by itself; then what it left behind says so.
+        let _ = kill_process(pid, signal);
+    }
+
     /// Asks it to end (SIGTERM) and waits until it has.
     #[must_use]
     pub fn terminate(self) -> Ended {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
-        // It may have ended by itself; then what it left behind says so.
-        let _ = kill_process(pid, Signal::TERM);
+        self.signal(Signal::TERM);
         self.wait()
     }
 

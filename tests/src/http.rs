@@ -62,6 +62,17 @@ pub(crate) fn answer(stream: &mut TcpStream) -> Answer {
     let text = String::from_utf8_lossy(&bytes);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
     let (first, head) = head.split_once("\r\n").unwrap_or((head, ""));
+    let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+        whole(body)
+    } else {
+        body.to_owned()
+    };
     let status = first.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-    Answer { status, head: head.to_owned(), body: body.to_owned() }
+    Answer { status, head: head.to_owned(), body }
+}
+
+/// The body of its chunks: a length, a line break, so much text, a line break. No text that is asked for here has such a
+/// line break within.
+fn whole(chunked: &str) -> String {
+    chunked.split("\r\n").skip(1).step_by(2).collect()
 }

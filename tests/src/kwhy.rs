@@ -205,10 +205,18 @@ pub struct Engine {
 /// A message that is no batch of signals marks the end: the engine says that it leaves it out when it comes to it,
 /// which is after all that was published before, and it stores what it has read before it ends.
 pub async fn finish(engine: Engine, client: &Client, cluster: &str) -> Ended {
-    let sequence = client.publish(&format!("kwhy.in.{cluster}.end._"), None, b"\xff the end".to_vec()).await;
-    let mark = format!("message {sequence} on ");
-    engine.process.wait_for("the mark at the end", |line| line.contains(&mark).then_some(()));
+    engine.catch_up(client, cluster).await;
     engine.process.terminate()
+}
+
+impl Engine {
+    /// Waits until it has read everything that was published so far, as [`finish`] does.
+    pub async fn catch_up(&self, client: &Client, cluster: &str) {
+        let sequence =
+            client.publish(&format!("kwhy.in.{cluster}.end._"), None, b"\xff the end".to_vec()).await;
+        let mark = format!("message {sequence} on ");
+        self.process.wait_for("the mark at the end", |line| line.contains(&mark).then_some(()));
+    }
 }
 
 fn copy(from: &Path, to: &Path) {

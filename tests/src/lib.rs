@@ -16,6 +16,7 @@ pub mod findings;
 pub mod gate;
 mod http;
 mod kwhy;
+pub mod memory;
 mod metrics;
 mod nats;
 pub mod opensre;

@@ -137,6 +137,26 @@ impl Client {
         all
     }
 
+    /// What a stream holds under subjects, in its order.
+    ///
+    /// # Panics
+    /// Where there is no such stream.
+    pub async fn stored_under(&self, stream: &str, subjects: &str) -> Vec<Stored> {
+        let count = self.count(stream, subjects).await;
+        let config = jetstream::consumer::pull::OrderedConfig {
+            filter_subject: subjects.to_owned(),
+            ..Default::default()
+        };
+        let consumer = self.stream(stream).await.create_consumer(config).await.expect("a consumer");
+        let mut messages = consumer.messages().await.expect("messages");
+        let mut all = Vec::new();
+        while (all.len() as u64) < count {
+            let next = timeout(PATIENCE, messages.next()).await.expect("they come");
+            all.push(stored(next.expect("there are more").expect("a message").into()));
+        }
+        all
+    }
+
     /// How many messages a stream holds under subjects.
     ///
     /// # Panics
@@ -149,6 +169,34 @@ impl Client {
             count += u64::try_from(subject.expect("a subject").1).expect("a number");
         }
         count
+    }
+
+    /// How many messages of a stream its consumers have not been given yet: of the one that is furthest behind.
+    ///
+    /// # Panics
+    /// Where there is no such stream.
+    pub async fn pending(&self, stream: &str) -> u64 {
+        let stream = self.stream(stream).await;
+        let mut consumers = stream.consumers();
+        let mut most = 0;
+        while let Some(consumer) = consumers.next().await {
+            most = most.max(consumer.expect("a consumer").num_pending);
+        }
+        most
+    }
+
+    /// Publishes all at once into a stream.
+    ///
+    /// # Panics
+    /// Where the stream does not take them.
+    pub async fn pour(&self, subject: &str, bodies: impl Iterator<Item = Vec<u8>>) {
+        let mut sent = Vec::new();
+        for body in bodies {
+            sent.push(self.jetstream.publish(subject.to_owned(), body.into()).await.expect("it is sent"));
+        }
+        for sent in sent {
+            sent.await.expect("it is stored");
+        }
     }
 
     /// Waits until it holds so many.

@@ -2,10 +2,10 @@
 
 use std::{ffi::OsStr, fs, time::Duration};
 
-use kwhy_tests::{Background, CLUSTER, Kwhy, findings};
+use kwhy_tests::{Background, CLUSTER, Kwhy, findings, memory::resident};
 use rustix::process::Signal;
 
-use crate::world::{Arrived, JETSTREAM, Log, Nats, collect, klog_head, make_streams, resident};
+use crate::world::{Arrived, JETSTREAM, Log, Nats, collect, klog_head, make_streams};
 
 #[tokio::test]
 async fn lines_travel_in_batches_and_each_once_over_restarts() {
@@ -76,14 +76,14 @@ async fn while_nats_stands_still_memory_stays_bounded_and_somebody_is_told() {
     log.write(100);
     let collector = collect(&kwhy, &nats.url, &log);
     Arrived::until(&nats.url, 100).await;
-    let before = resident(&collector);
+    let before = resident(collector.id());
     nats.signal(Signal::STOP);
     for _ in 0..20 {
         log.write(5_000);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     collector.wait_for("word of it", |line| line.contains("log lines wait for NATS").then_some(()));
-    let after = resident(&collector);
+    let after = resident(collector.id());
     assert!(after < before + 40, "from {before} MiB to {after} MiB");
     nats.signal(Signal::CONT);
     let arrived = Arrived::until(&nats.url, 100_100).await;

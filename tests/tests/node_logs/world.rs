@@ -15,7 +15,6 @@ use kwhy_proto::{
     v1::{Signal, SignalBatch},
 };
 use kwhy_tests::{Background, CLUSTER, Client, Kwhy, PATIENCE, nats_server};
-use rustix::process::{Pid, kill_process};
 use tempfile::TempDir;
 
 /// A nats-server whose process the test has a hold of.
@@ -49,8 +48,7 @@ impl Nats {
     }
 
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
-        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).expect("a process id");
-        kill_process(pid, signal).expect("it runs");
+        self.process.signal(signal);
     }
 }
 
@@ -170,11 +168,4 @@ impl Arrived {
     pub(crate) fn gaps(&self) -> Vec<&str> {
         self.signals.iter().filter(|signal| signal.source == "gap").map(|s| s.message.as_str()).collect()
     }
-}
-
-/// Memory that a process holds, MiB.
-pub(crate) fn resident(process: &Background) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).expect("Linux has it");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it runs");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
 }
