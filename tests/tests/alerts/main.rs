@@ -15,6 +15,7 @@ mod hostile;
 mod pairs;
 mod resends;
 mod silences;
+mod storm;
 mod way;
 
 use std::collections::{BTreeMap, BTreeSet};

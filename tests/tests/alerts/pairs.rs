@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kwhy_proto::v1::Finding;
-use kwhy_tests::{Alertmanager, Metrics, Notify, Prometheus, Rule, as_alertmanager, eventually};
+use kwhy_tests::{Alertmanager, Metrics, Notify, Prometheus, as_alertmanager, eventually};
 
 use crate::{BROKEN, Bench, alert, identities};
 
@@ -48,44 +48,4 @@ async fn without_replica_labels_a_pair_is_two_alerts() {
     let (bench, finding) = through_a_pair("times: {grace: 1s}\nalerts: {replica_labels: []}\n").await;
     assert_eq!(finding.symptoms.len(), 2, "{:#?}", finding.symptoms);
     assert_eq!(identities(&bench.stored("Broken").await).len(), 2);
-}
-
-/// As many alerts as fit into a test of each run; 5,000 take a minute.
-const STORM: usize = 300;
-
-fn storm(on: bool) -> String {
-    let state = u8::from(on);
-    let line = |n| format!("broken{{namespace=\"shop\",pod=\"web-{n}\"}} {state}\n");
-    (0..STORM).map(line).collect()
-}
-
-/// Hundreds of alerts that come and go, from both of a pair.
-#[tokio::test]
-async fn in_a_storm_of_flapping_alerts_each_is_one_and_all_are_heard() {
-    let bench = Bench::new("").await;
-    let collector = bench.collector();
-    let metrics = Metrics::serve(&storm(true));
-    let flapping = Rule { alert: "Storm", ..BROKEN };
-    let target = collector.as_alertmanager();
-    let _pair =
-        ["a", "b"].map(|replica| Prometheus::start(&metrics.address, &[flapping], &target, Some(replica)));
-    for on in [false, true, false] {
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        metrics.set(&storm(on));
-    }
-    let stored = eventually("the end of all", async || {
-        let stored = bench.stored("Storm").await;
-        let mut last = std::collections::BTreeMap::new();
-        for signal in &stored {
-            last.insert(&alert(signal).identity, signal.state.as_str());
-        }
-        (last.len() == STORM && last.values().all(|state| *state == "resolved")).then_some(stored.clone())
-    })
-    .await;
-    assert_eq!(identities(&stored).len(), STORM);
-    let mut ids: Vec<&str> = stored.iter().map(|signal| signal.id.as_str()).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    assert_eq!(ids.len(), stored.len(), "no delivery is stored twice");
-    assert_eq!(collector.process.terminate().code, Some(0));
 }
