@@ -7,6 +7,7 @@
     reason = "a test ends where its ground gives way"
 )]
 
+mod backpressure;
 mod leaf;
 mod secrets;
 mod shipping;
