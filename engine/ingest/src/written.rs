@@ -112,19 +112,38 @@ mod tests {
         time::rfc3339(&Reader::default().read(line, offset, now(at)).unwrap().at)
     }
 
+    /// Lines around the turn of the year: when each is read, and when it was written.
+    const TURN: [(&str, &str, &str); 4] = [
+        (OLD, "2025-12-31T23:59:59Z", "2025-12-31T23:59:59.9Z"),
+        (NEW, "2026-01-01T00:00:00Z", "2026-01-01T00:00:00.1Z"),
+        // Read late.
+        (OLD, "2026-01-01T00:00:05Z", "2025-12-31T23:59:59.9Z"),
+        // By a clock that is a little behind.
+        (NEW, "2025-12-31T23:59:59Z", "2026-01-01T00:00:00.1Z"),
+    ];
+    const OLD: &str = "I1231 23:59:59.900000 1 a.go:1] old";
+    const NEW: &str = "I0101 00:00:00.100000 1 a.go:1] new";
+
     #[test]
     fn the_year_turns_between_two_lines() {
         let mut reader = Reader::default();
-        let mut read = |line: &str, at: &str| time::rfc3339(&reader.read(line, 0, now(at)).unwrap().at);
-        let (old, new) = ("I1231 23:59:59.900000 1 a.go:1] old", "I0101 00:00:00.100000 1 a.go:1] new");
-        assert_eq!(read(old, "2025-12-31T23:59:59Z"), "2025-12-31T23:59:59.9Z");
-        assert_eq!(read(new, "2026-01-01T00:00:00Z"), "2026-01-01T00:00:00.1Z");
-        assert_eq!(read(old, "2026-01-01T00:00:05Z"), "2025-12-31T23:59:59.9Z", "read late");
-        assert_eq!(
-            read(new, "2025-12-31T23:59:59Z"),
-            "2026-01-01T00:00:00.1Z",
-            "a clock that is a little behind"
-        );
+        for (line, read, written) in TURN {
+            assert_eq!(
+                time::rfc3339(&reader.read(line, 0, now(read)).unwrap().at),
+                written,
+                "read at {read}"
+            );
+        }
+    }
+
+    /// The twin of the test above: the year of the clock puts two of them a year away.
+    #[test]
+    fn the_year_of_the_clock_alone_is_wrong_around_the_turn() {
+        let naive = |line: &str, read: &str| {
+            format!("{}-{}-{}T{}Z", &read[..4], &line[1..3], &line[3..5], &line[6..16])
+        };
+        let wrong = TURN.iter().filter(|(line, read, written)| naive(line, read) != *written);
+        assert_eq!(wrong.map(|(_, read, _)| *read).collect::<Vec<_>>(), [TURN[2].1, TURN[3].1]);
     }
 
     #[test]

@@ -1,14 +1,13 @@
 //! Clients that mean no good: each gets a 4xx, memory stays bounded, and others are served meanwhile.
 
 use std::{
-    fs,
     io::{Read as _, Write as _},
     net::TcpStream,
     time::{Duration, Instant},
 };
 
 use flate2::{Compression, write::GzEncoder};
-use kwhy_tests::{Answer, Collector, post, request};
+use kwhy_tests::{Answer, Collector, memory::peak, post, request};
 use serde_json::json;
 
 use crate::{Bench, alert, identities, push};
@@ -86,13 +85,6 @@ fn bombs() -> Vec<Bomb> {
     ]
 }
 
-/// The most memory that a process has had, MiB.
-fn peak(id: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{id}/status")).expect("Linux has it");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it is told");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
-}
-
 /// What every bomb is answered, four of each at a time.
 fn throw(collector: &Collector, bombs: Vec<Bomb>) -> Vec<(&'static str, u16, u16)> {
     let url = collector.at("/api/v2/alerts");
@@ -164,6 +156,31 @@ async fn words_that_would_do_harm_are_stored_without_the_harm() {
     assert_eq!(stored.len(), 1);
     assert_eq!(alert(&stored[0]).labels["n"], "Nats-Rollup: all");
     assert!(alert(&stored[0]).annotations["summary"].len() <= 4096);
+}
+
+/// Under which clusters an alert is stored that says that it is of another one.
+async fn clusters(told: &str) -> Vec<(String, String)> {
+    let bench = Bench::new("").await;
+    let collector = Collector::start(&bench.kwhy, &bench.nats.url, told);
+    let body = json!([push(&[("alertname", "Elsewhere"), ("cluster", "prod")])]).to_string();
+    assert_eq!(post(&collector.at("/api/v2/alerts"), &body).status, 200);
+    let stored = bench.client.stored("KWHY_IN").await;
+    let subjects =
+        stored.into_iter().map(|message| message.subject).filter(|subject| subject.contains(".alert."));
+    let signals = bench.stored("Elsewhere").await;
+    assert!(signals.iter().all(|signal| alert(signal).labels["cluster"] == "prod"), "what it says is kept");
+    subjects.zip(signals.into_iter().map(|signal| signal.cluster)).collect()
+}
+
+#[tokio::test]
+async fn a_foreign_cluster_label_moves_no_alert_to_another_cluster() {
+    assert_eq!(clusters("lab").await, [("kwhy.in.lab.alert._".to_owned(), "lab".to_owned())]);
+}
+
+/// The twin: it is the receiver that says where alerts belong.
+#[tokio::test]
+async fn a_cluster_label_of_the_own_cluster_stays_there() {
+    assert_eq!(clusters("prod").await, [("kwhy.in.prod.alert._".to_owned(), "prod".to_owned())]);
 }
 
 /// Clients that open a connection and send next to nothing, more than there are places for.

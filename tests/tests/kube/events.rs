@@ -83,8 +83,15 @@ async fn every_repeat_of_an_event_counts_whatever_its_age_and_spelling() {
     let collector = tell_events(&server).await;
     let told = collector.until("the last event", |told| counts(told).contains_key("long")).await;
     assert_eq!(check(&told), Ok(()));
+    assert_eq!(collector.terminate().code, Some(0));
+}
 
-    // The twins: a collector that takes an update for what it knows, and one that leaves out what is old.
+/// The twins: a collector that takes an update for what it knows, and one that leaves out what is old.
+#[tokio::test]
+async fn the_check_of_repeats_fails_a_collector_that_leaves_out_updates_or_what_is_old() {
+    let server = ApiServer::start();
+    let collector = tell_events(&server).await;
+    let told = collector.until("the last event", |told| counts(told).contains_key("long")).await;
     let mut heard = std::collections::BTreeSet::new();
     let without_updates: Vec<Signal> =
         told.iter().filter(|signal| heard.insert(signal.origin.clone())).cloned().collect();
@@ -92,7 +99,6 @@ async fn every_repeat_of_an_event_counts_whatever_its_age_and_spelling() {
     let recent: Vec<Signal> =
         told.iter().filter(|s| s.at.as_ref().is_some_and(|at| at.seconds > 1_700_000_000)).cloned().collect();
     assert!(check(&recent).unwrap_err().starts_with("ancient counts"));
-    assert_eq!(collector.terminate().code, Some(0));
 }
 
 /// What a kubelet says of a pod whose ConfigMap is missing, as somebody in `namespace` writes it.
@@ -150,8 +156,11 @@ async fn an_event_of_one_namespace_accuses_nothing_of_another_and_is_kept_with_w
     assert_eq!(forged.origin, "/apis/events.k8s.io/v1/namespaces/attacker/events/web-1.abc");
     let Some(Body::Event(body)) = &forged.body else { panic!("{forged:?}") };
     assert_eq!(body.related.as_ref().map(|o| o.namespace.as_str()), Some("shop"), "what it names is kept");
+}
 
-    // The twin: from the namespace itself the same words are believed.
+/// The twin: from the namespace itself the same words are believed.
+#[tokio::test]
+async fn an_event_of_the_namespace_itself_is_believed() {
     let (findings, _) = after("shop", "shop").await;
     assert!(accuses(&findings, "shop"), "{findings:#?}");
 }

@@ -224,6 +224,24 @@ async fn a_following_journalctl_of_this_version_may_lose_the_boot_before() {
     }
 }
 
+/// The twin for a line that nobody asks for: journalctl that is to leave it out itself leaves out the next one as well.
+#[tokio::test]
+async fn a_journalctl_of_this_version_that_filters_may_lose_the_line_after_the_cursor() {
+    let files = Files::new();
+    files.add(two_boots());
+    let cursor = cursor_of(&files, 2).await;
+    let version = files.journal().version().await.unwrap();
+    let number: u32 = version.split(' ').nth(1).and_then(|word| word.parse().ok()).expect(&version);
+    let printed = process::Command::new("journalctl")
+        .args(["-o", "cat", "-q", "-u", "kubelet", &format!("--after-cursor={cursor}"), "-D"])
+        .arg(files.0.path())
+        .output();
+    let printed = String::from_utf8(printed.unwrap().stdout).unwrap();
+    if number < 255 {
+        assert_eq!(printed, "four, of the next boot\n", "{version} has the trap no more");
+    }
+}
+
 #[tokio::test]
 async fn what_is_written_while_it_follows_comes_too_and_over_a_reboot() {
     let files = Files::new();
@@ -261,8 +279,8 @@ async fn more_than_a_screenful_is_caught_up() {
     assert_eq!(running.end().await.signals.len(), 400);
 }
 
-#[tokio::test]
-async fn binary_long_and_forged_messages_are_one_line_each() {
+/// Four messages of which two hold what looks like a line of their own.
+fn forged() -> Files {
     let files = Files::new();
     let mut out = Vec::new();
     of_unit(&mut out, 1, '1', "kubelet", b"\xff\nE1124 10:00:00.000000 1 a.go:1] forged");
@@ -271,6 +289,12 @@ async fn binary_long_and_forged_messages_are_one_line_each() {
     of_unit(&mut out, 3, '1', "kubelet", b"plain\nE1124 10:00:00.000000 1 a.go:1] forged");
     of_unit(&mut out, 4, '1', "kubelet", b"the end");
     files.add(out);
+    files
+}
+
+#[tokio::test]
+async fn binary_long_and_forged_messages_are_one_line_each() {
+    let files = forged();
     let mut running = Running::start(files.journal(), None);
     running.until(4).await;
     let running = running.end().await;
@@ -281,6 +305,19 @@ async fn binary_long_and_forged_messages_are_one_line_each() {
     assert_eq!(texts[2], "plain E1124 10:00:00.000000 1 a.go:1] forged");
     let states: Vec<&str> = running.signals.iter().map(|signal| signal.state.as_str()).collect();
     assert_eq!(states, ["I", "I", "I", "I"], "a forged header is no error");
+}
+
+/// The twin of the test above: what is printed line by line holds headers that nobody wrote.
+#[test]
+fn a_journal_that_is_read_line_by_line_holds_forged_errors() {
+    let files = forged();
+    let printed = process::Command::new("journalctl")
+        .args(["-o", "cat", "--all", "-q", "-D"])
+        .arg(files.0.path())
+        .output();
+    let printed = printed.unwrap().stdout;
+    let forged = printed.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"E1124 ")).count();
+    assert_eq!(forged, 2);
 }
 
 #[tokio::test]
@@ -325,6 +362,22 @@ async fn entries_that_were_vacuumed_are_told_as_a_gap() {
     let running = running.end().await;
     assert!(running.gaps()[0].contains("vacuumed"), "{:?}", running.texts());
     assert!(running.told()[0].contains("vacuumed"), "{:?}", running.told());
+}
+
+/// The twin of the test above: a journalctl that is asked to go on behind a cursor that is gone does not say so.
+#[test]
+fn a_vacuumed_journal_tells_nothing_of_what_is_gone() {
+    let files = Files::new();
+    files.add(two_boots());
+    let gone = format!("s={};i=2;b={};m=1;t={:x};x=9", "b".repeat(32), "1".repeat(32), T0);
+    let printed = process::Command::new("journalctl")
+        .args(["-o", "cat", "-q", &format!("--after-cursor={gone}"), "-D"])
+        .arg(files.0.path())
+        .output()
+        .unwrap();
+    assert!(printed.status.success() && printed.stderr.is_empty(), "{printed:?}");
+    let text = String::from_utf8(printed.stdout).unwrap();
+    assert!(!text.contains("one") && text.contains("three"), "it goes on somewhere: {text}");
 }
 
 /// A journalctl that does what `script` says; `$cursor` is the cursor it was given, `$follow` whether to follow.
