@@ -12,7 +12,10 @@ use std::{
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::skim::Skim;
+use super::{
+    frames::{self, Irregular},
+    skim::{Skim, skim},
+};
 
 /// How much is read at once.
 const BUFFER: usize = 256 * 1024;
@@ -52,8 +55,38 @@ impl Ended {
     }
 }
 
-/// Reads a list in JSON and passes on each item.
-pub(super) fn json(source: impl Read, item: &mut dyn FnMut(Value)) -> (List, Result<(), Ended>) {
+/// Reads a list in JSON and passes on each item. None where it cannot be opened; it may be opened twice.
+pub(super) fn json<R: Read>(
+    mut open: impl FnMut() -> Option<R>,
+    item: &mut dyn FnMut(Value),
+) -> Option<(List, Result<(), Ended>)> {
+    let mut given = 0_usize;
+    let mut give = |value| {
+        given += 1;
+        item(value);
+    };
+    let around = frames::cut(open()?, |bytes| {
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        let value = skim(&mut json).and_then(|value| json.end().map(|()| value));
+        give(value.map_err(|_| Irregular)?);
+        Ok(())
+    });
+    if let Ok(around) = around {
+        let (list, result) = document(around.as_slice(), &mut give);
+        if result.is_ok() {
+            return Some((list, result));
+        }
+    }
+    // It is no plain list, or something is wrong with it: this way tells what and where.
+    let mut again = given;
+    Some(document(open()?, &mut |value| match again.checked_sub(1) {
+        Some(rest) => again = rest,
+        None => item(value),
+    }))
+}
+
+/// Reads a document of JSON byte by byte and passes on each item of its list.
+fn document(source: impl Read, item: &mut dyn FnMut(Value)) -> (List, Result<(), Ended>) {
     let mut list = List::default();
     let mut json = serde_json::Deserializer::from_reader(BufReader::with_capacity(BUFFER, source));
     let result = Document { list: &mut list, item }.deserialize(&mut json).and_then(|()| json.end());
@@ -174,12 +207,34 @@ mod tests {
 
     use serde_json::json;
 
-    use super::{Ended, List, Read, Value, YAML, json as read, yaml};
+    use super::{Ended, List, Read, Value, YAML, document, json as read, yaml};
 
+    /// What is read, which must be what is read byte by byte.
     fn items(text: &str) -> (Vec<Value>, List, Result<(), String>) {
-        let mut all = Vec::new();
-        let (list, result) = read(text.as_bytes(), &mut |item| all.push(item));
-        (all, list, result.map_err(|error| error.to_string()))
+        let (mut all, mut slowly) = (Vec::new(), Vec::new());
+        let (list, result) = read(|| Some(text.as_bytes()), &mut |item| all.push(item)).unwrap();
+        let (same_list, same_result) = document(text.as_bytes(), &mut |item| slowly.push(item));
+        let result = result.map_err(|error| error.to_string());
+        assert_eq!(all, slowly, "{text}");
+        assert_eq!((&list.kind, list.has_items), (&same_list.kind, same_list.has_items), "{text}");
+        assert_eq!(result, same_result.map_err(|error| error.to_string()), "{text}");
+        (all, list, result)
+    }
+
+    #[test]
+    fn a_list_that_goes_wrong_gives_the_same_however_it_is_read() {
+        let whole =
+            json!({"kind": "PodList", "items": [{"kind": "Pod", "x": ["}", "\\\""]}, {"y": 2.5}], "z": {}});
+        for text in [whole.to_string(), format!("{whole:#}")] {
+            for end in 0..text.len() {
+                let _ = items(&text[..end]);
+            }
+            for at in 0..text.len() {
+                for odd in ["}", "]", ",", "\"", "7", " {}", "\\"] {
+                    let _ = items(&format!("{}{odd}{}", &text[..at], &text[at..]));
+                }
+            }
+        }
     }
 
     #[test]

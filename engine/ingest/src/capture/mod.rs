@@ -10,6 +10,7 @@
 
 mod archive;
 mod dump;
+mod frames;
 mod inventory;
 mod layout;
 mod list;

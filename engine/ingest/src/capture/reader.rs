@@ -360,14 +360,7 @@ impl Reader<'_> {
 
     /// Opens a file as text, or notes why not.
     fn open(&mut self, file: &Found) -> Option<Box<dyn Read>> {
-        let opened =
-            lines::open(&file.path).map_err(|error| format!("cannot be read: {error}")).and_then(|source| {
-                lines::text(source).map_err(|error| match &error {
-                    lines::NotText::Unreadable(source) => format!("{error}: {source}"),
-                    _ => error.to_string(),
-                })
-            });
-        opened.inspect_err(|reason| self.problems.file(&file.file, reason)).ok()
+        open(file, &mut self.problems)
     }
 
     /// Passes on each line that is not blank. A file counts as read when one of its lines is understood.
@@ -400,7 +393,9 @@ impl Reader<'_> {
 
     /// Passes on each item of a list, with its kind where only the list has it (`PodList`).
     fn items(&mut self, file: &Found, mut item: impl FnMut(&mut Self, u32, Value)) {
-        let Some(source) = self.open(file) else { return };
+        // It may be opened a second time while items are passed on, so what is wrong is noted after.
+        let mut closed = Problems::default();
+        let mut open = || open(file, &mut closed);
         let mut number = 0u32;
         let mut kindless = Vec::new();
         let mut take = |value: Value| {
@@ -413,7 +408,13 @@ impl Reader<'_> {
             }
         };
         let yaml = file.name.ends_with(".yaml") || file.name.ends_with(".yml");
-        let (list, result) = if yaml { list::yaml(source, &mut take) } else { list::json(source, &mut take) };
+        let read = if yaml {
+            open().map(|source| list::yaml(source, &mut take))
+        } else {
+            list::json(open, &mut take)
+        };
+        self.problems.take_over(closed);
+        let Some((list, result)) = read else { return };
         let of = match file.kind {
             Kind::Objects { of } | Kind::Spare { of, .. } => of,
             _ => "",
@@ -494,6 +495,18 @@ impl Reader<'_> {
             has_objects: false,
         }
     }
+}
+
+/// Opens a file as text, or notes why not.
+fn open(file: &Found, problems: &mut Problems) -> Option<Box<dyn Read>> {
+    let opened =
+        lines::open(&file.path).map_err(|error| format!("cannot be read: {error}")).and_then(|source| {
+            lines::text(source).map_err(|error| match &error {
+                lines::NotText::Unreadable(source) => format!("{error}: {source}"),
+                _ => error.to_string(),
+            })
+        });
+    opened.inspect_err(|reason| problems.file(&file.file, reason)).ok()
 }
 
 /// Leaves every id once, of signals in order. A state that is both listed and watched is one. Two different states of
