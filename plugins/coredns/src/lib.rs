@@ -231,15 +231,18 @@ fn silent(world: &World<'_>, workload: &ObjectRef) -> bool {
 /// Objects, events, timers and lines that only matter where something has already been seen. What is `said_of_node` on
 /// one pod matters to all CoreDNS pods of its node.
 fn look_at_watched(world: &World<'_>, subject: &ObjectRef, said_of_node: bool) -> Verdict {
+    // A pod's name begins with that of what made it. Nearly all of a cluster's pods go by here.
+    let may_be = subject.name.contains("dns");
     let workload = world.workload(subject);
-    let may_be =
-        matches!(workload.kind.as_str(), "Deployment" | "DaemonSet") && workload.name.contains("dns");
-    if may_be && silent(world, &workload) {
-        let mut memory = Memory::load(world).unwrap_or_default();
-        memory.watch(&workload, world.now());
-        memory.save(world);
+    let known = said_of_node || [subject, &workload].iter().any(|o| memory::concerns(world, o));
+    if !known && !may_be {
+        return Verdict::default();
     }
-    let Some(mut memory) = Memory::load(world) else { return Verdict::default() };
+    let mut memory = Memory::load(world);
+    if may_be && matches!(workload.kind.as_str(), "Deployment" | "DaemonSet") && silent(world, &workload) {
+        memory.get_or_insert_default().watch(&workload, world.now());
+    }
+    let Some(mut memory) = memory else { return Verdict::default() };
     if subject.kind == "ConfigMap" {
         return examine(world, memory, |w| w.map == Some(id(subject)));
     }

@@ -77,6 +77,20 @@ impl Watched {
     }
 }
 
+fn mark(of: &ObjectRef) -> String {
+    let key = format!("of/{}/{}", of.kind, of.path());
+    // Keys are limited to 256 bytes, names are not.
+    key.char_indices()
+        .nth(240)
+        .map_or_else(|| key.clone(), |(end, _)| key.get(..end).unwrap_or_default().to_owned())
+}
+
+/// Whether an object is, or was, one that is remembered: a watched workload, its Corefile, a pod that is waited for. Asked
+/// of every pod of the cluster, before all that is remembered is read.
+pub(crate) fn concerns(world: &World<'_>, object: &ObjectRef) -> bool {
+    world.recall::<bool>(&mark(object)).is_some()
+}
+
 /// All that is remembered.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Memory {
@@ -88,7 +102,7 @@ pub(crate) struct Memory {
 impl Memory {
     /// None where nothing has happened yet, which is the cheap and usual case.
     pub(crate) fn load(world: &World<'_>) -> Option<Self> {
-        let json = Json::new(world.recall::<Value>(KEY)?);
+        let json = world.recall::<Json>(KEY)?;
         let watched = json.list("/watched").into_iter().map(|w| Watched {
             workload: id_of(&w.at("/workload")),
             map: some_id(&w.at("/map")),
@@ -111,6 +125,12 @@ impl Memory {
         let now = world.now();
         self.watched.retain(|w| w.holds() || w.seen + QUIET > now);
         self.pending.retain(|(_, at)| at + PENDING > now);
+        let watched = self.watched.iter().flat_map(|w| [Some(&w.workload), w.map.as_ref()]);
+        for id in watched.flatten().chain(self.pending.iter().map(|(pod, _)| pod)) {
+            if !concerns(world, &object(id)) {
+                world.remember(&mark(&object(id)), &true, KEEP);
+            }
+        }
         if self.watched.is_empty() && self.pending.is_empty() {
             world.forget(KEY);
         } else {

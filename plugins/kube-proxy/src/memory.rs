@@ -113,7 +113,7 @@ pub(crate) struct Memory {
 impl Memory {
     /// None where nothing has happened yet, which is the cheap and usual case.
     pub(crate) fn load(world: &World<'_>) -> Option<Self> {
-        let json = Json::new(world.recall::<Value>(KEY)?);
+        let json = world.recall::<Json>(KEY)?;
         let component = |j: &Json| Component::of_name(j.text("/component"));
         let alerts = json.list("/alerts");
         let alerts = alerts.iter().filter_map(|a| {

@@ -65,7 +65,7 @@ pub(crate) struct Memory {
 impl Memory {
     /// None where nothing has happened yet, which is the cheap and usual case.
     pub(crate) fn load(world: &World<'_>) -> Option<Self> {
-        let json = Json::new(world.recall::<Value>(KEY)?);
+        let json = world.recall::<Json>(KEY)?;
         let watched = json.list("/watched").into_iter().map(|w| Watched {
             workload: id_of(&w.at("/workload")),
             seen: time(&w, "/seen"),

@@ -106,15 +106,17 @@ impl Rule for Scheduling {
 
     fn on_signal(&self, world: &World<'_>, signal: &Signal) -> Result<Verdict, String> {
         let Some(subject) = &signal.subject else { return Ok(Verdict::default()) };
-        let mut held = Held::recall(world);
-        let before = held.clone();
         let mut verdict = Verdict::default();
         if signal.source == "object" && signal.state == "listed" {
             // What else was there comes in the same moment, in any order: owners, nodes.
             if waiting::of(world, subject).is_some() {
                 verdict.wakes.push(look(subject, world.now() + seconds(1)));
             }
-        } else if subject.kind == "Node" {
+            return Ok(verdict);
+        }
+        let mut held = Held::recall(world);
+        let before = held.clone();
+        if subject.kind == "Node" {
             // A node that comes, goes or is opened matters to all that wait.
             for workload in held.workloads() {
                 verdict.merge(judge(world, &mut held, &workload));

@@ -1,82 +1,255 @@
 //! Reading Kubernetes JSON: whatever is absent or of another type reads as empty, as in the API itself.
 
-use serde_json::Value;
+use std::{fmt, rc::Rc};
 
-/// A fragment of an object. Pointers are RFC 6901, relative to the fragment.
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{MapAccess, SeqAccess, Visitor},
+    ser::{SerializeMap as _, SerializeSeq as _},
+};
+use serde_json::{Number, Value};
+
+/// A fragment of an object. Pointers are RFC 6901, relative to the fragment. A clone is cheap, and so is a fragment of a
+/// fragment: nothing is copied.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Json(Value);
+pub struct Json(Node);
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+enum Node {
+    #[default]
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(Rc<str>),
+    List(Rc<[Json]>),
+    /// Sorted by name, each name once.
+    Map(Rc<[(Rc<str>, Json)]>),
+}
 
 impl Json {
     /// Wraps a value.
     #[must_use]
     pub fn new(value: Value) -> Self {
-        Self(value)
+        Self(match value {
+            Value::Null => Node::Null,
+            Value::Bool(value) => Node::Bool(value),
+            Value::Number(number) => Node::Number(number),
+            Value::String(text) => Node::Text(text.into()),
+            Value::Array(list) => Node::List(list.into_iter().map(Self::new).collect()),
+            // Its map is ordered.
+            Value::Object(map) => {
+                Node::Map(map.into_iter().map(|(name, value)| (name.into(), Self::new(value))).collect())
+            }
+        })
+    }
+
+    /// What stands at a pointer.
+    fn find(&self, pointer: &str) -> Option<&Self> {
+        if pointer.is_empty() {
+            return Some(self);
+        }
+        pointer.strip_prefix('/')?.split('/').try_fold(self, |at, step| match &at.0 {
+            Node::Map(_) if step.contains('~') => at.named(&step.replace("~1", "/").replace("~0", "~")),
+            Node::Map(_) => at.named(step),
+            Node::List(list) => list.get(step.parse::<usize>().ok()?),
+            _ => None,
+        })
+    }
+
+    /// What stands under a name of a map.
+    fn named(&self, name: &str) -> Option<&Self> {
+        let Node::Map(entries) = &self.0 else { return None };
+        let at = entries.binary_search_by(|(known, _)| known.as_ref().cmp(name)).ok()?;
+        entries.get(at).map(|(_, value)| value)
+    }
+
+    fn items(&self) -> &[Self] {
+        if let Node::List(list) = &self.0 { list } else { &[] }
+    }
+
+    fn as_text(&self) -> Option<&str> {
+        if let Node::Text(text) = &self.0 { Some(text) } else { None }
     }
 
     /// The fragment at a pointer; null where there is none.
     #[must_use]
     pub fn at(&self, pointer: &str) -> Self {
-        Self(self.0.pointer(pointer).cloned().unwrap_or_default())
+        self.find(pointer).cloned().unwrap_or_default()
     }
 
     /// The string at a pointer; empty where there is none.
     #[must_use]
     pub fn text(&self, pointer: &str) -> &str {
-        self.0.pointer(pointer).and_then(Value::as_str).unwrap_or("")
+        self.find(pointer).and_then(Self::as_text).unwrap_or("")
     }
 
     /// The whole number at a pointer; 0 where there is none, as Kubernetes omits zeroes.
     #[must_use]
     pub fn number(&self, pointer: &str) -> i64 {
-        self.0.pointer(pointer).and_then(Value::as_i64).unwrap_or(0)
+        match self.find(pointer) {
+            Some(Self(Node::Number(number))) => number.as_i64().unwrap_or(0),
+            _ => 0,
+        }
     }
 
     /// Whether `true` stands at a pointer.
     #[must_use]
     pub fn is_true(&self, pointer: &str) -> bool {
-        self.0.pointer(pointer).and_then(Value::as_bool).unwrap_or(false)
+        matches!(self.find(pointer), Some(Self(Node::Bool(true))))
     }
 
     /// Whether anything but null stands at a pointer.
     #[must_use]
     pub fn has(&self, pointer: &str) -> bool {
-        self.0.pointer(pointer).is_some_and(|v| !v.is_null())
+        self.find(pointer).is_some_and(|found| found.0 != Node::Null)
     }
 
     /// The items of the list at a pointer.
     #[must_use]
     pub fn list(&self, pointer: &str) -> Vec<Self> {
-        self.0.pointer(pointer).and_then(Value::as_array).into_iter().flatten().cloned().map(Self).collect()
+        self.find(pointer).map_or_else(Vec::new, |list| list.items().to_vec())
     }
 
-    /// The first item of a list that has a text at a pointer. The others are not copied for it.
+    /// The first item of a list that has a text at a pointer.
     pub(crate) fn item(&self, pointer: &str, text: &str) -> Option<Self> {
-        let has = |item: &&Value| item.pointer(pointer).and_then(Value::as_str) == Some(text);
-        self.0.as_array()?.iter().find(has).cloned().map(Self)
+        self.items().iter().find(|item| item.find(pointer).and_then(Self::as_text) == Some(text)).cloned()
     }
 
     /// The strings of the list at a pointer; others are left out.
     #[must_use]
     pub fn texts(&self, pointer: &str) -> Vec<String> {
-        let all = self.0.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
-        all.filter_map(|v| v.as_str().map(str::to_owned)).collect()
+        let all = self.find(pointer).map_or(&[][..], Self::items).iter();
+        all.filter_map(|item| item.as_text().map(str::to_owned)).collect()
     }
 
-    /// Names and strings of the map at a pointer, sorted by name, as serde_json keeps them.
+    /// Names and strings of the map at a pointer, sorted by name.
     #[must_use]
     pub fn map(&self, pointer: &str) -> Vec<(String, String)> {
-        let all = self.0.pointer(pointer).and_then(Value::as_object).into_iter().flatten();
-        all.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect()
+        let Some(Self(Node::Map(entries))) = self.find(pointer) else { return Vec::new() };
+        entries.iter().filter_map(|(k, v)| Some((k.to_string(), v.as_text()?.to_owned()))).collect()
     }
 
     /// The fragment as text: a string as it is, nothing for null, all else as JSON.
     #[must_use]
     pub fn shown(&self) -> String {
         match &self.0 {
-            Value::Null => String::new(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
+            Node::Null => String::new(),
+            Node::Text(text) => text.to_string(),
+            _ => serde_json::to_string(self).unwrap_or_default(),
         }
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Node::Null => to.serialize_unit(),
+            Node::Bool(value) => to.serialize_bool(*value),
+            Node::Number(number) => number.serialize(to),
+            Node::Text(text) => to.serialize_str(text),
+            Node::List(list) => {
+                let mut seq = to.serialize_seq(Some(list.len()))?;
+                list.iter().try_for_each(|item| seq.serialize_element(item))?;
+                seq.end()
+            }
+            Node::Map(entries) => {
+                let mut map = to.serialize_map(Some(entries.len()))?;
+                entries.iter().try_for_each(|(name, value)| map.serialize_entry(&**name, value))?;
+                map.end()
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Reading)
+    }
+}
+
+struct Reading;
+
+/// A name in a map.
+struct Name(Rc<str>);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Name;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Name, E> {
+                Ok(Name(text.into()))
+            }
+        }
+
+        from.deserialize_str(Text)
+    }
+}
+
+impl<'de> Visitor<'de> for Reading {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json(Node::Null))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json(Node::Bool(value)))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json(Node::Number(value.into())))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json(Node::Number(value.into())))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        Ok(Json(Number::from_f64(value).map_or(Node::Null, Node::Number)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Json, E> {
+        Ok(Json(Node::Text(text.into())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Json, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            items.push(item);
+        }
+        Ok(Json(Node::List(items.into())))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
+        let mut entries: Vec<(Rc<str>, Json)> = Vec::new();
+        while let Some((Name(name), value)) = map.next_entry::<Name, Json>()? {
+            // The host gives them in order. Of a name that stands twice the last counts.
+            match entries.last() {
+                Some((last, _)) if *last >= name => {
+                    match entries.binary_search_by(|(known, _)| known.cmp(&name)) {
+                        Ok(at) => {
+                            if let Some(entry) = entries.get_mut(at) {
+                                entry.1 = value;
+                            }
+                        }
+                        Err(at) => entries.insert(at, (name, value)),
+                    }
+                }
+                _ => entries.push((name, value)),
+            }
+        }
+        Ok(Json(Node::Map(entries.into())))
     }
 }
 
@@ -100,5 +273,15 @@ mod tests {
         assert!(json.list("/a").is_empty());
         assert_eq!((json.at("/a/b").shown(), json.at("/z").shown()), ("x".to_owned(), String::new()));
         assert_eq!(json.at("/a/l").shown(), r#"["p",1]"#);
+    }
+
+    #[test]
+    fn what_is_read_is_what_serde_json_reads() {
+        let text = r#"{"z": 1, "a": {"~": [1.5, -2, null, true], "b/c": "x"}, "z": 2}"#;
+        let (read, value): (Json, Value) =
+            (serde_json::from_str(text).unwrap(), serde_json::from_str(text).unwrap());
+        assert_eq!(read, Json::new(value.clone()));
+        assert_eq!(read.shown(), value.to_string());
+        assert_eq!((read.text("/a/b~1c"), read.number("/a/~0/1"), read.number("/z")), ("x", -2, 2));
     }
 }

@@ -87,7 +87,13 @@ impl<'a> World<'a> {
     /// can be read for the history window.
     #[must_use]
     pub fn read(&self, id: &ObjectRef, pointer: &str) -> Option<Json> {
-        serde_json::from_str(&self.host.read(id, pointer)?).ok().map(Json::new)
+        serde_json::from_str(&self.host.read(id, pointer)?).ok()
+    }
+
+    /// The fragment as the host writes it, compact JSON with sorted names, where that is enough: it need not be understood.
+    #[must_use]
+    pub fn text(&self, id: &ObjectRef, pointer: &str) -> Option<String> {
+        self.host.read(id, pointer)
     }
 
     /// A condition of an object's status; an empty one where it is not there.

@@ -47,8 +47,6 @@ impl Rule for Storage {
 
     fn on_signal(&self, world: &World<'_>, signal: &Signal) -> Result<Verdict, String> {
         let Some(subject) = &signal.subject else { return Ok(Verdict::default()) };
-        let before = Held::load(world);
-        let mut held = Held::load(world);
         if signal.source == "object" && signal.state == "listed" {
             // What else was there comes in the same moment, in any order: classes, pods, volumes.
             let mut verdict = Verdict::default();
@@ -58,6 +56,8 @@ impl Rule for Storage {
             }
             return Ok(verdict);
         }
+        let before = Held::load(world);
+        let mut held = before.clone();
         let verdict = match (signal.source.as_str(), subject.kind.as_str()) {
             ("kubelet", _) => ownership(world, &mut held, subject, signal),
             ("log" | "alert", _) => full::judge(world, &mut held, signal, subject),

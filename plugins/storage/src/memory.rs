@@ -8,7 +8,7 @@ const KEEP: u64 = hours(24 * 30);
 type Entry = (String, String, String, String);
 
 /// Codes and roots, sorted.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Held(Vec<Entry>);
 
 fn entry(code: &str, root: &ObjectRef) -> Entry {

@@ -48,12 +48,12 @@ fn key_of(what: &str, of: &ObjectRef, code: &str) -> String {
 
 /// What an object was last seen to suffer from.
 pub(crate) fn of(world: &World<'_>, sufferer: &ObjectRef) -> Option<Cause> {
-    let json = Json::new(world.recall::<Value>(&key_of("o", sufferer, ""))?);
+    let json = world.recall::<Json>(&key_of("o", sufferer, ""))?;
     Some(Cause { code: json.text("/code").to_owned(), root: object(&json.at("/root")) })
 }
 
 fn sufferers(world: &World<'_>, cause: &Cause) -> Vec<(ObjectRef, ObjectRef)> {
-    let json = Json::new(world.recall::<Value>(&cause.key()).unwrap_or_default());
+    let json = world.recall::<Json>(&cause.key()).unwrap_or_default();
     json.list("").iter().map(|s| (object(&s.at("/who")), object(&s.at("/workload")))).collect()
 }
 
@@ -71,7 +71,7 @@ fn keep(world: &World<'_>, cause: &Cause, all: &[(ObjectRef, ObjectRef)]) {
 /// Workloads that suffered from a cause which others still show: their alerts end a little later.
 fn recovered(world: &World<'_>, cause: &Cause) -> Vec<ObjectRef> {
     let key = key_of("p", &cause.root, &cause.code);
-    let json = Json::new(world.recall::<Value>(&key).unwrap_or_default());
+    let json = world.recall::<Json>(&key).unwrap_or_default();
     json.list("").iter().map(object).collect()
 }
 
@@ -86,12 +86,12 @@ fn recovers(world: &World<'_>, cause: &Cause, workload: &ObjectRef) {
 
 /// An object of a workload that is known to suffer.
 pub(crate) fn sufferer_of(world: &World<'_>, workload: &ObjectRef) -> Option<ObjectRef> {
-    Some(object(&Json::new(world.recall::<Value>(&key_of("w", workload, ""))?)))
+    Some(object(&world.recall::<Json>(&key_of("w", workload, ""))?))
 }
 
 /// Workloads that cannot work because this one does not.
 fn dependents(world: &World<'_>, workload: &ObjectRef) -> Vec<ObjectRef> {
-    let json = Json::new(world.recall::<Value>(&key_of("d", workload, "")).unwrap_or_default());
+    let json = world.recall::<Json>(&key_of("d", workload, "")).unwrap_or_default();
     json.list("").iter().map(object).collect()
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn depends(world: &World<'_>, on: &ObjectRef, who: &ObjectRef) -> boo
 /// as long as it does.
 pub(crate) fn first_of(world: &World<'_>, code: &str, outside: &str, own: &ObjectRef) -> ObjectRef {
     let key = format!("f/{}", crate::words::hash(&format!("{code}/{outside}")));
-    let first = world.recall::<Value>(&key).map(|v| object(&Json::new(v)));
+    let first = world.recall::<Json>(&key).map(|v| object(&v));
     if let Some(first) = first
         && !first.is(own)
         && !sufferers(world, &Cause { code: code.into(), root: first.clone() }).is_empty()

@@ -54,10 +54,9 @@ pub(crate) fn template(world: &World<'_>, of: &ObjectRef, signal: &Signal) -> Ve
         world.forget(&slot);
         return verdict;
     }
-    let Some(spec) = world.read(of, "/spec/template") else { return verdict };
-    let text = spec.shown();
+    let Some(text) = world.text(of, "/spec/template") else { return verdict };
     let now = hash(&text);
-    let before = Json::new(world.recall::<Value>(&slot).unwrap_or_default());
+    let before = world.recall::<Json>(&slot).unwrap_or_default();
     let mut known = writes(&before);
     if known.last().is_some_and(|w| w.hash == now) {
         return verdict;
@@ -85,7 +84,7 @@ pub(crate) fn template(world: &World<'_>, of: &ObjectRef, signal: &Signal) -> Ve
 /// A controller replaces pods: where that is a fight, what it says belongs to the evidence.
 pub(crate) fn again(world: &World<'_>, of: &ObjectRef) -> Verdict {
     let mut verdict = Verdict::default();
-    let Some(json) = world.recall::<Value>(&key("f", of)).map(Json::new) else { return verdict };
+    let Some(json) = world.recall::<Json>(&key("f", of)) else { return verdict };
     let known = writes(&json);
     if let Some(turns) = turns(&known, world.now()) {
         verdict.diagnoses.push(fight(world, of, &known, turns, &texts(&json)));
@@ -315,17 +314,17 @@ fn place(world: &World<'_>, owner: &ObjectRef, pod: &ObjectRef) -> String {
 /// Takes in a pod that came while the cluster was watched.
 pub(crate) fn born(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdict {
     let mut verdict = Verdict::default();
+    if signal.state == "listed" || pod.uid.is_empty() {
+        return verdict;
+    }
     let chain = world.owners(pod);
     let Some(owner) =
         chain.first().filter(|o| matches!(o.kind.as_str(), "StatefulSet" | "ReplicaSet" | "DaemonSet"))
     else {
         return verdict;
     };
-    if signal.state == "listed" || pod.uid.is_empty() {
-        return verdict;
-    }
     let slot = key("u", owner);
-    let json = Json::new(world.recall::<Value>(&slot).unwrap_or_default());
+    let json = world.recall::<Json>(&slot).unwrap_or_default();
     let mut all: Vec<(String, u64, String)> = json
         .list("")
         .iter()
@@ -355,8 +354,7 @@ pub(crate) fn born(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdi
     }
     // A template that changes explains new pods; a fight has its own diagnosis.
     let holder = crate::pod::around(world, pod).1;
-    let changes =
-        world.recall::<Value>(&key("f", &holder)).map(|j| writes(&Json::new(j))).unwrap_or_default();
+    let changes = world.recall::<Json>(&key("f", &holder)).map(|j| writes(&j)).unwrap_or_default();
     let since = world.ago(CHURN_WINDOW);
     if changes.iter().skip(1).any(|w| w.at >= since) {
         if turns(&changes, world.now()).is_none() {

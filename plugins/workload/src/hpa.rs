@@ -147,7 +147,7 @@ pub(crate) fn seen(world: &World<'_>, hpa: &ObjectRef) -> Verdict {
             return found(world, hpa, &lack, said);
         }
     }
-    let Some(root) = world.recall::<Value>(&slot(hpa)).map(Json::new) else { return Verdict::default() };
+    let Some(root) = world.recall::<Json>(&slot(hpa)) else { return Verdict::default() };
     world.forget(&slot(hpa));
     let root = ObjectRef::new(root.text("/0"), root.text("/1"), root.text("/2"));
     let over = Clearing::new(CODE, &root, format!("{} can count again", spoken(hpa)));

@@ -5,7 +5,7 @@ use kwhy_sdk::{Diagnosis, ObjectRef, Verdict, Wake, World, seconds};
 
 use crate::{
     LOOK, case, command, config_change, generic, image, login, logs, missing, oom,
-    pod::{Container, Pod, STABLE},
+    pod::{self, Container, Pod, STABLE},
     probe, refused, security, service, told,
 };
 
@@ -36,6 +36,9 @@ fn worth(pod: &Pod) -> bool {
 
 /// Looks at a pod and says what has changed about it.
 pub(crate) fn look(world: &World<'_>, id: &ObjectRef) -> Verdict {
+    if case::of(world, id).is_none() && pod::works(world, id) {
+        return Verdict::default();
+    }
     let Some(pod) = Pod::load(world, id) else {
         let silent = world.only_told(id);
         let because = if silent {

@@ -45,7 +45,7 @@ fn key(rule: &ObjectRef) -> String {
 
 /// The controllers that a rule has refused pods of.
 fn refused(world: &World<'_>, rule: &ObjectRef) -> Vec<ObjectRef> {
-    let json = Json::new(world.recall::<Value>(&key(rule)).unwrap_or_default());
+    let json = world.recall::<Json>(&key(rule)).unwrap_or_default();
     json.list("").iter().map(|o| ObjectRef::new(o.text("/0"), o.text("/1"), o.text("/2"))).collect()
 }
 
