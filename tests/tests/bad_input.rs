@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kwhy_tests::{Ended, Kwhy, NatsServer, capture, coredns_loop, nats_server, old_nats_server};
+use kwhy_tests::{Background, Ended, Kwhy, NatsServer, capture, coredns_loop, nats_server, old_nats_server};
 
 const FINDINGS: Option<i32> = Some(1);
 const WRONG: Option<i32> = Some(2);
@@ -295,6 +295,16 @@ fn without_a_server_to_talk_to_feed_and_tail_say_what_to_give() {
 }
 
 #[test]
+fn a_kubeconfig_that_is_not_there_is_told_once() {
+    let kwhy = Kwhy::new();
+    let mut command = kwhy.command(&[&"capture"]);
+    command.env("KUBECONFIG", "/nowhere/config");
+    let ended = Background::start(command).wait();
+    assert_refused(&ended, WRONG, &["no cluster is named here", "/nowhere/config", "set KUBECONFIG"]);
+    assert_eq!(ended.stderr.matches("No such file").count(), 1, "{}", ended.stderr);
+}
+
+#[test]
 fn a_webhook_that_is_no_address_is_refused_without_repeating_it() {
     let kwhy = Kwhy::new();
     kwhy.write("kwhy.yaml", "slack:\n  webhook_url: 'hooks.slack.com/services/T0/B0/secret'\n");
@@ -306,13 +316,14 @@ fn a_webhook_that_is_no_address_is_refused_without_repeating_it() {
 #[test]
 fn wrong_usage_is_exit_status_2_with_a_hint() {
     let kwhy = Kwhy::new();
-    let commands: [(&[&dyn AsRef<std::ffi::OsStr>], &str); 6] = [
+    let commands: [(&[&dyn AsRef<std::ffi::OsStr>], &str); 7] = [
         (&[&"diagnos"], "unrecognized subcommand 'diagnos'"),
         (&[&"diagnose"], "required arguments were not provided"),
         (&[&"diagnose", &"x", &"--output", &"yaml"], "invalid value 'yaml'"),
         (&[&"feed", &"x", &"--speed", &"0"], "invalid value '0' for '--speed"),
         (&[&"tail", &"--count", &"many"], "invalid value 'many'"),
         (&[&"run", &"--nat", &"x"], "unexpected argument '--nat'"),
+        (&[&"collect", &"alerts", &"--listen", &"9096"], "write an address and a port, as 127.0.0.1:9096"),
     ];
     for (args, words) in commands {
         let ended = kwhy.run(args);
