@@ -116,9 +116,9 @@ impl Symptom {
         let ends = alert.ends_at.as_ref().map(millis);
         if signal.state == "resolved" {
             // The end of what was before, told once more.
-            let of_before = starts < self.since && ends.is_some_and(|at| at < self.since);
+            let of_before = ends.is_some_and(|at| self.is_of_before(at));
             if self.until.is_none() && !of_before {
-                self.until = Some(ends.unwrap_or(now).min(now).max(starts));
+                self.until = Some(ends.unwrap_or(now).min(now).max(starts).max(self.since));
                 self.signal.clone_from(&signal.id);
             }
             if self.until.is_some() {
@@ -158,9 +158,9 @@ impl Symptom {
         }
     }
 
-    /// Whether a start belongs to what was over before the alert began anew.
-    fn is_of_before(&self, starts: u64) -> bool {
-        self.over.is_some_and(|over| starts <= over)
+    /// Whether a start or an end belongs to what was over before the alert began anew.
+    fn is_of_before(&self, at: u64) -> bool {
+        self.over.is_some_and(|over| at <= over)
     }
 
     pub(crate) fn warning(signal: &Signal, event: &Event, subject: ObjectRef, now: u64) -> Self {

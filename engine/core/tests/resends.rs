@@ -167,6 +167,13 @@ fn an_alert_that_the_other_of_a_pair_keeps_up_is_not_over() {
     assert_eq!(lab.span(), (4, Some(9)));
 }
 
+/// Where posts are late by more than Prometheus evaluates, an end may lie before the delivery that began the alert anew.
+#[test]
+fn an_end_that_is_older_than_the_delivery_before_it_is_an_end() {
+    let lab = Lab::told(&[(1, pushed(0, 5)), (3, over(0, 3)), (7, pushed(1, 11)), (8, over(1, 5))]);
+    assert_eq!(lab.span(), (7, Some(7)));
+}
+
 #[test]
 fn what_was_only_not_heard_of_any_more_goes_on_with_the_next_word_of_it() {
     let mut lab = Lab::told(&[(1, pushed(0, 5))]);
