@@ -14,6 +14,7 @@ use crate::{
     object::{Object, text},
     timer::Due,
 };
+use serde::{Deserialize, Serialize};
 
 /// How long a container may take to be ready before its log is worth reading, ms.
 const PATIENCE: u64 = 60_000;
@@ -30,7 +31,7 @@ struct Wanted {
 }
 
 /// When a container's log was asked for the last time, and what for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Asked {
     at: u64,
     of: String,

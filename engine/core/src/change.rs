@@ -3,8 +3,14 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use kwhy_proto::MASK;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{json::Json, key::Key, object::Object};
+use crate::{
+    json::Json,
+    key::Key,
+    object::Object,
+    wire::{self, Word},
+};
 
 /// Most lines of a diff that are kept.
 const MAX_LINES: usize = 20;
@@ -12,19 +18,25 @@ const MAX_LINES: usize = 20;
 const MAX_VALUE: usize = 160;
 
 /// One change, as rules and findings are told of it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Change {
     pub(crate) key: Key,
     pub(crate) uid: String,
     pub(crate) at: u64,
     /// ADDED, MODIFIED or DELETED.
-    pub(crate) kind: &'static str,
+    #[serde(deserialize_with = "kind")]
+    pub(crate) kind: Word,
     /// `data.Corefile edited`, `spec.replicas 2 → 3`, `created`.
     pub(crate) summary: String,
     /// By pointer: lines with `- ` and `+ `.
     pub(crate) fields: Vec<(String, String)>,
     pub(crate) signal: String,
     pub(crate) origin: String,
+}
+
+/// The kind of a change as it was stored.
+fn kind<'de, D: Deserializer<'de>>(stored: D) -> Result<Word, D::Error> {
+    wire::one_of(&["ADDED", "MODIFIED", "DELETED"], stored)
 }
 
 impl Change {

@@ -30,12 +30,14 @@ use crate::{
     template::{First, Templates},
     timer::{Due, Timers},
     verdict::Health,
+    wire,
 };
 use imbl::{OrdMap, OrdSet};
 use kwhy_proto::{
     millis,
     v1::{Alert, Event, Finding, LogRequest, ObjectRef, Signal, signal::Body},
 };
+use serde::{Deserialize, Serialize};
 
 /// How often old history is forgotten, ms of log time.
 const SWEEP: u64 = 5 * 60_000;
@@ -51,7 +53,7 @@ pub(crate) struct Env<'a> {
 }
 
 /// Which incidents and symptoms a step has touched, so that only these are looked at again.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Touched {
     /// Ends of edges of the graph that came or went.
     pub(crate) moved: BTreeSet<Key>,
@@ -62,7 +64,7 @@ pub(crate) struct Touched {
 }
 
 /// Everything the core knows at one log time.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct State {
     pub(crate) now: u64,
     /// Log time of the first signal: what lies before was not observed.
@@ -74,6 +76,7 @@ pub(crate) struct State {
     pub(crate) templates: Templates,
     pub(crate) symptoms: OrdMap<String, Symptom>,
     pub(crate) incidents: Incidents,
+    #[serde(with = "wire")]
     pub(crate) rejections: OrdMap<(Key, String), (u64, Arc<Rejection>)>,
     /// Heartbeats by Prometheus.
     pub(crate) heartbeats: OrdMap<String, Heartbeat>,
@@ -83,8 +86,10 @@ pub(crate) struct State {
     /// By pod and container.
     pub(crate) asked: OrdMap<(Key, String), Asked>,
     /// The newest content of every finding, without a revision number.
+    #[serde(with = "wire")]
     pub(crate) findings: OrdMap<String, Arc<Finding>>,
     /// Contents that came about since this was last taken, in order.
+    #[serde(skip)]
     pub(crate) fresh: Vec<Arc<Finding>>,
     pub(crate) touched: Touched,
 }

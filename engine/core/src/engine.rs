@@ -13,6 +13,7 @@ use kwhy_proto::{
     millis, order,
     v1::{Finding, LogRequest, Signal, Status, signal::Body},
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{
     correlator::{Env, State},
@@ -72,49 +73,67 @@ pub struct Account {
 }
 
 /// Time, rank of the source, id: see [`kwhy_proto::order`].
-type Order = (u64, u8, Arc<str>);
+pub(crate) type Order = (u64, u8, Arc<str>);
+
+/// A place in the log from which signals come: whoever keeps the log numbers them, upwards.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) number: u64,
+    /// Newest time heard of before anything that stands here.
+    pub(crate) frontier: u64,
+}
 
 /// A signal that was taken in.
 #[derive(Debug, Clone)]
-struct Entry {
+pub(crate) struct Entry {
     order: Order,
     weight: usize,
+    pub(crate) place: Place,
     input: Arc<Input>,
 }
 
 /// Ids that were heard of.
 #[expect(clippy::disallowed_types, reason = "asked for members only, never walked")]
-type Seen = std::collections::HashSet<Arc<str>>;
+pub(crate) type Seen = std::collections::HashSet<Arc<str>>;
 
-#[derive(Debug)]
-struct Published {
-    revision: u32,
-    content: Arc<Finding>,
+/// An id that was heard of: when, at which place.
+pub(crate) type Heard = (u64, u64, Arc<str>);
+
+#[derive(Debug, Clone)]
+pub(crate) struct Published {
+    pub(crate) revision: u32,
+    pub(crate) content: Arc<Finding>,
 }
 
 /// The correlation engine of one cluster.
 #[derive(Debug)]
 pub struct Engine<R> {
-    rules: R,
-    settings: Settings,
+    pub(crate) rules: R,
+    pub(crate) settings: Settings,
     matcher: Arc<Matcher>,
-    state: State,
+    pub(crate) state: State,
     /// What was applied since the oldest checkpoint, in order.
-    entries: VecDeque<Entry>,
+    pub(crate) entries: VecDeque<Entry>,
     /// States to go back to, each with the order of the last signal in it.
-    checkpoints: VecDeque<(Order, State)>,
+    pub(crate) checkpoints: VecDeque<(Order, State)>,
     since_checkpoint: usize,
     inputs: Inputs,
+    /// Where the signals that come now stand in the log.
+    pub(crate) place: Place,
+    /// Last place of what is told a second time, until it has been: nothing of it is published again.
+    pub(crate) retold: Option<u64>,
+    /// What was published comes from elsewhere than from what the engine knows.
+    pub(crate) adopted: bool,
     /// Newest time heard of.
-    frontier: u64,
-    seen: Seen,
-    seen_by_time: VecDeque<(u64, Arc<str>)>,
-    published: BTreeMap<String, Published>,
+    pub(crate) frontier: u64,
+    pub(crate) seen: Seen,
+    pub(crate) seen_by_time: VecDeque<Heard>,
+    pub(crate) published: BTreeMap<String, Published>,
     notices: Vec<Notice>,
     asks: Vec<LogRequest>,
     /// What was asked for, with when: a replay asks again.
-    asked: BTreeMap<String, u64>,
-    counts: (u64, u64, u64),
+    pub(crate) asked: BTreeMap<String, u64>,
+    pub(crate) counts: (u64, u64, u64),
 }
 
 impl<R: Rules> Engine<R> {
@@ -139,6 +158,9 @@ impl<R: Rules> Engine<R> {
             checkpoints: VecDeque::from([((0, 0, Arc::from("")), State::default())]),
             since_checkpoint: 0,
             inputs: Inputs::default(),
+            place: Place::default(),
+            retold: None,
+            adopted: false,
             frontier: 0,
             seen: Seen::new(),
             seen_by_time: VecDeque::new(),
@@ -161,6 +183,13 @@ impl<R: Rules> Engine<R> {
         &self.rules
     }
 
+    /// Says where in the log the signals stand that come next. The numbers are the caller's, and rise.
+    pub fn stands_at(&mut self, number: u64) {
+        if number != self.place.number {
+            self.place = Place { number, frontier: self.frontier };
+        }
+    }
+
     /// Takes in one signal and gives back the finding revisions that follow from it, in a fixed order.
     pub fn apply(&mut self, signal: Signal) -> Vec<Finding> {
         let (at, rank, id) = order(&signal);
@@ -168,11 +197,13 @@ impl<R: Rules> Engine<R> {
             let input = self.inputs.read(signal);
             return self.apply_recorded(&input);
         }
-        if self.seen.contains(id) {
-            self.counts.1 += 1;
+        let known = self.seen.contains(id);
+        if self.retold.is_none() {
+            *(if known { &mut self.counts.1 } else { &mut self.counts.0 }) += 1;
+        }
+        if known {
             return Vec::new();
         }
-        self.counts.0 += 1;
         let mut key: Order = (at, rank, Arc::from(id));
         let weight = self.weight(&signal);
         if weight == 0 {
@@ -184,23 +215,27 @@ impl<R: Rules> Engine<R> {
             return self.emit();
         }
         self.seen.insert(key.2.clone());
-        self.seen_by_time.push_back((self.frontier.max(at), key.2.clone()));
-        let last = self.entries.back();
-        let in_order = at >= self.frontier && last.is_none_or(|last| key > last.order);
+        self.seen_by_time.push_back((self.frontier.max(at), self.place.number, key.2.clone()));
         let too_late = at.saturating_add(self.settings.lateness) < self.frontier;
-        let input = Arc::new(self.inputs.read(signal));
-        if in_order || too_late {
-            if too_late {
-                self.counts.2 += 1;
-                key = (self.frontier, u8::MAX, key.2);
-            }
-            self.frontier = self.frontier.max(at);
-            let entry = Entry { order: key, weight, input };
+        let last = self.entries.back();
+        let in_order = too_late || (at >= self.frontier && last.is_none_or(|last| key > last.order));
+        if too_late {
+            self.counts.2 += u64::from(self.retold.is_none());
+            key = (self.frontier, u8::MAX, key.2);
+        }
+        self.frontier = self.frontier.max(at);
+        if self.retold.is_some() && self.checkpoints.front().is_some_and(|(base, _)| key <= *base) {
+            // The state that was restored has it in it.
+            return Vec::new();
+        }
+        let (place, input) = (self.place, Arc::new(self.inputs.read(signal)));
+        let entry = Entry { order: key, weight, place, input };
+        if in_order {
             self.entries.push_back(entry.clone());
             self.take_in(entry);
             return self.emit();
         }
-        self.go_back(Entry { order: key, weight, input });
+        self.go_back(entry);
         self.reconcile()
     }
 
@@ -276,7 +311,7 @@ impl<R: Rules> Engine<R> {
         }
     }
 
-    fn with_env(&mut self, step: impl FnOnce(&mut State, &mut Env<'_>)) {
+    pub(crate) fn with_env(&mut self, step: impl FnOnce(&mut State, &mut Env<'_>)) {
         let mut env = Env {
             settings: &self.settings,
             matcher: &self.matcher,
@@ -311,8 +346,8 @@ impl<R: Rules> Engine<R> {
             }
         }
         let forget = self.frontier.saturating_sub(self.settings.window);
-        while self.seen_by_time.front().is_some_and(|(at, _)| *at < forget) {
-            if let Some((_, id)) = self.seen_by_time.pop_front() {
+        while self.seen_by_time.front().is_some_and(|(at, ..)| *at < forget) {
+            if let Some((.., id)) = self.seen_by_time.pop_front() {
                 self.seen.remove(&id);
             }
         }
@@ -340,12 +375,18 @@ impl<R: Rules> Engine<R> {
     /// Revisions of the contents that came about in order.
     fn emit(&mut self) -> Vec<Finding> {
         let fresh = std::mem::take(&mut self.state.fresh);
+        if self.retold.is_some() {
+            return Vec::new();
+        }
         fresh.into_iter().filter_map(|content| self.publish(content)).collect()
     }
 
     /// Revisions that bring what was published to what a replay has found.
-    fn reconcile(&mut self) -> Vec<Finding> {
+    pub(crate) fn reconcile(&mut self) -> Vec<Finding> {
         self.state.fresh.clear();
+        if self.retold.is_some() {
+            return Vec::new();
+        }
         let contents: Vec<Arc<Finding>> = self.state.findings.values().cloned().collect();
         let mut out: Vec<Finding> = contents.into_iter().filter_map(|c| self.publish(c)).collect();
         let gone: Vec<Arc<Finding>> = self

@@ -116,7 +116,7 @@ impl State {
     fn fold(&mut self, key: &str, heard: bool, env: &Env<'_>) {
         let Some(symptom) = self.symptoms.get(key) else { return };
         let able: Vec<_> =
-            self.incidents.iter().filter_map(|(k, i)| Some((rank(i, symptom)?, Reverse(k)))).collect();
+            self.incidents.accounting().filter_map(|(k, i)| Some((rank(i, symptom)?, Reverse(k)))).collect();
         // What a rule has withdrawn, to say something else of the same symptom, has no claim to it any more.
         let replaced = |key: &IncidentKey| {
             let Some(taken_back) = self.incidents.get(key).filter(|i| i.cleared.is_some()) else {
@@ -185,8 +185,8 @@ impl State {
             return Vec::new();
         }
         self.incidents
-            .open()
-            .filter(|(k, i)| *k != key && own.iter().any(|s| rank(i, s).is_some()))
+            .accounting()
+            .filter(|(k, i)| *k != key && i.open() && own.iter().any(|s| rank(i, s).is_some()))
             .map(|(_, i)| i)
             .collect()
     }

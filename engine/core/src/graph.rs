@@ -5,8 +5,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use imbl::{OrdMap, OrdSet};
 use kwhy_proto::v1::ObjectRef;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 use crate::{
+    json::Interner,
     key::Key,
     kin,
     lookup::Lookup,
@@ -332,6 +334,57 @@ impl Graph {
             }
         }
         out
+    }
+}
+
+/// A graph as a snapshot has it: what follows from something else is made anew.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    /// Key, resourceVersion, JSON and log time of the deletion of each object, in the order of the keys.
+    objects: Vec<(Key, String, String, Option<u64>)>,
+    selected: Vec<(Key, OrdSet<Key>)>,
+    supposed: OrdMap<Key, OrdSet<(Relation, Key)>>,
+}
+
+impl Serialize for Graph {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let all = self.keys.iter().filter_map(|key| self.objects.get(key));
+        let stored =
+            |o: &Arc<Object>| (o.key.clone(), o.resource_version.clone(), o.json.to_string(), o.deleted);
+        let selecting =
+            self.keys.iter().filter_map(|key| Some((key.clone(), self.selected.get(key)?.clone())));
+        let graph = Stored {
+            objects: all.map(stored).collect(),
+            selected: selecting.collect(),
+            supposed: self.supposed.clone(),
+        };
+        graph.serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Graph {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let Stored { objects, selected, supposed } = Stored::deserialize(from)?;
+        let mut graph = Self { supposed, ..Self::default() };
+        let mut interner = Interner::default();
+        for (key, resource_version, json, deleted) in objects {
+            let json = interner.read(&json).map_err(D::Error::custom)?;
+            let object = Object::new(key.clone(), &resource_version, json, deleted);
+            for (relation, target) in &object.names {
+                graph.referrers.or_default(target.clone()).insert((*relation, key.clone()));
+            }
+            graph.keys.insert(key.clone());
+            graph.objects.insert(key, Arc::new(object));
+        }
+        for (from, edges) in graph.supposed.clone() {
+            for (relation, target) in edges {
+                graph.referrers.or_default(target).insert((relation, from.clone()));
+            }
+        }
+        for (by, pods) in selected {
+            pods.iter().for_each(|pod| graph.link(&by, pod, true));
+        }
+        Ok(graph)
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
 
-use crate::{change::Change, glob, key::Key, lookup::Lookup, rule::RuleSignal};
+use crate::{change::Change, glob, key::Key, lookup::Lookup, rule::RuleSignal, wire};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Most signals kept of one object: a container that logs without end must not push out its neighbours' history.
 const MAX_PER_OBJECT: usize = 256;
@@ -12,7 +13,7 @@ const MAX_PER_OBJECT: usize = 256;
 const MAX_CHANGES: usize = 4096;
 
 /// One signal as it happened, with where to look it up.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) signal: RuleSignal,
     pub(crate) origin: String,
@@ -36,17 +37,22 @@ impl History {
     pub(crate) fn record(&mut self, key: &Key, record: Record) {
         let record = Arc::new(record);
         self.by_id.insert(record.signal.id.clone(), record.clone());
-        let RuleSignal { source, name, .. } = &record.signal;
-        match self.said.get_mut(source).and_then(|names| names.get_mut(name)) {
-            Some(count) => *count += 1,
-            None => *self.said.or_default(source.clone()).or_default(name.clone()) += 1,
-        }
+        self.count(&record.signal);
         let list = self.by_object.entry(key.clone()).or_default();
         list.push_back(record);
         if list.len() > MAX_PER_OBJECT
             && let Some(dropped) = list.pop_front()
         {
             self.dropped(&dropped);
+        }
+    }
+
+    /// Counts a signal that is kept.
+    fn count(&mut self, signal: &RuleSignal) {
+        let RuleSignal { source, name, .. } = signal;
+        match self.said.get_mut(source).and_then(|names| names.get_mut(name)) {
+            Some(count) => *count += 1,
+            None => *self.said.or_default(source.clone()).or_default(name.clone()) += 1,
         }
     }
 
@@ -134,6 +140,49 @@ impl History {
         while self.changes.front().is_some_and(|c| c.at < horizon) {
             self.changes.pop_front();
         }
+    }
+}
+
+/// A history as a snapshot has it.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    /// The records of each object, and of each whether it is the one found by its id.
+    by_object: Vec<(Key, Vec<(bool, Record)>)>,
+    #[serde(with = "wire")]
+    changes: Vec<Arc<Change>>,
+}
+
+impl Serialize for History {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let stored = |record: &Arc<Record>| {
+            let by_id = self.by_id.get(&record.signal.id).is_some_and(|known| Arc::ptr_eq(known, record));
+            (by_id, Record::clone(record))
+        };
+        let by_object =
+            self.by_object.iter().map(|(key, all)| (key.clone(), all.iter().map(stored).collect()));
+        let history =
+            Stored { by_object: by_object.collect(), changes: self.changes.iter().cloned().collect() };
+        history.serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for History {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let Stored { by_object, changes } = Stored::deserialize(from)?;
+        let mut history = Self { changes: changes.into_iter().collect(), ..Self::default() };
+        for (key, records) in by_object {
+            let mut all = Vector::new();
+            for (by_id, record) in records {
+                let record = Arc::new(record);
+                history.count(&record.signal);
+                if by_id {
+                    history.by_id.insert(record.signal.id.clone(), record.clone());
+                }
+                all.push_back(record);
+            }
+            history.by_object.insert(key, all);
+        }
+        Ok(history)
     }
 }
 

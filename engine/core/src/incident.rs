@@ -12,14 +12,16 @@ use crate::{
     key::{Key, Parts},
     reach::Reach,
     rule::{Diagnosis, Explains},
+    wire,
 };
+use serde::{Deserialize, Serialize};
 
 /// Source by which a diagnosis says that it explains other findings: `name` is a glob over their codes, and their root
 /// stands within the reach.
 pub(crate) const FINDING: &str = "finding";
 
 /// What an incident is found by: its root as something that outlives pods, and its code.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct IncidentKey {
     pub(crate) root: Key,
     pub(crate) code: String,
@@ -40,15 +42,16 @@ pub(crate) fn stable(graph: &Graph, root: &Key) -> Key {
 }
 
 /// Why a finding is over.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Resolution {
     pub(crate) at: u64,
     pub(crate) because: String,
+    #[serde(with = "wire")]
     pub(crate) fix: Option<Arc<Change>>,
 }
 
 /// One cause on one root, over all its revisions.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Incident {
     /// Of the finding; kept when another diagnosis carries it on.
     pub(crate) id: String,
@@ -56,8 +59,10 @@ pub(crate) struct Incident {
     /// Index of the rule; None where the core itself speaks.
     pub(crate) rule: Option<usize>,
     /// As last made.
+    #[serde(with = "wire")]
     pub(crate) diagnosis: Arc<Diagnosis>,
     /// Its evidence with times and places filled in while the history still had them.
+    #[serde(with = "wire")]
     pub(crate) evidence: Arc<Vec<v1::Evidence>>,
     pub(crate) onset: u64,
     pub(crate) opened: u64,
@@ -67,16 +72,21 @@ pub(crate) struct Incident {
     /// Keys of the symptoms folded under it, past ones too.
     pub(crate) symptoms: BTreeSet<String>,
     /// What it explains, spelled out on the graph; one a line of `diagnosis.explains`.
+    #[serde(with = "wire")]
     pub(crate) reaches: Arc<Vec<Reach>>,
     /// Objects outside of the reaches whose edges led to what is in them.
     pub(crate) passed: OrdSet<Key>,
     /// What the symptoms were last folded by; None where that is not known or of no use.
+    #[serde(with = "wire")]
     pub(crate) folded_by: Option<Arc<FoldedBy>>,
     /// The tree from root to symptoms.
+    #[serde(with = "wire")]
     pub(crate) path: Arc<Vec<v1::PathStep>>,
     /// Its objects, which are watched.
+    #[serde(with = "wire")]
     pub(crate) tree: Arc<BTreeSet<Key>>,
     /// What the tree was last made from; None where that has changed, or may have while the incident was over.
+    #[serde(with = "wire")]
     pub(crate) path_of: Option<Arc<MadeFrom>>,
     /// Whether an object of the tree was ill when last looked at, and when that ended.
     pub(crate) ill: bool,
@@ -91,7 +101,7 @@ pub(crate) struct Incident {
 }
 
 /// What decides which tree an incident has, besides what its rule says.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct MadeFrom {
     /// The objects with symptoms.
     pub(crate) targets: BTreeSet<Key>,
@@ -100,13 +110,14 @@ pub(crate) struct MadeFrom {
 }
 
 /// Everything about an incident that decides which symptoms it accounts for, and how well.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FoldedBy {
     pub(crate) confidence: u8,
     pub(crate) onset: u64,
     /// Its rule has taken it back.
     pub(crate) withdrawn: bool,
     pub(crate) explains: Vec<Explains>,
+    #[serde(with = "wire")]
     pub(crate) reaches: Arc<Vec<Reach>>,
 }
 
@@ -133,6 +144,11 @@ impl Incident {
 
     pub(crate) fn open(&self) -> bool {
         self.resolved.is_none()
+    }
+
+    /// Whether it may account for symptoms or findings.
+    pub(crate) fn explains_anything(&self) -> bool {
+        !self.diagnosis.explains.is_empty()
     }
 
     /// Whether it may have other findings as its effects.

@@ -4,17 +4,28 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
-use crate::incident::{Incident, IncidentKey};
+use crate::{
+    incident::{Incident, IncidentKey},
+    wire,
+};
+use serde::{Deserialize, Serialize};
 
 /// Incidents and the ways to find them without walking through all.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Incidents {
+    #[serde(with = "wire")]
     all: OrdMap<Arc<IncidentKey>, Arc<Incident>>,
+    #[serde(with = "wire")]
     by_id: OrdMap<Arc<str>, Arc<IncidentKey>>,
     /// Finding above, and what is folded under it.
+    #[serde(with = "wire")]
     under: OrdSet<(Arc<str>, Arc<IncidentKey>)>,
     /// Those that say that they explain other findings.
+    #[serde(with = "wire")]
     explaining: OrdSet<Arc<IncidentKey>>,
+    /// Those that say that they explain anything. Most of an alert storm are accounts of what nothing explains.
+    #[serde(with = "wire")]
+    accounting: OrdSet<Arc<IncidentKey>>,
 }
 
 impl Incidents {
@@ -57,6 +68,11 @@ impl Incidents {
         self.explaining.iter().filter_map(|key| self.get_key_value(key))
     }
 
+    /// Those that may account for symptoms, in the order of their keys.
+    pub(crate) fn accounting(&self) -> impl Iterator<Item = (&IncidentKey, &Incident)> {
+        self.accounting.iter().filter_map(|key| self.get_key_value(key))
+    }
+
     pub(crate) fn insert(&mut self, key: &IncidentKey, incident: Incident) {
         let key = match self.all.get_key_value(key) {
             Some((key, old)) => {
@@ -83,6 +99,11 @@ impl Incidents {
         } else {
             self.explaining.remove(&*key);
         }
+        if incident.explains_anything() {
+            self.accounting.insert(key.clone());
+        } else {
+            self.accounting.remove(&*key);
+        }
         self.all.insert(key, Arc::new(incident));
     }
 
@@ -90,6 +111,7 @@ impl Incidents {
         let (key, incident) = self.all.remove_with_key(key)?;
         self.by_id.remove(&*incident.id);
         self.explaining.remove(&*key);
+        self.accounting.remove(&*key);
         self.lift(&key, &incident);
         Some(Arc::unwrap_or_clone(incident))
     }

@@ -9,6 +9,7 @@ use std::{
 
 use kwhy_proto::v1::ObjectRef;
 use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Kind, namespace and name; ordered, so that all objects of a kind in a namespace stand side by side. A clone is cheap:
 /// the maps of the graph hold each key many times.
@@ -89,6 +90,20 @@ impl Ord for Key {
 impl PartialOrd for Key {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+/// As its three texts.
+impl Serialize for Key {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.texts().serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let (kind, namespace, name) = <(&str, &str, &str)>::deserialize(from)?;
+        Ok(Self::new(kind, namespace, name))
     }
 }
 

@@ -14,6 +14,7 @@ pub mod input;
 pub mod matching;
 pub mod rule;
 pub mod settings;
+pub mod snapshot;
 pub mod state;
 pub mod world;
 
@@ -45,6 +46,7 @@ mod template;
 mod timer;
 mod unexplained;
 mod verdict;
+mod wire;
 mod words;
 
 pub use engine::{Account, Engine, Notice};

@@ -50,7 +50,7 @@ impl State {
             let because =
                 incident.cleared.take().map_or_else(|| "nothing is left to explain".to_owned(), |(_, b)| b);
             incident.resolved = Some(Resolution { at: self.now, because, fix: None });
-            self.touched.all_symptoms = true;
+            self.touched.all_symptoms |= incident.explains_anything();
         } else if firing || ill {
             if incident.quiet.take().is_some() {
                 incident.flaps += 1;
@@ -67,7 +67,7 @@ impl State {
             incident.quiet = Some(over);
             if due <= self.now {
                 incident.resolved = Some(self.resolution(&incident, over));
-                self.touched.all_symptoms = true;
+                self.touched.all_symptoms |= incident.explains_anything();
             } else {
                 self.timers.add(due, Due::HoldDown(key.clone()));
             }

@@ -3,9 +3,10 @@
 use imbl::OrdSet;
 
 use crate::{graph::Graph, key::Key};
+use serde::{Deserialize, Serialize};
 
 /// Objects within a reach. Namespace and cluster are not spelled out object by object.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Reach {
     Objects(OrdSet<Key>),
     Namespace(String),

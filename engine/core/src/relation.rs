@@ -7,10 +7,11 @@ use crate::{
     key::Key,
     object::{Object, items, text},
 };
+use serde::{Deserialize, Serialize};
 
 /// A kind of edge. `forward` is what an edge is called from the object that holds the reference, `backward` from the
 /// object that is referred to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Relation {
     Owner,
     Node,

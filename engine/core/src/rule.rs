@@ -5,7 +5,8 @@
 
 use kwhy_proto::v1::ObjectRef;
 
-use crate::{state::StateTable, world::World};
+use crate::{state::StateTable, wire, world::World};
+use serde::{Deserialize, Serialize};
 
 /// What a rule says of itself when it is loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,7 +67,7 @@ pub struct Pattern {
 }
 
 /// A signal as a rule sees it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleSignal {
     /// Stable over redelivery and replay.
     pub id: String,
@@ -79,6 +80,7 @@ pub struct RuleSignal {
     /// Milliseconds since the Unix epoch.
     pub at: u64,
     /// What it is about.
+    #[serde(with = "wire")]
     pub subject: Option<ObjectRef>,
     /// The event's message, the log line without its header.
     pub message: String,
@@ -96,11 +98,12 @@ pub struct Context {
 }
 
 /// A reason for or against a diagnosis.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// Id of the signal it is taken from.
     pub signal: Option<String>,
     /// The object it speaks of.
+    #[serde(with = "wire")]
     pub object: Option<ObjectRef>,
     /// The telling words.
     pub excerpt: String,
@@ -111,7 +114,7 @@ pub struct Evidence {
 }
 
 /// A way to mend the cause.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remedy {
     /// What to do.
     pub text: String,
@@ -122,22 +125,24 @@ pub struct Remedy {
 }
 
 /// Signals that a cause accounts for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explains {
     /// Glob over the source: alert or event.
     pub source: String,
     /// Glob over alert names or event reasons.
     pub name: String,
     /// Where the reach is measured from; the root where none.
+    #[serde(with = "wire")]
     pub anchor: Option<ObjectRef>,
     /// self, owners, owned, workload, node, on-node, users, namespace or cluster.
     pub reach: String,
 }
 
 /// One object on the way from the root towards the symptoms.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// The object.
+    #[serde(with = "wire")]
     pub object: ObjectRef,
     /// How it hangs on the step before; empty for the root.
     pub relation: String,
@@ -148,11 +153,12 @@ pub struct Step {
 }
 
 /// A cause that a rule has found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// `pack.cause`.
     pub code: String,
     /// The object to mend.
+    #[serde(with = "wire")]
     pub root: ObjectRef,
     /// critical, warning or info.
     pub severity: String,
@@ -175,11 +181,12 @@ pub struct Diagnosis {
 }
 
 /// A cause that was considered and ruled out.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
     /// `pack.cause`.
     pub code: String,
     /// Where it was looked for.
+    #[serde(with = "wire")]
     pub root: ObjectRef,
     /// The reason, for a reader to check.
     pub because: String,

@@ -1,5 +1,8 @@
 //! A rule's own memory, kept by the host: bounded, expiring by log time, replaced only when a call returns ok.
 
+use serde::{Deserialize, Serialize};
+
+use crate::wire;
 use std::sync::Arc;
 
 use imbl::OrdMap;
@@ -25,14 +28,15 @@ pub enum StateError {
     QuotaExceeded,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
+    #[serde(with = "wire")]
     value: Arc<[u8]>,
     expires: u64,
 }
 
 /// One rule's memory. A clone is cheap and independent, so a call works on a clone and a failed call leaves no trace.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateTable {
     entries: OrdMap<String, Entry>,
     bytes: usize,

@@ -7,7 +7,12 @@ use kwhy_proto::{
     v1::{self, Alert, Event, ObjectRef, Signal},
 };
 
-use crate::{incident::IncidentKey, key::Key};
+use crate::{
+    incident::IncidentKey,
+    key::Key,
+    wire::{self, Word},
+};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Alert names that say that alerting works, not that something is wrong.
 pub(crate) fn is_heartbeat(name: &str) -> bool {
@@ -20,7 +25,7 @@ pub(crate) fn is_steering(name: &str) -> bool {
 }
 
 /// The always-firing alert of one Prometheus: what is heard of it says that alerts can arrive at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Heartbeat {
     pub(crate) last: u64,
     until: Option<u64>,
@@ -44,10 +49,12 @@ impl Heartbeat {
 }
 
 /// One alert or one reason of warning about one object.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Symptom {
-    pub(crate) source: &'static str,
+    #[serde(deserialize_with = "source")]
+    pub(crate) source: Word,
     pub(crate) name: String,
+    #[serde(with = "wire")]
     pub(crate) object: ObjectRef,
     /// The object, as the graph knows it.
     key: Key,
@@ -77,6 +84,11 @@ pub(crate) struct Symptom {
     pub(crate) fired: bool,
     /// It has waited for an explanation as long as it may.
     pub(crate) overdue: bool,
+}
+
+/// The source of a symptom as it was stored.
+fn source<'de, D: Deserializer<'de>>(stored: D) -> Result<Word, D::Error> {
+    wire::one_of(&["alert", "event"], stored)
 }
 
 impl Symptom {

@@ -8,7 +8,8 @@ use std::{
 
 use imbl::OrdMap;
 
-use crate::key::Key;
+use crate::{key::Key, wire};
+use serde::{Deserialize, Serialize};
 
 /// Kinds of message that are kept for sure, of those seen last; as many more may be.
 const GENERATION: usize = 4096;
@@ -16,7 +17,7 @@ const GENERATION: usize = 4096;
 const MAX_CHARS: usize = 200;
 
 /// The first message of its kind.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct First {
     pub(crate) at: u64,
     pub(crate) signal: String,
@@ -26,10 +27,11 @@ pub(crate) struct First {
 }
 
 /// One kind of message of one object.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Template {
     pub(crate) count: u32,
     last_at: u64,
+    #[serde(with = "wire")]
     pub(crate) first: Arc<First>,
 }
 
@@ -48,7 +50,7 @@ type Slot = (u64, u64);
 ///
 /// Two generations: when the younger is full, it becomes the older, and what the older one held is forgotten unless it
 /// was seen again meanwhile.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Templates {
     younger: OrdMap<Slot, Template>,
     older: OrdMap<Slot, Template>,

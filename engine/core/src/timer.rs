@@ -6,9 +6,10 @@ use std::mem;
 use imbl::{OrdMap, OrdSet};
 
 use crate::{incident::IncidentKey, key::Key};
+use serde::{Deserialize, Serialize};
 
 /// Something due.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Due {
     /// An alert's sender has not delivered it again in time.
     Expiry(String),
@@ -27,7 +28,7 @@ pub(crate) enum Due {
 }
 
 /// Timers by time; a clone is cheap.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Timers {
     set: OrdSet<(u64, Due)>,
     /// Those of the set that come later than they were asked for, with the time that was asked for.

@@ -14,6 +14,7 @@ use crate::{
     timer::Due,
     world::World,
 };
+use serde::{Deserialize, Serialize};
 
 /// Failures within [`FAILURE_WINDOW`] that put a rule into quarantine.
 const MAX_FAILURES: usize = 5;
@@ -27,7 +28,7 @@ const SOONEST_WAKE: u64 = 1000;
 pub(crate) const RULE_FAILING: &str = "kwhy.rule-failing";
 
 /// How a rule has behaved.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Health {
     failures: Vector<u64>,
     quarantines: u32,

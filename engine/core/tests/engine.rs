@@ -7,6 +7,7 @@ use kwhy_core::{
         Call, Clearing, Descriptor, Diagnosis, Evidence, Explains, Failure, Pattern, Reply, Rules,
         Subscription, Verdict,
     },
+    snapshot::RestoreError,
 };
 use kwhy_proto::{
     Message, timestamp,
@@ -436,6 +437,49 @@ fn a_mark_that_an_alert_is_held_back_is_a_revision_and_goes_as_it_came() {
     assert_eq!(marks(engine.apply(pushed(START + 4 * MINUTE, START, until, true))), [true]);
     assert_eq!(marks(engine.apply(pushed(START + 5 * MINUTE, START, until, true))), [false; 0]);
     assert_eq!(marks(engine.apply(pushed(START + 6 * MINUTE, START, until, false))), [false]);
+}
+
+#[test]
+fn a_snapshot_is_the_same_bytes_for_the_same_signals_and_is_read_by_nobody_else() {
+    let taken = |build: &str| {
+        let mut engine = engine();
+        for (place, signal) in (1..).zip(incident()) {
+            engine.stands_at(place);
+            engine.apply(signal);
+        }
+        engine.snapshot(build).encode().unwrap()
+    };
+    let bytes = taken("a");
+    assert_eq!(bytes, taken("a"));
+    assert!(engine().restore("a", &bytes).is_ok());
+    assert!(matches!(engine().restore("b", &bytes), Err(RestoreError::Foreign)));
+    let mut other = Engine::new(Settings { grace: 1, ..Settings::new("lab") }, Demo::new()).unwrap();
+    assert!(matches!(other.restore("a", &bytes), Err(RestoreError::Foreign)));
+    for end in 0..bytes.len() {
+        assert!(engine().restore("a", &bytes[..end]).is_err(), "cut off at {end} of {}", bytes.len());
+    }
+}
+
+#[test]
+fn what_was_published_of_a_log_that_is_read_again_is_not_published_again() {
+    let all = incident();
+    let said = run(all.clone());
+    let mut again = engine();
+    again.adopt(last_revisions(&said), all.len() as u64);
+    for (place, signal) in (1..).zip(all.clone()) {
+        again.stands_at(place);
+        assert_eq!(again.apply(signal), []);
+    }
+    assert_eq!(again.caught_up(), []);
+    // The twin: to an engine that was told of nothing all is news.
+    let mut new = engine();
+    assert_eq!(all.into_iter().flat_map(|s| new.apply(s)).collect::<Vec<_>>(), said);
+}
+
+fn last_revisions(said: &[Finding]) -> Vec<Finding> {
+    let mut last = std::collections::BTreeMap::new();
+    said.iter().for_each(|finding| drop(last.insert(finding.id.clone(), finding.clone())));
+    last.into_values().collect()
 }
 
 proptest! {

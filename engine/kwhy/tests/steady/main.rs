@@ -12,6 +12,7 @@ mod elsewhere;
 mod noise;
 mod play;
 mod random;
+mod restart;
 mod twins;
 
 use std::collections::BTreeMap;

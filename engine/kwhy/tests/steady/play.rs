@@ -69,7 +69,8 @@ fn packs_with(limits: Limits) -> Sandbox {
 }
 
 /// A sandbox that outlives the engine.
-struct Lent<'a>(&'a mut Sandbox);
+#[derive(Debug)]
+pub(crate) struct Lent<'a>(pub(crate) &'a mut Sandbox);
 
 impl Rules for Lent<'_> {
     fn descriptors(&self) -> &[Descriptor] {
