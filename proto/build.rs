@@ -5,7 +5,12 @@ use std::{env, error::Error, path::PathBuf};
 use prost::Message;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let files = ["kwhy/v1/signal.proto", "kwhy/v1/finding.proto", "kwhy/v1/request.proto"];
+    let files = [
+        "kwhy/v1/signal.proto",
+        "kwhy/v1/finding.proto",
+        "kwhy/v1/request.proto",
+        "kwhy/v1/checkpoint.proto",
+    ];
     for file in files {
         println!("cargo:rerun-if-changed={file}");
     }

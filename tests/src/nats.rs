@@ -8,11 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_nats::{HeaderMap, HeaderValue, Subscriber, jetstream};
+use async_nats::{
+    HeaderMap, HeaderValue, Subscriber,
+    jetstream::{self, stream::RawMessageErrorKind},
+};
 use futures::StreamExt;
 use kwhy_proto::{
     Message as _,
-    v1::{Finding, Signal, SignalBatch},
+    v1::{Checkpoint, Finding, Signal, SignalBatch},
 };
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -115,19 +118,25 @@ impl Client {
         Self { jetstream: jetstream::new(plain.clone()), plain }
     }
 
-    /// Everything that a stream holds, in its order.
+    /// Everything that a stream holds, in its order. Old checkpoints leave holes in `KWHY_OUT`.
     ///
     /// # Panics
-    /// Where there is no such stream, or a hole in it.
-    pub async fn stored(&self, stream: &str) -> Vec<Stored> {
-        let mut stream = self.stream(stream).await;
+    /// Where there is no such stream, or a hole in another one.
+    pub async fn stored(&self, name: &str) -> Vec<Stored> {
+        let mut stream = self.stream(name).await;
         let state = stream.info().await.expect("its state").state.clone();
         let mut all = Vec::new();
         if state.messages == 0 {
             return all;
         }
         for sequence in state.first_sequence..=state.last_sequence {
-            let message = stream.get_raw_message(sequence).await.expect("a message without a hole");
+            let message = match stream.get_raw_message(sequence).await {
+                Ok(message) => message,
+                Err(error) if name == "KWHY_OUT" && error.kind() == RawMessageErrorKind::NoMessageFound => {
+                    continue;
+                }
+                Err(error) => panic!("message {sequence} of {name}: {error}"),
+            };
             all.push(Stored {
                 subject: message.subject.to_string(),
                 headers: headers(&message.headers),
@@ -243,8 +252,49 @@ impl Client {
     /// # Panics
     /// Where something else is stored there.
     pub async fn findings(&self) -> Vec<Finding> {
-        let stored = self.stored("KWHY_OUT").await;
+        let mut stored = self.stored("KWHY_OUT").await;
+        stored.retain(|it| it.subject.starts_with("kwhy.out.f."));
         stored.iter().map(|it| Finding::decode(it.body.as_slice()).expect("a finding")).collect()
+    }
+
+    /// The newest checkpoint of a cluster; none where nobody has stored one.
+    ///
+    /// # Panics
+    /// Where something else is stored there.
+    pub async fn checkpoint(&self, cluster: &str) -> Option<Checkpoint> {
+        let stream = self.stream("KWHY_OUT").await;
+        let last = stream.get_last_raw_message_by_subject(&format!("kwhy.out.ckpt.{cluster}")).await.ok()?;
+        Some(Checkpoint::decode(last.payload).expect("a checkpoint"))
+    }
+
+    /// Stores a checkpoint in the name of another process, without any condition.
+    ///
+    /// # Panics
+    /// Where nobody has stored one yet.
+    pub async fn forge_checkpoint(&self, cluster: &str, owner: &str) {
+        let last = self.checkpoint(cluster).await.expect("a checkpoint");
+        let forged = Checkpoint { owner: owner.to_owned(), epoch: last.epoch + 1, ..last };
+        self.publish(&format!("kwhy.out.ckpt.{cluster}"), None, forged.encode_to_vec()).await;
+    }
+
+    /// Puts something else in the place of every snapshot, or deletes all.
+    ///
+    /// # Panics
+    /// Where there is no store of snapshots.
+    pub async fn break_snapshots(&self, delete: bool) {
+        let store = self.jetstream.get_object_store("KWHY_SNAP").await.expect("the store of snapshots");
+        let mut names = Vec::new();
+        let mut all = store.list().await.expect("its content");
+        while let Some(object) = all.next().await {
+            names.push(object.expect("an object").name);
+        }
+        for name in names {
+            if delete {
+                store.delete(&name).await.expect("it can be deleted");
+            } else {
+                store.put(name.as_str(), &mut &b"something else"[..]).await.expect("it can be replaced");
+            }
+        }
     }
 
     /// Publishes into a stream and returns the sequence.

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use kwhy_proto::{Message as _, v1::Finding};
+use kwhy_proto::v1::Finding;
 use kwhy_tests::{
     CLUSTER, Client, Kwhy, NatsServer, capture, coredns_loop,
     findings::{Findings, last_of_each, loud, root_of},
@@ -18,11 +18,6 @@ use kwhy_tests::{
 /// What is told loudly, as code and root.
 fn told<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> BTreeSet<String> {
     findings.into_iter().filter(|f| loud(f)).map(|f| format!("{} {}", f.code, root_of(f))).collect()
-}
-
-async fn found(client: &Client) -> Vec<Finding> {
-    let stored = client.stored("KWHY_OUT").await;
-    stored.iter().map(|message| Finding::decode(message.body.as_slice()).expect("a finding")).collect()
 }
 
 #[tokio::test]
@@ -39,14 +34,14 @@ async fn what_a_client_in_python_ships_raw_leads_to_the_same_causes() {
         let client = Client::connect(&server.url).await;
         let ended = finish(engine, &client, &cluster).await;
         assert!(!ended.stderr.contains("raw message"), "{}", ended.stderr);
-        let first = found(&client).await;
+        let first = client.findings().await;
         assert_eq!(told(last_of_each(&first)), told(expected.loud()), "{}", dir.display());
         assert!(!told(last_of_each(&first)).is_empty());
 
         // Read again, and shipped again, it is the same.
         let engine = kwhy.engine(&[&"--nats", &server.url, &"--cluster", &cluster]);
         let _ended = finish(engine, &client, &cluster).await;
-        assert_eq!(found(&client).await, first, "another reading says something else");
+        assert_eq!(client.findings().await, first, "another reading says something else");
     }
 }
 

@@ -40,15 +40,20 @@ impl Bus {
     /// A revision that is stored already with other content, does not fit, or is not acknowledged. The others of the
     /// call may be stored; publishing all again is always safe.
     pub async fn publish_findings(&self, findings: &[Finding]) -> Result<Vec<Committed>, BusError> {
-        let committed = self.commit(findings).await?;
+        let committed = self.store(findings).await?;
         let new = findings.iter().zip(&committed).filter(|(_, done)| matches!(done, Committed::Now(_)));
-        for (finding, _) in new {
+        self.publish_twins(new.map(|(finding, _)| finding)).await;
+        Ok(committed)
+    }
+
+    /// Publishes the JSON twins of revisions that were stored.
+    pub(crate) async fn publish_twins(&self, findings: impl Iterator<Item = &Finding> + Send) {
+        for finding in findings {
             self.publish_twin(finding).await;
         }
         if !matches!(timeout(self.settings.ack_timeout, self.client.flush()).await, Ok(Ok(()))) {
             tracing::warn!("JSON twins of findings may be missing: the connection to NATS is lost.");
         }
-        Ok(committed)
     }
 
     /// The newest revision of each finding that is stored at the time of the call, in the order of their ids.
@@ -75,8 +80,8 @@ impl Bus {
         Ok(findings.into_values().collect())
     }
 
-    /// The one door through which findings are stored.
-    async fn commit(&self, findings: &[Finding]) -> Result<Vec<Committed>, BusError> {
+    /// Stores revisions one by one, without a checkpoint.
+    async fn store(&self, findings: &[Finding]) -> Result<Vec<Committed>, BusError> {
         if let Some(finding) = findings.iter().find(|finding| finding.id.is_empty() || finding.revision == 0)
         {
             let (code, id, revision) = (finding.code.clone(), finding.id.clone(), finding.revision);
@@ -120,7 +125,7 @@ impl Bus {
     }
 
     /// The newest message of `KWHY_OUT` under a subject; asked again until it is answered.
-    async fn last_under(&self, filter: &str) -> Result<Option<StreamMessage>, BusError> {
+    pub(crate) async fn last_under(&self, filter: &str) -> Result<Option<StreamMessage>, BusError> {
         let api =
             |cause| BusError::Api { doing: format!("read {filter} from stream {}", streams::OUT), cause };
         let deadline = Instant::now() + self.settings.retry_for;
@@ -159,7 +164,8 @@ impl Bus {
     }
 }
 
-fn message(finding: &Finding) -> Outgoing {
+/// The message of a revision.
+pub(crate) fn message(finding: &Finding) -> Outgoing {
     let mut headers = HeaderMap::new();
     headers.insert("Content-Type", PROTOBUF);
     headers.insert(NATS_MESSAGE_ID, message_id(finding));

@@ -9,7 +9,8 @@
 //! | `KWHY_IN` | `kwhy.in.<cluster>.<source>.<namespace>` | `kwhy.v1.SignalBatch` |
 //! | `KWHY_IN` | `kwhy.in.<cluster>.raw.<kind>…` | what other programs ship as it is: see `docs/shippers.md` |
 //! | `KWHY_OUT` | `kwhy.out.f.<cluster>.<finding>.<revision>.<namespace>.<pack>.<cause>` | `kwhy.v1.Finding` |
-//! | `KWHY_OUT` | `kwhy.out.ckpt.<cluster>` | reserved for the checkpoint that is committed with findings |
+//! | `KWHY_OUT` | `kwhy.out.ckpt.<cluster>` | `kwhy.v1.Checkpoint`, committed with the findings up to it |
+//! | `KWHY_SNAP` (object store) | | snapshots of engines, named by the SHA-256 of their content |
 //! | `KWHY_ASK` | `kwhy.ask.<cluster>.<namespace>` | `kwhy.v1.LogRequest` |
 //! | (republished by the server) | `kwhy.findings.<cluster>.<namespace>.<pack>.<cause>` | `kwhy.v1.Finding` |
 //! | (plain publish) | `kwhy.findings.json.<cluster>.<namespace>.<pack>.<cause>` | the same as canonical JSON |
@@ -29,6 +30,7 @@
 
 mod batch;
 mod bus;
+mod commit;
 mod error;
 mod findings;
 mod read;
@@ -37,16 +39,19 @@ mod send;
 pub mod server;
 mod settings;
 mod signals;
+mod snapshots;
 mod state;
 mod streams;
 pub mod subject;
 
 pub use batch::batches;
 pub use bus::{Bus, OLDEST_SERVER};
+pub use commit::{Commit, Head, chain};
 pub use error::{BusError, Cause};
 pub use findings::Committed;
 pub use read::{Entry, Filter, Raw, Start};
 pub use server::{Server, ServerError};
 pub use settings::{Limits, Settings};
 pub use signals::{Published, TooLarge};
-pub use state::StreamState;
+pub use snapshots::Packed;
+pub use state::{LogState, StreamState};

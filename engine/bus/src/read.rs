@@ -45,6 +45,8 @@ pub enum Entry<T> {
         sequence: u64,
         /// When NATS stored it.
         published_at: Timestamp,
+        /// What its sender calls it; empty where it has no id.
+        id: String,
         /// What it holds.
         body: T,
     },
@@ -54,6 +56,8 @@ pub enum Entry<T> {
         sequence: u64,
         /// Where it was published.
         subject: String,
+        /// What its sender calls it; empty where it has no id.
+        id: String,
         /// What is the matter with it.
         problem: String,
     },
@@ -244,18 +248,17 @@ where
             let entry = match reader.next().await? {
                 Found::Gap(first, last) => Entry::Gap { first, last },
                 Found::Message(message) if !ours(&message.subject) => continue,
-                Found::Message(message) => match decode(&message) {
-                    Ok(body) => Entry::Message {
-                        sequence: message.sequence,
-                        published_at: message.published_at,
-                        body,
-                    },
-                    Err(problem) => Entry::Unreadable {
-                        sequence: message.sequence,
-                        subject: message.subject.to_string(),
-                        problem,
-                    },
-                },
+                Found::Message(message) => {
+                    let (sequence, published_at) = (message.sequence, message.published_at);
+                    let id = message.header(NATS_MESSAGE_ID.as_ref()).unwrap_or_default().to_owned();
+                    match decode(&message) {
+                        Ok(body) => Entry::Message { sequence, published_at, id, body },
+                        Err(problem) => {
+                            let subject = message.subject.to_string();
+                            Entry::Unreadable { sequence, subject, id, problem }
+                        }
+                    }
+                }
             };
             return Ok(Some((entry, (reader, ours, decode))));
         }

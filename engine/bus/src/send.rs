@@ -213,9 +213,9 @@ impl Bus {
     }
 }
 
-const NO_RESOURCES: u64 = 10023;
-const STORE_FAILED: u64 = 10077;
-const WRONG_SEQUENCE_IN_FLIGHT: u64 = 10164;
+pub(crate) const NO_RESOURCES: u64 = 10023;
+pub(crate) const STORE_FAILED: u64 = 10077;
+pub(crate) const WRONG_SEQUENCE_IN_FLIGHT: u64 = 10164;
 
 impl Outgoing {
     pub(crate) fn id(&self) -> &str {
@@ -229,7 +229,7 @@ fn name(message: &Outgoing) -> String {
 }
 
 /// Bytes of headers on the wire, which count towards the server's limit.
-fn header_bytes(headers: &HeaderMap) -> usize {
+pub(crate) fn header_bytes(headers: &HeaderMap) -> usize {
     let frame = "NATS/1.0\r\n\r\n".len();
     let line = |name: &str, value: &str| name.len() + value.len() + ": \r\n".len();
     frame

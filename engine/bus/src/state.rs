@@ -1,6 +1,9 @@
 //! What the streams hold, for those who look after them.
 
-use async_nats::jetstream::{message::StreamMessage, stream::LastRawMessageErrorKind};
+use async_nats::jetstream::{
+    message::StreamMessage,
+    stream::{LastRawMessageErrorKind, RawMessageErrorKind},
+};
 use kwhy_proto::Timestamp;
 
 use crate::{Bus, BusError, Cause, streams, subject};
@@ -18,7 +21,47 @@ pub struct StreamState {
     pub newest_at: Option<Timestamp>,
 }
 
+/// The log of signals as it is now.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LogState {
+    /// When it was created: another time is another log.
+    pub created: Timestamp,
+    /// The oldest sequence that is stored; one after the last where none is.
+    pub first: u64,
+    /// The newest sequence; 0 where none was ever stored.
+    pub last: u64,
+}
+
 impl Bus {
+    /// What `KWHY_IN` is now.
+    ///
+    /// # Errors
+    /// JetStream does not answer.
+    pub async fn log(&self) -> Result<LogState, BusError> {
+        let failed = |cause| BusError::Api { doing: format!("look at stream {}", streams::IN), cause };
+        let stream = self.context.get_stream(streams::IN).await.map_err(|error| failed(Cause::of(error)))?;
+        let info = stream.cached_info();
+        let created = stored_at(info.created.unix_timestamp(), info.created.nanosecond());
+        Ok(LogState { created, first: info.state.first_sequence, last: info.state.last_sequence })
+    }
+
+    /// What the message of `KWHY_IN` with that sequence is called by its sender; none where it is not stored.
+    ///
+    /// # Errors
+    /// JetStream does not answer.
+    pub async fn entry(&self, sequence: u64) -> Result<Option<String>, BusError> {
+        let failed = |cause| BusError::Api { doing: format!("look at stream {}", streams::IN), cause };
+        let stream = self.context.get_stream(streams::IN).await.map_err(|error| failed(Cause::of(error)))?;
+        match stream.get_raw_message(sequence).await {
+            Ok(message) => {
+                let id = message.headers.get(async_nats::header::NATS_MESSAGE_ID);
+                Ok(Some(id.map(|id| id.as_str().to_owned()).unwrap_or_default()))
+            }
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(failed(Cause::of(error))),
+        }
+    }
+
     /// What `KWHY_IN` and `KWHY_OUT` hold, of all clusters.
     ///
     /// # Errors

@@ -23,6 +23,9 @@ pub(crate) const ASK: &str = "KWHY_ASK";
 /// How much of `KWHY_ASK` is kept: the log of a crash of ten minutes ago may be another's by now.
 const REQUESTS: crate::Limits = crate::Limits { max_age: Duration::from_secs(600), max_bytes: 8 << 20 };
 
+/// How many checkpoints of a cluster are kept, to look at.
+const CHECKPOINTS: u64 = 64;
+
 /// What a setting of a stream must be.
 enum Rule {
     /// This value; an existing stream is updated.
@@ -61,6 +64,8 @@ impl Plan {
         plan.settings.push(("subjects", Rule::Given(json!([subject::OUTPUT]))));
         plan.settings.push(("discard", Rule::Be(json!("new"))));
         plan.settings.push(("allow_atomic", Rule::Be(json!(true))));
+        // Every revision has a subject of its own; only old checkpoints go.
+        plan.settings.push(("max_msgs_per_subject", Rule::Be(json!(CHECKPOINTS))));
         let republish = json!({ "src": subject::REVISIONS, "dest": subject::REPUBLISHED });
         plan.settings.push(("republish", Rule::Be(republish)));
         plan

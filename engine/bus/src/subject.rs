@@ -118,6 +118,11 @@ pub(crate) fn copies(finding: &Finding) -> String {
     format!("{}.>", identity(finding))
 }
 
+/// Where the checkpoint of a cluster is.
+pub(crate) fn checkpoint(cluster: &str) -> String {
+    format!("kwhy.out.ckpt.{}", cluster_token(cluster))
+}
+
 fn identity(finding: &Finding) -> String {
     format!("kwhy.out.f.{}.{}.{}", cluster_token(&finding.cluster), token(&finding.id), finding.revision)
 }

@@ -32,6 +32,7 @@ pub(crate) struct Config {
     /// Folders with further rules (*.wasm).
     pub(crate) rules: Vec<PathBuf>,
     pub(crate) times: Times,
+    pub(crate) engine: Engine,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -71,6 +72,30 @@ pub(crate) struct Times {
     pub(crate) grace: Option<Duration>,
     #[serde(deserialize_with = "optional::deserialize")]
     pub(crate) hold_down: Option<Duration>,
+}
+
+/// How `kwhy run` keeps what it knows.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Engine {
+    /// How often a snapshot is stored. Default 30 s.
+    #[serde(deserialize_with = "optional::deserialize")]
+    snapshot_every: Option<Duration>,
+    /// How long no other process must have stored a checkpoint before this one does. Default 6 s.
+    #[serde(deserialize_with = "optional::deserialize")]
+    takeover_after: Option<Duration>,
+    /// The stream KWHY_IN was made anew, and that is well. Default false.
+    pub(crate) new_log: bool,
+}
+
+impl Engine {
+    pub(crate) fn snapshot_every(&self) -> Duration {
+        self.snapshot_every.unwrap_or(Duration::from_secs(30))
+    }
+
+    pub(crate) fn takeover_after(&self) -> Duration {
+        self.takeover_after.unwrap_or(Duration::from_secs(6))
+    }
 }
 
 /// Why the configuration cannot be used.
@@ -154,7 +179,7 @@ mod tests {
     fn every_key_of_the_documentation_is_read() {
         let text = "cluster: lab\ndata_dir: /d\ncache_dir: /c\nnats:\n  url: nats://n:4222\n  server: /bin/n\n  \
                     credentials: /x\n  ca: /y\nkube:\n  watch: true\n  context: lab\nkubelet:\n  node: kal\n  journal: true\n  journal_directory: /j\n  units: [kubelet]\n  kernel: false\n  files: [/k.log]\n  utc_offset: \"+02:00\"\n  level: warning\n  lines_per_second: 100\n  since: 1h\nslack:\n  webhook_url: https://h\nrules: [/r]\ntimes:\n  lateness: 2m\n  \
-                    grace: 90s\n  hold_down: 1m 30s\n";
+                    grace: 90s\n  hold_down: 1m 30s\nengine:\n  snapshot_every: 10s\n  takeover_after: 3s\n  new_log: true\n";
         let config = Config::parse(text).unwrap();
         let settings = config.settings("lab");
         assert_eq!((settings.lateness, settings.grace, settings.hold_down), (120_000, 90_000, 90_000));

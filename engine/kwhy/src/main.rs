@@ -28,6 +28,7 @@ mod run;
 mod screen;
 mod since;
 mod tail;
+mod term;
 
 use std::{
     env,

@@ -87,7 +87,7 @@ async fn write(bus: &Bus, last: u64, from: Option<u64>, cluster: &str, dir: &Pat
                     }
                 }
             }
-            Some(Entry::Unreadable { sequence, subject, problem }) => {
+            Some(Entry::Unreadable { sequence, subject, problem, .. }) => {
                 at = sequence;
                 eprintln!("kwhy: message {sequence} on {subject} is left out: {problem}");
             }

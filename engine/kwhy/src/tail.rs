@@ -36,7 +36,7 @@ pub(crate) async fn run(
                 out.flush()?;
                 left = left.map(|n| n - 1);
             }
-            Entry::Unreadable { sequence, subject, problem } => {
+            Entry::Unreadable { sequence, subject, problem, .. } => {
                 eprintln!("kwhy: message {sequence} on {subject} is no finding: {problem}");
             }
             Entry::Gap { first, last } => {

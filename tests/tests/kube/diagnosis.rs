@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kwhy_proto::{Message as _, Timestamp, v1::Finding};
+use kwhy_proto::{Timestamp, v1::Finding};
 use kwhy_tests::{
     Client, Kwhy, NatsServer, PATIENCE,
     apiserver::{ApiServer, On, just_now, shifted},
@@ -43,13 +43,6 @@ fn expected(kwhy: &Kwhy) -> BTreeSet<(String, String)> {
     found.loud().map(|finding| (finding.code.clone(), root_of(finding))).collect()
 }
 
-/// What stands in NATS.
-async fn found(client: &Client) -> Vec<Finding> {
-    let stored = client.stored("KWHY_OUT").await;
-    let stored = stored.iter().filter(|m| m.subject.starts_with("kwhy.out.f."));
-    stored.map(|m| Finding::decode(m.body.as_slice()).expect("a finding")).collect()
-}
-
 fn told(revisions: &[Finding]) -> BTreeSet<(String, String)> {
     let last = last_of_each(revisions).into_iter().filter(|finding| loud(finding));
     last.map(|finding| (finding.code.clone(), root_of(finding))).collect()
@@ -58,7 +51,7 @@ fn told(revisions: &[Finding]) -> BTreeSet<(String, String)> {
 async fn until_told(client: &Client, wanted: &BTreeSet<(String, String)>) {
     let deadline = Instant::now() + 2 * PATIENCE;
     loop {
-        let told = told(&found(client).await);
+        let told = told(&client.findings().await);
         if told == *wanted {
             return;
         }
@@ -100,7 +93,7 @@ async fn an_incident_that_an_api_server_tells_is_diagnosed_like_its_capture_and_
     until_told(&client, &wanted).await;
 
     // All pods are listed anew, and the finding stands as it did.
-    let before = found(&client).await;
+    let before = client.findings().await;
     let lists = server.requests(PODS).iter().filter(|request| !request.watch).count();
     server.miss(|_| ());
     server.put(serde_json::json!({"kind": "Namespace", "metadata": {"name": "moves-the-version-on"}}));
@@ -108,7 +101,7 @@ async fn an_incident_that_an_api_server_tells_is_diagnosed_like_its_capture_and_
     server.wait_for(PODS, On::List, lists + 1);
     assert_eq!(collector.terminate().code, Some(0));
     assert_eq!(finish(engine, &client, CLUSTER).await.code, Some(0));
-    let after = found(&client).await;
+    let after = client.findings().await;
     assert_eq!(told(&after), wanted);
     let ids = |all: &[Finding]| all.iter().map(|finding| finding.id.clone()).collect::<BTreeSet<_>>();
     assert_eq!(ids(&after), ids(&before), "no finding is told a second time");
@@ -129,8 +122,13 @@ async fn the_logs_that_the_cause_stands_in_are_fetched_where_nobody_ships_them()
     let collector = collect(&kwhy, &server, &nats.url);
     later(&server);
     let deadline = Instant::now() + 2 * PATIENCE;
-    while !told(&found(&client).await).iter().any(|(code, _)| code == "coredns.forward-loop") {
-        assert!(Instant::now() < deadline, "told is {:?}\n{}", told(&found(&client).await), collector.said());
+    while !told(&client.findings().await).iter().any(|(code, _)| code == "coredns.forward-loop") {
+        assert!(
+            Instant::now() < deadline,
+            "told is {:?}\n{}",
+            told(&client.findings().await),
+            collector.said()
+        );
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert_eq!(collector.terminate().code, Some(0));

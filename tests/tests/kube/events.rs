@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kwhy_proto::{
-    Message as _,
-    v1::{Finding, Signal, signal::Body},
-};
+use kwhy_proto::v1::{Finding, Signal, signal::Body};
 use kwhy_tests::{Client, Kwhy, apiserver::ApiServer, finish};
 use serde_json::{Value, json};
 
@@ -134,9 +131,7 @@ async fn after(namespace: &str, about: &str) -> (Vec<Finding>, Vec<Signal>) {
     let Collector { client, process, nats: _nats, kwhy: _kwhy } = collector;
     assert_eq!(process.terminate().code, Some(0));
     assert_eq!(finish(engine, &client, CLUSTER).await.code, Some(0));
-    let stored = client.stored("KWHY_OUT").await;
-    let stored = stored.iter().filter(|m| m.subject.starts_with("kwhy.out.f."));
-    (stored.map(|m| Finding::decode(m.body.as_slice()).expect("a finding")).collect(), told)
+    (client.findings().await, told)
 }
 
 fn accuses(findings: &[Finding], namespace: &str) -> bool {

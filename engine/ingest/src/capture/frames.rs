@@ -82,7 +82,7 @@ impl Cutter {
                 at += self.string(rest);
                 continue;
             }
-            let Some(skip) = rest.iter().position(|byte| TELLING[usize::from(*byte)]) else { break };
+            let Some(skip) = rest.iter().position(|byte| !is_space(*byte)) else { break };
             at += skip;
             let byte = rest.get(skip).copied().ok_or(Irregular)?;
             let on_items = self.items == Some(self.depth);
@@ -189,15 +189,10 @@ impl Cutter {
     }
 }
 
-/// Bytes outside of strings that tell something: all but space, which is most of an indented list.
-const TELLING: [bool; 256] = {
-    let mut telling = [true; 256];
-    telling[b' ' as usize] = false;
-    telling[b'\n' as usize] = false;
-    telling[b'\r' as usize] = false;
-    telling[b'\t' as usize] = false;
-    telling
-};
+/// Space between the parts of JSON, which is most of an indented list.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,133 @@
+//! The engine at work on the log of a cluster, from where it stood to where it stops.
+//!
+//! Every process that runs for a cluster takes in the same log and comes to the same findings; one of them, who stored the
+//! newest checkpoint, stores them. So a second process is a standby for nothing: when no new checkpoint has come for a
+//! while, it stores its own, and the condition on the checkpoint alone decides which of them it was. Whoever is late
+//! stands by from then on.
+
+mod keep;
+pub(crate) mod owner;
+mod start;
+mod work;
+mod writer;
+
+use std::{path::PathBuf, pin::pin, sync::Arc, sync::atomic::AtomicBool, thread};
+
+use anyhow::{Result, anyhow, bail};
+use futures::StreamExt as _;
+use kwhy_bus::{Bus, BusError, Entry};
+use kwhy_publish::slack::Webhook;
+use tokio::sync::mpsc;
+
+use self::{
+    start::Begun,
+    work::Told,
+    writer::{Behind, End, Writer},
+};
+use crate::{config::Config, notify, raw};
+
+/// Entries between the stages; what does not fit waits in the stream.
+const BETWEEN: usize = 64;
+
+/// What stays the same from term to term.
+pub(crate) struct Post<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) bus: &'a Bus,
+    pub(crate) cluster: String,
+    pub(crate) rules: Vec<PathBuf>,
+    /// Names this process.
+    pub(crate) owner: String,
+}
+
+/// Correlates until told to stop. What was read by then is stored before this returns.
+pub(crate) async fn run(
+    post: &Post<'_>,
+    webhook: Option<Webhook>,
+    stop: impl Future<Output = ()>,
+) -> Result<()> {
+    let (news, notifier) = notify::start(webhook);
+    let mut stop = pin!(stop);
+    loop {
+        let begun = start::begin(post).await?;
+        match term(post, begun, &news, stop.as_mut()).await? {
+            End::Stopped => break,
+            End::Anew(why) => eprintln!("kwhy: {why}; starting anew from what is stored"),
+        }
+    }
+    drop(news);
+    notifier.await?;
+    Ok(())
+}
+
+/// One term: from a start to an end, or to where the log or another process makes a new start necessary.
+async fn term(
+    post: &Post<'_>,
+    begun: Begun,
+    news: &mpsc::Sender<notify::News>,
+    stop: impl Future<Output = ()>,
+) -> Result<End> {
+    let Begun { engine, from, through, head, log, began, how } = begun;
+    for finding in engine.findings() {
+        // Told in an earlier life; nobody wants to be told again.
+        let _ = news.send(notify::News { finding, stored: false }).await;
+    }
+    let (told, from_reader) = mpsc::channel(BETWEEN);
+    let (said, from_engine) = mpsc::channel(BETWEEN);
+    let (taken, from_worker) = mpsc::channel(1);
+    let owns = Arc::new(AtomicBool::new(false));
+    let identity = engine.identity(&start::build());
+    let shots = work::Shots { every: post.config.engine.snapshot_every(), owns: owns.clone(), taken };
+    // The engine and its sandbox are synchronous and busy: a thread of their own keeps them off the runtime.
+    let worker = thread::Builder::new()
+        .name("engine".to_owned())
+        .spawn(move || work::work(engine, through, from_reader, &said, shots))?;
+    let kept = head.as_ref().map_or_else(Vec::new, |head| head.checkpoint.snapshots.clone());
+    let (keeper, snapshots) = keep::start(post.bus.clone(), from_worker, kept);
+    let reader = async move {
+        let mut entries = pin!(post.bus.read_with(from, raw::reader(post.cluster.clone())));
+        let mut stop = pin!(stop);
+        loop {
+            let entry = tokio::select! {
+                () = &mut stop => return Ok(End::Stopped),
+                entry = entries.next() => entry,
+            };
+            let next = match entry {
+                Some(Ok(Entry::Message { sequence, id, body, .. })) => {
+                    Told { place: sequence, entry: id, signals: body.signals }
+                }
+                Some(Ok(Entry::Unreadable { sequence, subject, id, problem })) => {
+                    eprintln!("kwhy: message {sequence} on {subject} is left out: {problem}");
+                    Told { place: sequence, entry: id, signals: Vec::new() }
+                }
+                Some(Ok(Entry::Gap { first, last })) => {
+                    start::tell_of_loss(post, first, last, "the stream dropped them before they were read")
+                        .await?;
+                    continue;
+                }
+                Some(Err(error @ BusError::TailLost { .. })) => return Ok(End::Anew(error.to_string())),
+                Some(Err(error)) => return Err(error.into()),
+                None => bail!("the log of signals ended"),
+            };
+            if told.send(next).await.is_err() {
+                bail!("the engine ended");
+            }
+        }
+    };
+    let writer = Writer::new(post, identity, head, log, owns, Behind { through, began, how });
+    // It owns its end of the channel, so that an engine that waits there for a reader ends with it.
+    let writer = writer.run(from_engine, snapshots, news);
+    let (read, written) = {
+        let (mut reader, mut writer) = (pin!(reader), pin!(writer));
+        tokio::select! {
+            read = &mut reader => (read, writer.await),
+            // What cannot be stored need not be read.
+            written = &mut writer => (Ok(End::Stopped), written),
+        }
+    };
+    keeper.abort();
+    worker.join().map_err(|_| anyhow!("the engine panicked"))?;
+    match (read?, written?) {
+        (End::Stopped, End::Stopped) => Ok(End::Stopped),
+        (End::Anew(why), _) | (_, End::Anew(why)) => Ok(End::Anew(why)),
+    }
+}

@@ -1,0 +1,129 @@
+//! Where a term starts: from a snapshot where there is one, else from the beginning of the log.
+
+use std::{env, fs, time::Instant, time::UNIX_EPOCH};
+
+use anyhow::{Result, bail};
+use kwhy_bus::{Bus, Filter, Head, LogState, Start};
+use kwhy_core::{
+    Engine,
+    snapshot::{RestoreError, Resumed},
+};
+use kwhy_proto::{
+    timestamp,
+    v1::{Gap, Signal, SignalBatch, signal::Body},
+};
+use kwhy_sandbox::Sandbox;
+
+use super::Post;
+use crate::rules;
+
+/// An engine and where it goes on.
+pub(super) struct Begun {
+    pub(super) engine: Engine<Sandbox>,
+    pub(super) from: Start,
+    /// The last place that was told in an earlier term.
+    pub(super) through: u64,
+    pub(super) head: Option<Head>,
+    pub(super) log: LogState,
+    pub(super) began: Instant,
+    /// Where it goes on from, for people.
+    pub(super) how: &'static str,
+}
+
+/// Names this program: another one may know other things.
+pub(super) fn build() -> String {
+    let of = || {
+        let program = fs::metadata(env::current_exe().ok()?).ok()?;
+        let changed = program.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Some(format!("{}/{}/{}", env!("CARGO_PKG_VERSION"), program.len(), changed.as_millis()))
+    };
+    of().unwrap_or_default()
+}
+
+/// Looks at what is stored and makes an engine that goes on from there.
+pub(super) async fn begin(post: &Post<'_>) -> Result<Begun> {
+    let began = Instant::now();
+    let Post { config, bus, cluster, .. } = post;
+    let mut engine = Engine::new(config.settings(cluster), rules::load(config, &post.rules)?)?;
+    let log = bus.log().await?;
+    let Some(head) = bus.head().await? else {
+        return Ok(Begun { engine, from: Start::Beginning, through: 0, head: None, log, began, how: "" });
+    };
+    let last = &head.checkpoint;
+    if last.log_created != Some(log.created) && !post.config.engine.new_log {
+        bail!(
+            "the stream KWHY_IN was deleted and made anew since findings were last stored; what was in it is lost. \
+             To go on with the new one, start once with `engine: {{new_log: true}}` in the configuration"
+        );
+    }
+    let resumed = if let Some(lost) = lost(bus, &head, &log).await? {
+        let (first, end) = lost;
+        let why = "the server lost acknowledged messages; others took their sequences";
+        tell_of_loss(post, first, end, why).await?;
+        None
+    } else {
+        restore(bus, &head, &mut engine).await?
+    };
+    let (from, through, how) = match resumed {
+        Some(Resumed { from, through }) => (Start::Sequence(from), through, "from a snapshot"),
+        None => {
+            let through = last.sequence.min(log.last);
+            let filter = Filter { cluster: Some(cluster.clone()), ..Filter::default() };
+            engine.adopt(bus.stored_findings(&filter).await?, through);
+            (Start::Beginning, through, "from the beginning of the log")
+        }
+    };
+    Ok(Begun { engine, from, through, head: Some(head), log, began, how })
+}
+
+/// Takes up the newest snapshot that can be taken up.
+async fn restore(bus: &Bus, head: &Head, engine: &mut Engine<Sandbox>) -> Result<Option<Resumed>> {
+    let build = build();
+    for snapshot in &head.checkpoint.snapshots {
+        let Some(content) = bus.snapshot(&snapshot.name).await? else { continue };
+        match engine.restore(&build, &content) {
+            Ok(resumed) => return Ok(Some(resumed)),
+            Err(RestoreError::Foreign) => {
+                eprintln!(
+                    "kwhy: the snapshots were made by another version of kwhy, with other rules or other times; reading the log from its beginning"
+                );
+                return Ok(None);
+            }
+            Err(error) => eprintln!("kwhy: snapshot {} is left out: {error}", snapshot.name),
+        }
+    }
+    Ok(None)
+}
+
+/// What is no longer as the checkpoint saw it: the first and the last sequence.
+async fn lost(bus: &Bus, head: &Head, log: &LogState) -> Result<Option<(u64, u64)>> {
+    let seen = head.checkpoint.sequence;
+    if head.checkpoint.log_created != Some(log.created) || seen == 0 {
+        return Ok((seen > 0).then_some((1, seen)));
+    }
+    if log.last < seen {
+        return Ok(Some((log.last + 1, seen)));
+    }
+    let entry = bus.entry(seen).await?;
+    Ok(entry.is_some_and(|id| id != head.checkpoint.entry).then_some((seen, seen)))
+}
+
+/// Says in the log itself what it lacks, so that every engine hears of it at the same place.
+pub(super) async fn tell_of_loss(post: &Post<'_>, first: u64, last: u64, why: &str) -> Result<()> {
+    let reason = format!("messages {first} to {last} of KWHY_IN are lost: {why}");
+    eprintln!("kwhy: {reason}; findings may lack them");
+    let now = timestamp(kwhy_collect::clock::wall());
+    let gap = Signal {
+        id: format!("gap/log/{first}-{last}"),
+        cluster: post.cluster.clone(),
+        source: "gap".to_owned(),
+        name: "KWHY_IN".to_owned(),
+        at: Some(now),
+        message: reason.clone(),
+        origin: "KWHY_IN".to_owned(),
+        body: Some(Body::Gap(Gap { from: None, to: Some(now), reason })),
+        ..Signal::default()
+    };
+    let _published = post.bus.publish_signals([SignalBatch { signals: vec![gap] }]).await?;
+    Ok(())
+}

@@ -1,0 +1,308 @@
+//! Storing what the engine says, as the one who does or as the one who waits to.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Result;
+use kwhy_bus::{Commit, Committed, Head, LogState, chain};
+use kwhy_proto::v1::{Checkpoint, Finding, SnapshotRef};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use super::{BETWEEN, Post, keep::KEPT, owner, work::Answer};
+use crate::{notices::Notices, notify::News};
+
+/// How often a checkpoint is stored when there is nothing else to store.
+const BEAT: Duration = Duration::from_secs(2);
+/// How often is looked whether something is due.
+const LOOK: Duration = Duration::from_secs(1);
+/// Most revisions of one commit, but for one entry that has more.
+const MOST: usize = 800;
+
+/// How a term ends.
+pub(super) enum End {
+    /// It was told to.
+    Stopped,
+    /// It must be begun anew, and why.
+    Anew(String),
+}
+
+/// Whether this process stores.
+enum Role {
+    Owner {
+        stored: Instant,
+    },
+    /// Since when the newest checkpoint is the newest.
+    Standby {
+        since: Instant,
+    },
+}
+
+pub(super) struct Writer<'a> {
+    post: &'a Post<'a>,
+    /// Of program, rules and settings: others would say other things.
+    identity: String,
+    head: Option<Head>,
+    log: LogState,
+    role: Role,
+    owns: Arc<AtomicBool>,
+    /// What is not stored yet.
+    pending: VecDeque<Answer>,
+    notices: Notices,
+    /// None once it is reached.
+    behind: Option<Behind>,
+}
+
+/// What a term has to catch up with.
+pub(super) struct Behind {
+    /// The last place that an earlier term had been told.
+    pub(super) through: u64,
+    /// When the term began.
+    pub(super) began: std::time::Instant,
+    /// Where it goes on from, for people.
+    pub(super) how: &'static str,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(
+        post: &'a Post<'a>,
+        identity: String,
+        head: Option<Head>,
+        log: LogState,
+        owns: Arc<AtomicBool>,
+        behind: Behind,
+    ) -> Self {
+        Self {
+            post,
+            identity,
+            head,
+            log,
+            role: Role::Standby { since: Instant::now() },
+            owns,
+            pending: VecDeque::new(),
+            notices: Notices::default(),
+            behind: Some(behind),
+        }
+    }
+
+    /// Stores what comes until nothing more does.
+    pub(super) async fn run(
+        mut self,
+        mut from_engine: mpsc::Receiver<Answer>,
+        snapshots: watch::Receiver<Vec<SnapshotRef>>,
+        news: &mpsc::Sender<News>,
+    ) -> Result<End> {
+        // Nobody is waited for where nobody is, or where who was there has left.
+        let alone = |head: &Head| head.checkpoint.released || owner::is_gone(&head.checkpoint.owner);
+        if self.head.as_ref().is_none_or(alone)
+            && let Some(end) = self.take_over(&snapshots, news).await?
+        {
+            return Ok(end);
+        }
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut batch: Vec<Answer> = Vec::new();
+        loop {
+            tokio::select! {
+                count = from_engine.recv_many(&mut batch, BETWEEN) => {
+                    if count == 0 {
+                        break;
+                    }
+                    for answer in batch.drain(..) {
+                        self.hear(answer);
+                    }
+                    if matches!(self.role, Role::Owner { .. }) && self.worth_storing() {
+                        self.store(false, &snapshots, news).await?;
+                    }
+                }
+                _ = look.tick() => {
+                    let end = match self.role {
+                        Role::Owner { stored } => {
+                            if stored.elapsed() >= BEAT {
+                                self.store(false, &snapshots, news).await?;
+                            }
+                            None
+                        }
+                        Role::Standby { .. } => self.look(&snapshots, news).await?,
+                    };
+                    if let Some(end) = end {
+                        return Ok(end);
+                    }
+                }
+            }
+        }
+        if matches!(self.role, Role::Owner { .. }) {
+            self.store(true, &snapshots, news).await?;
+        }
+        Ok(End::Stopped)
+    }
+
+    /// Takes note of what the engine says.
+    fn hear(&mut self, mut answer: Answer) {
+        self.notices.show(std::mem::take(&mut answer.notices));
+        if let Some(Behind { through, began, how }) = self.behind.take_if(|b| answer.place >= b.through)
+            && through > 0
+        {
+            let took = began.elapsed().as_millis();
+            eprintln!("caught up with message {through} of KWHY_IN in {took} ms, {how}");
+        }
+        if answer.judged_anew || answer.place > self.stored_up_to() {
+            self.pending.push_back(answer);
+        }
+    }
+
+    /// The last place of the log that the newest checkpoint knows.
+    fn stored_up_to(&self) -> u64 {
+        self.head.as_ref().map_or(0, |head| head.checkpoint.sequence)
+    }
+
+    fn worth_storing(&self) -> bool {
+        self.pending.iter().any(|answer| !answer.revisions.is_empty() || !answer.asks.is_empty())
+    }
+
+    /// As one who waits: whether there is a new checkpoint, and for how long there has been none.
+    async fn look(
+        &mut self,
+        snapshots: &watch::Receiver<Vec<SnapshotRef>>,
+        news: &mpsc::Sender<News>,
+    ) -> Result<Option<End>> {
+        let head = self.post.bus.head().await?;
+        if head.as_ref().map(|head| head.sequence) != self.head.as_ref().map(|head| head.sequence) {
+            let released = head.as_ref().is_some_and(|head| head.checkpoint.released);
+            self.follow(head, news).await;
+            if !released {
+                return Ok(None);
+            }
+        } else if let Role::Standby { since } = self.role
+            && !self.head.as_ref().is_some_and(|head| owner::is_gone(&head.checkpoint.owner))
+            && since.elapsed() < self.post.config.engine.takeover_after()
+        {
+            return Ok(None);
+        }
+        self.take_over(snapshots, news).await
+    }
+
+    /// Lets go of what another process has stored.
+    async fn follow(&mut self, head: Option<Head>, news: &mpsc::Sender<News>) {
+        self.head = head;
+        self.role = Role::Standby { since: Instant::now() };
+        self.owns.store(false, Ordering::Relaxed);
+        let stored = self.stored_up_to();
+        let (known, pending) =
+            self.pending.drain(..).partition(|a: &Answer| a.place <= stored && !a.judged_anew);
+        self.pending = pending;
+        for finding in known.into_iter().flat_map(|answer: Answer| answer.revisions) {
+            let _ = news.send(News { finding, stored: false }).await;
+        }
+    }
+
+    /// Stores a checkpoint of its own, so that nobody else goes on.
+    async fn take_over(
+        &mut self,
+        snapshots: &watch::Receiver<Vec<SnapshotRef>>,
+        news: &mpsc::Sender<News>,
+    ) -> Result<Option<End>> {
+        let stranger = self.head.as_ref().is_some_and(|head| head.checkpoint.identity != self.identity);
+        let before = self.head.as_ref().map(|head| head.checkpoint.clone()).unwrap_or_default();
+        let claim = Checkpoint {
+            cluster: self.post.cluster.clone(),
+            log_created: Some(self.log.created),
+            owner: self.post.owner.clone(),
+            epoch: before.epoch + 1,
+            identity: self.identity.clone(),
+            released: false,
+            snapshots: if stranger { Vec::new() } else { before.snapshots.clone() },
+            ..before
+        };
+        match self.post.bus.commit(&[], &claim, self.head.as_ref()).await? {
+            Commit::Fenced(head) => {
+                self.follow(head, news).await;
+                eprintln!("standing by: another kwhy stores the findings of this cluster");
+                Ok(None)
+            }
+            Commit::Stored(head, _) => {
+                let first = self.head.is_none();
+                self.head = Some(head);
+                self.role = Role::Owner { stored: Instant::now() };
+                self.owns.store(true, Ordering::Relaxed);
+                if !first {
+                    tracing::info!(epoch = claim.epoch, "Taking over.");
+                }
+                if stranger && !self.pending.is_empty() {
+                    // What it stored after this term began is not what this engine would have said.
+                    return Ok(Some(End::Anew(
+                        "the findings were stored by another version or with other rules".into(),
+                    )));
+                }
+                self.store(false, snapshots, news).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Stores all that is pending, in as many commits as it takes. `last`: this process ends.
+    async fn store(
+        &mut self,
+        last: bool,
+        snapshots: &watch::Receiver<Vec<SnapshotRef>>,
+        news: &mpsc::Sender<News>,
+    ) -> Result<()> {
+        loop {
+            let mut count = 0;
+            let fit = |answer: &&Answer| {
+                count += answer.revisions.len();
+                count <= MOST
+            };
+            let some = self.pending.iter().take_while(fit).count().max(1).min(self.pending.len());
+            let part: Vec<Answer> = self.pending.drain(..some).collect();
+            let all = self.pending.is_empty();
+            let asks: Vec<_> = part.iter().flat_map(|answer| answer.asks.iter().cloned()).collect();
+            if !asks.is_empty() {
+                self.post.bus.ask(&asks).await?;
+            }
+            let revisions: Vec<Finding> =
+                part.iter().flat_map(|answer| answer.revisions.iter().cloned()).collect();
+            let before = self.head.as_ref().map(|head| head.checkpoint.clone()).unwrap_or_default();
+            let reached = part.iter().rfind(|answer| answer.place > before.sequence);
+            let sequence = reached.map_or(before.sequence, |answer| answer.place);
+            let named =
+                snapshots.borrow().iter().filter(|s| s.sequence <= sequence).take(KEPT).cloned().collect();
+            let checkpoint = Checkpoint {
+                sequence,
+                entry: reached.map_or(before.entry.clone(), |answer| answer.entry.clone()),
+                chain: chain(&before.chain, sequence, &revisions),
+                snapshots: named,
+                released: last && all,
+                ..before
+            };
+            match self.post.bus.commit(&revisions, &checkpoint, self.head.as_ref()).await? {
+                Commit::Stored(head, stored) => {
+                    self.head = Some(head);
+                    self.role = Role::Owner { stored: Instant::now() };
+                    for (finding, committed) in revisions.into_iter().zip(stored) {
+                        let stored = matches!(committed, Committed::Now(_));
+                        // Nobody listens any more only when the process ends.
+                        let _ = news.send(News { finding, stored }).await;
+                    }
+                }
+                Commit::Fenced(head) => {
+                    eprintln!("standing by: another kwhy has taken over the findings of this cluster");
+                    part.into_iter().rev().for_each(|answer| self.pending.push_front(answer));
+                    self.follow(head, news).await;
+                    return Ok(());
+                }
+            }
+            if all {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Each finding is stored once, whoever dies: killed engines, two engines, snapshots that are damaged or gone.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends where its ground gives way"
+)]
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use kwhy_tests::{CLUSTER, Client, Engine, Kwhy, NatsServer, Stored, coredns_loop, finish, nats_server};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The finding revisions of `kwhy diagnose`, a line each.
+fn expected(kwhy: &Kwhy, capture: &Path) -> Vec<String> {
+    kwhy.diagnose(capture).stdout.lines().map(str::to_owned).collect()
+}
+
+/// Those that are stored, in their order.
+async fn stored(client: &Client) -> Vec<String> {
+    let all = client.findings().await;
+    all.iter().map(|finding| serde_json::to_string(finding).expect("JSON")).collect()
+}
+
+/// What a capture becomes on `KWHY_IN`.
+async fn recorded(kwhy: &Kwhy) -> Vec<Stored> {
+    let server = NatsServer::start(&nats_server());
+    kwhy.feed(&coredns_loop(), &server.url);
+    Client::connect(&server.url).await.stored("KWHY_IN").await
+}
+
+async fn publish(client: &Client, messages: &[Stored]) {
+    for message in messages {
+        let id = message.headers["Nats-Msg-Id"].clone();
+        client.publish(&message.subject, Some(&id), message.body.clone()).await;
+    }
+}
+
+/// A configuration with snapshots as often as there is anything new.
+fn config(kwhy: &Kwhy) -> std::path::PathBuf {
+    kwhy.write("once.yaml", "engine:\n  snapshot_every: 0s\n  takeover_after: 3s\n")
+}
+
+fn engine(kwhy: &Kwhy, server: &NatsServer) -> Engine {
+    kwhy.engine(&[&"--nats", &server.url, &"--cluster", &CLUSTER, &"--config", &config(kwhy)])
+}
+
+/// Waits until the checkpoint knows of that message.
+async fn wait_for_checkpoint(client: &Client, sequence: u64) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let checkpoint = client.checkpoint(CLUSTER).await;
+        if checkpoint.as_ref().is_some_and(|c| c.sequence >= sequence) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{checkpoint:?} is not at {sequence}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Numbers that look random, the same for a seed on every machine (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (x ^ (x >> 31)) % limit.max(1)
+    }
+}
+
+/// Others may be tried: `KWHY_SEED=7 KWHY_KILLS=500 cargo test …`.
+fn number(name: &str, usual: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+}
+
+#[tokio::test]
+async fn an_engine_killed_again_and_again_stores_what_one_that_lives_would() {
+    let (seed, kills) = (number("KWHY_SEED", 1), number("KWHY_KILLS", 12));
+    let mut random = Random(seed);
+    let kwhy = Kwhy::new();
+    let expected = expected(&kwhy, &coredns_loop());
+    let messages = recorded(&kwhy).await;
+    let mut left = kills;
+    while left > 0 {
+        let server = NatsServer::start(&nats_server());
+        let mut engine = engine(&kwhy, &server);
+        let client = Client::connect(&server.url).await;
+        let mut rest = messages.as_slice();
+        let kills = left.min(6);
+        for kill in 0..kills {
+            let most = rest.len() as u64 * 2 / (kills - kill + 1);
+            let (part, later) = rest.split_at(usize::try_from(random.below(most)).expect("a place"));
+            rest = later;
+            publish(&client, part).await;
+            // Anywhere between at once and after all of it is stored.
+            tokio::time::sleep(Duration::from_millis(random.below(400))).await;
+            engine.process.kill();
+            engine = self::engine(&kwhy, &server);
+        }
+        publish(&client, rest).await;
+        let ended = finish(engine, &client, CLUSTER).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert_eq!(stored(&client).await, expected, "seed {seed}, {left} kills left; {}", ended.stderr);
+        left -= kills;
+    }
+}
+
+/// The twin: whoever does not know what is stored says it again, which the check above would see.
+#[tokio::test]
+async fn a_revision_stored_twice_would_be_seen() {
+    let kwhy = Kwhy::new();
+    let expected = expected(&kwhy, &coredns_loop());
+    let server = NatsServer::start(&nats_server());
+    let engine = engine(&kwhy, &server);
+    let client = Client::connect(&server.url).await;
+    kwhy.feed(&coredns_loop(), &server.url);
+    let _ended = finish(engine, &client, CLUSTER).await;
+    assert_eq!(stored(&client).await, expected);
+    let first = client.stored("KWHY_OUT").await.into_iter().find(|m| m.subject.starts_with("kwhy.out.f."));
+    let first = first.expect("a revision");
+    client.publish(&first.subject, None, first.body).await;
+    assert_ne!(stored(&client).await, expected);
+}
+
+#[tokio::test]
+async fn a_restart_reads_no_more_of_the_log_than_it_must() {
+    let kwhy = Kwhy::new();
+    let messages = recorded(&kwhy).await;
+    let server = NatsServer::start(&nats_server());
+    let engine = engine(&kwhy, &server);
+    let client = Client::connect(&server.url).await;
+    publish(&client, &messages).await;
+    wait_for_checkpoint(&client, messages.len() as u64).await;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while client.checkpoint(CLUSTER).await.is_none_or(|c| c.snapshots.is_empty()) {
+        assert!(Instant::now() < deadline, "no snapshot is named");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    engine.process.kill();
+    let engine = self::engine(&kwhy, &server);
+    let said = engine.process.wait_for("that it has caught up", |line| {
+        line.starts_with("caught up with message ").then(|| line.to_owned())
+    });
+    assert!(said.contains("from a snapshot"), "{said}");
+    assert_eq!(engine.process.terminate().code, Some(0));
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_damaged_or_gone_is_done_without() {
+    let kwhy = Kwhy::new();
+    let expected = expected(&kwhy, &coredns_loop());
+    let messages = recorded(&kwhy).await;
+    let server = NatsServer::start(&nats_server());
+    let client = Client::connect(&server.url).await;
+    for (n, part) in messages.chunks(messages.len().div_ceil(3)).enumerate() {
+        let engine = engine(&kwhy, &server);
+        publish(&client, part).await;
+        let ended = finish(engine, &client, CLUSTER).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        client.break_snapshots(n % 2 == 0).await;
+    }
+    let engine = engine(&kwhy, &server);
+    let ended = finish(engine, &client, CLUSTER).await;
+    assert_eq!(stored(&client).await, expected, "{}", ended.stderr);
+}
+
+fn signal(engine: &Engine, signal: Signal) {
+    let pid = i32::try_from(engine.process.id()).ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(pid, signal).expect("it can be sent a signal");
+}
+
+#[tokio::test]
+async fn a_second_engine_takes_over_within_ten_seconds_and_the_first_steps_down() {
+    let kwhy = Kwhy::new();
+    let expected = expected(&kwhy, &coredns_loop());
+    let messages = recorded(&kwhy).await;
+    let server = NatsServer::start(&nats_server());
+    let client = Client::connect(&server.url).await;
+    let (first, second) = (engine(&kwhy, &server), engine(&kwhy, &server));
+    let half = messages.len() / 2;
+    publish(&client, &messages[..half]).await;
+    wait_for_checkpoint(&client, half as u64).await;
+    let before = client.checkpoint(CLUSTER).await.expect("a checkpoint");
+
+    // It lives, but does nothing: no process can know that but by its silence.
+    signal(&first, Signal::STOP);
+    let stopped = Instant::now();
+    publish(&client, &messages[half..]).await;
+    wait_for_checkpoint(&client, messages.len() as u64).await;
+    assert!(stopped.elapsed() < Duration::from_secs(10), "{:?}", stopped.elapsed());
+    let after = client.checkpoint(CLUSTER).await.expect("a checkpoint");
+    assert_ne!(after.owner, before.owner);
+    assert!(after.epoch > before.epoch);
+
+    signal(&first, Signal::CONT);
+    first.process.wait_for("that it stands by", |line| line.starts_with("standing by").then_some(()));
+    let ended = finish(second, &client, CLUSTER).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(first.process.terminate().code, Some(0));
+    assert_eq!(stored(&client).await, expected);
+}
+
+/// What fences is the condition on the checkpoint alone: one that is stored without it, by nobody who lives, is enough.
+#[tokio::test]
+async fn an_engine_whose_checkpoint_is_not_the_newest_stores_nothing_more_until_that_one_falls_silent() {
+    let kwhy = Kwhy::new();
+    let expected = expected(&kwhy, &coredns_loop());
+    let messages = recorded(&kwhy).await;
+    let server = NatsServer::start(&nats_server());
+    let client = Client::connect(&server.url).await;
+    let engine = engine(&kwhy, &server);
+    publish(&client, &messages[..1]).await;
+    wait_for_checkpoint(&client, 1).await;
+    client.forge_checkpoint(CLUSTER, "elsewhere").await;
+    engine.process.wait_for("that it stands by", |line| line.starts_with("standing by").then_some(()));
+    publish(&client, &messages[1..]).await;
+    assert_eq!(stored(&client).await, [""; 0], "another stores them");
+    wait_for_checkpoint(&client, messages.len() as u64).await;
+    let ended = finish(engine, &client, CLUSTER).await;
+    assert_eq!(stored(&client).await, expected, "{}", ended.stderr);
+}
