@@ -68,6 +68,17 @@ pub fn capture(name: &str) -> PathBuf {
     here("captures").join(name)
 }
 
+/// The name that a capture gives its cluster.
+///
+/// # Panics
+/// Where it gives none.
+#[must_use]
+pub fn cluster_of(capture: &std::path::Path) -> String {
+    let text = std::fs::read_to_string(capture.join("capture.yaml")).expect("a capture.yaml");
+    let name = text.lines().find_map(|line| line.strip_prefix("cluster: "));
+    name.expect("a name of the cluster").trim().to_owned()
+}
+
 /// The capture of the coredns loop.
 #[must_use]
 pub fn coredns_loop() -> PathBuf {

@@ -17,7 +17,7 @@ use kwhy_proto::{
     v1::{Finding, Signal, SignalBatch},
 };
 use kwhy_tests::{
-    CLUSTER, Client, Engine, Kwhy, NatsServer, Stored, capture, coredns_loop, finish, nats_server,
+    CLUSTER, Client, Engine, Kwhy, NatsServer, Stored, capture, cluster_of, coredns_loop, finish, nats_server,
 };
 
 /// The finding revisions of `kwhy diagnose`, a line each.
@@ -37,13 +37,6 @@ async fn recorded(kwhy: &Kwhy, capture: &Path) -> Vec<Stored> {
 /// An engine on a server that outlives it.
 fn engine(kwhy: &Kwhy, server: &NatsServer, cluster: &str) -> Engine {
     kwhy.engine(&[&"--nats", &server.url, &"--cluster", &cluster])
-}
-
-/// The name that a capture gives its cluster.
-fn cluster(capture: &Path) -> String {
-    let text = fs::read_to_string(capture.join("capture.yaml")).expect("a capture.yaml");
-    let name = text.lines().find_map(|line| line.strip_prefix("cluster: "));
-    name.expect("a name of the cluster").trim().to_owned()
 }
 
 /// A body as the line of JSON that `kwhy diagnose` prints; it must be encoded as kwhy would encode it.
@@ -70,11 +63,11 @@ async fn what_comes_out_of_nats_is_what_diagnose_says_byte_for_byte() {
     for capture in passing() {
         let expected = expected(&kwhy, &capture);
         let server = NatsServer::start(&nats_server());
-        let engine = engine(&kwhy, &server, &cluster(&capture));
+        let engine = engine(&kwhy, &server, &cluster_of(&capture));
         let client = Client::connect(&server.url).await;
         let subscription = client.subscribe("kwhy.findings.>").await;
         kwhy.feed(&capture, &server.url);
-        let ended = finish(engine, &client, &cluster(&capture)).await;
+        let ended = finish(engine, &client, &cluster_of(&capture)).await;
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 
         let messages = subscription.take(2 * expected.len(), "kwhy.findings.mark").await;
@@ -95,7 +88,7 @@ async fn what_comes_out_of_nats_is_what_diagnose_says_byte_for_byte() {
         assert_eq!(stored(&client).await, expected, "the stream");
 
         let count = expected.len().to_string();
-        let cluster = kwhy.write("tail.yaml", format!("cluster: {}\n", cluster(&capture)));
+        let cluster = kwhy.write("tail.yaml", format!("cluster: {}\n", cluster_of(&capture)));
         let tail = kwhy.run(&[
             &"tail",
             &"--config",
@@ -221,13 +214,13 @@ async fn assert_same_end(capture: &Path, what: &str, delay: impl FnMut(&str) -> 
     let expected = last(&expected(&kwhy, capture));
     let messages = recorded(&kwhy, capture).await;
     let server = NatsServer::start(&nats_server());
-    let engine = engine(&kwhy, &server, &cluster(capture));
+    let engine = engine(&kwhy, &server, &cluster_of(capture));
     let client = Client::connect(&server.url).await;
     for (subject, signal) in delayed(&messages, delay) {
         let batch = SignalBatch { signals: vec![signal] };
         client.publish(&subject, None, batch.encode_to_vec()).await;
     }
-    let ended = finish(engine, &client, &cluster(capture)).await;
+    let ended = finish(engine, &client, &cluster_of(capture)).await;
     let is = last(&stored(&client).await);
     let ids = |findings: &BTreeMap<String, Finding>| -> Vec<String> {
         findings.values().map(|f| format!("{} {} {}", f.id, f.code, f.title)).collect()

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use kwhy_proto::v1::Finding;
 use kwhy_tests::{
-    CLUSTER, Client, Kwhy, NatsServer, capture, coredns_loop,
+    CLUSTER, Client, Kwhy, NatsServer, capture, cluster_of, coredns_loop,
     findings::{Findings, last_of_each, loud, root_of},
     finish, nats_server, python,
 };
@@ -43,11 +43,6 @@ async fn what_a_client_in_python_ships_raw_leads_to_the_same_causes() {
         let _ended = finish(engine, &client, &cluster).await;
         assert_eq!(client.findings().await, first, "another reading says something else");
     }
-}
-
-fn cluster_of(dir: &std::path::Path) -> String {
-    let text = std::fs::read_to_string(dir.join("capture.yaml")).expect("a capture");
-    text.lines().find_map(|line| line.strip_prefix("cluster: ")).expect("a cluster").trim().to_owned()
 }
 
 #[tokio::test]

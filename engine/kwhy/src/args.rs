@@ -24,6 +24,7 @@ use crate::since::Since;
         kwhy tail --nats URL             watch findings as they come\n  \
         kwhy capture                     write down the cluster of your kubeconfig, to be diagnosed or sent on\n  \
         kwhy record --nats URL           write down what has arrived over NATS\n  \
+        kwhy replay --rules DIR          what other rules would have said of it\n  \
         kwhy explain FINDING             what makes kwhy believe it, or with --code why it did not\n  \
         kwhy rule list                   every cause that kwhy knows\n  \
         kwhy doctor                      what is missing for findings, and what mends it\n\n\
@@ -148,6 +149,29 @@ pub(crate) enum Command {
         /// Where to begin: a time as 2024-03-19T10:00:00Z, or how long ago as 2h or 90m
         #[arg(long, value_name = "TIME")]
         from: Option<Since>,
+    },
+    /// Put the recorded signals through these rules and show which findings would differ from those that are stored
+    #[command(
+        after_help = "All of KWHY_IN is read, up to where the running engine has come, and nothing is published. Findings that began before the \
+        oldest signal that is still stored are not compared.\n\n\
+        Exit status: 0 nothing differs, 1 something does.\n\n\
+        Example: kwhy replay --rules new-rules --from 24h"
+    )]
+    Replay {
+        /// NATS server, overrides nats.url
+        #[arg(long, value_name = "URL")]
+        nats: Option<String>,
+        /// Cluster whose signals to replay, overrides cluster
+        #[arg(long, value_name = "NAME")]
+        cluster: Option<String>,
+        /// Folder with further rules (*.wasm); may be given again
+        #[arg(long, value_name = "DIR")]
+        rules: Vec<PathBuf>,
+        /// Compare only findings that changed since: a time as 2024-03-19T10:00:00Z, or how long ago as 2h or 90m
+        #[arg(long, value_name = "TIME")]
+        from: Option<Since>,
+        #[command(flatten)]
+        output: Output,
     },
     /// Show findings as they are published, those already stored first
     Tail {

@@ -22,6 +22,7 @@ mod progress;
 mod raw;
 mod receive;
 mod record;
+mod replay;
 mod rule_list;
 mod rules;
 mod run;
@@ -92,6 +93,10 @@ fn dispatch(args: Args) -> Result<Exit> {
         }
         Command::Record { dir, nats, cluster, from } => {
             block_on(record::run(&config, record::Given { dir, nats, cluster, from }))
+        }
+        Command::Replay { nats, cluster, rules, from, output } => {
+            let given = replay::Given { nats, cluster, rules, from, format: output.output };
+            block_on(replay::run(&config, given))
         }
         Command::Tail { nats, output, count } => block_on(async {
             let bus = connect::connect(&config, nats, &config.cluster_name(None)).await?;
