@@ -84,9 +84,28 @@ impl Bench {
         info.pointer("/state/messages").and_then(Value::as_u64).expect("a number of messages")
     }
 
+    /// How many messages a stream holds under subjects.
+    pub(crate) async fn count(&self, stream: &str, subjects: &str) -> u64 {
+        let wanted = serde_json::json!({ "subjects_filter": subjects });
+        let info = self.api(&format!("STREAM.INFO.{stream}"), wanted).await;
+        let all = info.pointer("/state/subjects").and_then(Value::as_object);
+        all.into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum()
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.server.url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
     }
+}
+
+/// Starts the server again on the same port and store, as a supervisor would.
+pub(crate) async fn restart(bench: Bench) -> Bench {
+    let port = bench.port();
+    let Bench { bus, plain, server, dir } = bench;
+    server.kill();
+    until("the loss of the connection", async || !bus.is_connected()).await;
+    let again = Options { port: Some(port), ..options(dir.path()) };
+    let server = Server::start(&again).await.expect("the server again");
+    Bench { bus, plain, server, dir }
 }
 
 pub(crate) async fn api(plain: &async_nats::Client, call: &str, body: Value) -> Value {

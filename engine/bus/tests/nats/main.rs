@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod commit;
 mod connect;
 mod findings;
 mod own_server;

@@ -1,14 +1,14 @@
 //! Signals in and out again.
 
 use futures::{StreamExt, pin_mut};
-use kwhy_bus::{Bus, BusError, Entry, Server, Settings, Start, batches, server::Options};
+use kwhy_bus::{Bus, BusError, Entry, Settings, Start, batches};
 use kwhy_proto::{
     Message,
     v1::{Signal, SignalBatch},
 };
 use serde_json::json;
 
-use crate::bench::{Bench, event, line, options, settings, soon, take, until};
+use crate::bench::{Bench, event, line, restart, settings, soon, take, until};
 
 pub(crate) fn alone(n: usize) -> SignalBatch {
     SignalBatch { signals: vec![event(n)] }
@@ -87,17 +87,6 @@ async fn a_message_says_what_it_is() {
     );
     let id = "homelab/kubelet/kal/0000000001..kubelet/kal/0000000002";
     assert_eq!(header("Nats-Msg-Id").as_deref(), Some(id));
-}
-
-/// Starts the server again on the same port and store, as a supervisor would.
-async fn restart(bench: Bench) -> Bench {
-    let port = bench.port();
-    let Bench { bus, plain, server, dir } = bench;
-    server.kill();
-    until("the loss of the connection", async || !bus.is_connected()).await;
-    let again = Options { port: Some(port), ..options(dir.path()) };
-    let server = Server::start(&again).await.expect("the server again");
-    Bench { bus, plain, server, dir }
 }
 
 #[tokio::test]
