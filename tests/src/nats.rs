@@ -66,6 +66,40 @@ impl NatsServer {
         }
     }
 
+    /// A copy of what it keeps of a stream. It must not run.
+    ///
+    /// # Panics
+    /// Where it keeps none.
+    #[must_use]
+    pub fn copy_of_stream(&self, name: &str) -> TempDir {
+        assert!(self.process.is_none(), "a server that runs has not written all");
+        let copy = tempfile::tempdir().expect("a temporary directory");
+        crate::kwhy::copy(&self.stream_folder(name), copy.path());
+        copy
+    }
+
+    /// Puts what was kept of a stream in the place of what is kept, as one who restores a backup. It must not run.
+    ///
+    /// # Panics
+    /// Where it keeps none.
+    pub fn restore_stream(&self, name: &str, copy: &TempDir) {
+        assert!(self.process.is_none(), "a server that runs does not look at its store again");
+        let folder = self.stream_folder(name);
+        std::fs::remove_dir_all(&folder).expect("what it keeps");
+        crate::kwhy::copy(copy.path(), &folder);
+    }
+
+    fn stream_folder(&self, name: &str) -> PathBuf {
+        self.store.path().join("jetstream/$G/streams").join(name)
+    }
+
+    /// Ends it in order (SIGTERM), so that all is written.
+    pub fn stop(&mut self) {
+        if let Some(process) = self.process.take() {
+            let _ended = process.terminate();
+        }
+    }
+
     /// Starts it again on the same store and address.
     ///
     /// # Panics
@@ -236,14 +270,10 @@ impl Client {
         }
     }
 
-    /// The signals of one source that `KWHY_IN` holds, in its order.
-    ///
-    /// # Panics
-    /// Where something else is stored there.
+    /// The signals of one source that `KWHY_IN` holds, in its order. What is no batch of signals is passed over.
     pub async fn signals(&self, source: &str) -> Vec<Signal> {
         let stored = self.stored("KWHY_IN").await;
-        let batches =
-            stored.iter().map(|it| SignalBatch::decode(it.body.as_slice()).expect("a batch of signals"));
+        let batches = stored.iter().filter_map(|it| SignalBatch::decode(it.body.as_slice()).ok());
         batches.flat_map(|batch| batch.signals).filter(|signal| signal.source == source).collect()
     }
 

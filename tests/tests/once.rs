@@ -182,11 +182,14 @@ async fn a_second_engine_takes_over_within_ten_seconds_and_the_first_steps_down(
     let messages = recorded(&kwhy).await;
     let server = NatsServer::start(&nats_server());
     let client = Client::connect(&server.url).await;
-    let (first, second) = (engine(&kwhy, &server), engine(&kwhy, &server));
+    let (one, other) = (engine(&kwhy, &server), engine(&kwhy, &server));
     let half = messages.len() / 2;
     publish(&client, &messages[..half]).await;
     wait_for_checkpoint(&client, half as u64).await;
     let before = client.checkpoint(CLUSTER).await.expect("a checkpoint");
+    let stores = |engine: &Engine| before.owner.contains(&format!("/{}/", engine.process.id()));
+    let (first, second) = if stores(&one) { (one, other) } else { (other, one) };
+    assert!(stores(&first), "{}", before.owner);
 
     // It lives, but does nothing: no process can know that but by its silence.
     signal(&first, Signal::STOP);
@@ -224,4 +227,64 @@ async fn an_engine_whose_checkpoint_is_not_the_newest_stores_nothing_more_until_
     wait_for_checkpoint(&client, messages.len() as u64).await;
     let ended = finish(engine, &client, CLUSTER).await;
     assert_eq!(stored(&client).await, expected, "{}", ended.stderr);
+}
+
+/// The server comes back with an older `KWHY_IN`, as after a loss of power or a backup that was restored.
+#[tokio::test]
+async fn a_log_that_lost_its_end_is_gone_on_with_and_says_so() {
+    let kwhy = Kwhy::new();
+    let messages = recorded(&kwhy).await;
+    let (early, late) = messages.split_at(messages.len() / 2);
+    let mut server = NatsServer::start(&nats_server());
+    let client = Client::connect(&server.url).await;
+    let first = engine(&kwhy, &server);
+    publish(&client, early).await;
+    assert_eq!(finish(first, &client, CLUSTER).await.code, Some(0));
+    server.stop();
+    let backup = server.copy_of_stream("KWHY_IN");
+    server.restart();
+    let client = Client::connect(&server.url).await;
+    let second = engine(&kwhy, &server);
+    publish(&client, late).await;
+    assert_eq!(finish(second, &client, CLUSTER).await.code, Some(0));
+    let before = client.findings().await;
+    server.stop();
+    server.restore_stream("KWHY_IN", &backup);
+    server.restart();
+    let client = Client::connect(&server.url).await;
+
+    let third = engine(&kwhy, &server);
+    third
+        .process
+        .wait_for("that something is lost", |line| line.contains("of KWHY_IN are lost").then_some(()));
+    // Whoever has them sends them again; the server knows none of their ids.
+    publish(&client, late).await;
+    let ended = finish(third, &client, CLUSTER).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let after = client.findings().await;
+    assert_eq!(&after[..before.len()], before, "what was stored stands");
+    let new: Vec<&str> = after[before.len()..].iter().map(|f| f.code.as_str()).collect();
+    assert!(new.contains(&"kwhy.signals-lost"), "{new:?}; {}", ended.stderr);
+    let ids: std::collections::BTreeSet<(&str, u32)> =
+        after.iter().map(|f| (f.id.as_str(), f.revision)).collect();
+    assert_eq!(ids.len(), after.len(), "each revision once");
+    assert_eq!(client.signals("gap").await.len(), 1);
+}
+
+/// The twin: a server that lost nothing.
+#[tokio::test]
+async fn a_server_that_was_only_stopped_has_lost_nothing() {
+    let kwhy = Kwhy::new();
+    let messages = recorded(&kwhy).await;
+    let mut server = NatsServer::start(&nats_server());
+    let client = Client::connect(&server.url).await;
+    let first = engine(&kwhy, &server);
+    publish(&client, &messages).await;
+    assert_eq!(finish(first, &client, CLUSTER).await.code, Some(0));
+    server.stop();
+    server.restart();
+    let client = Client::connect(&server.url).await;
+    let second = engine(&kwhy, &server);
+    let ended = finish(second, &client, CLUSTER).await;
+    assert_eq!((ended.code, ended.stderr.contains("lost")), (Some(0), false), "{}", ended.stderr);
 }

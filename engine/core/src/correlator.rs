@@ -203,8 +203,9 @@ impl State {
             Some(Body::Event(event)) => self.event(signal, event, env),
             Some(Body::Alert(alert)) => self.alert(signal, alert, env),
             Some(Body::Log(_)) => self.line(signal, wanted, env),
-            // A gap or a tick only lets time pass.
-            Some(Body::Gap(_)) | None => {}
+            Some(Body::Gap(gap)) => self.gap(signal, gap, env),
+            // A tick only lets time pass.
+            None => {}
         }
         self.settle(env);
         // What falls due at this very time.

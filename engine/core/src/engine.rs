@@ -178,6 +178,12 @@ impl<R: Rules> Engine<R> {
         self.matcher.clone()
     }
 
+    /// Log time: the newest time of a signal that was taken in, ms.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.frontier
+    }
+
     /// The rules that it calls.
     pub fn rules(&self) -> &R {
         &self.rules

@@ -34,6 +34,7 @@ mod key;
 mod kin;
 mod lifecycle;
 mod lookup;
+mod loss;
 mod lull;
 mod object;
 mod path;

@@ -152,10 +152,11 @@ impl<R: Rules> Engine<R> {
     }
 
     /// Where there is no snapshot to take up: these findings were published of what stands in the log up to `through`,
-    /// which the engine is told from its beginning. Nothing of that is published until [`Engine::caught_up`].
-    pub fn adopt(&mut self, findings: Vec<Finding>, through: u64) {
+    /// which the engine is told from its beginning. Nothing of that is published until [`Engine::caught_up`], and then only
+    /// what is to be judged `anew`: where a part of the log is lost, what was published of it stands.
+    pub fn adopt(&mut self, findings: Vec<Finding>, through: u64, anew: bool) {
         self.published = published(findings);
-        self.adopted = true;
+        self.adopted = anew;
         self.retold = Some(through);
     }
 
@@ -165,8 +166,8 @@ impl<R: Rules> Engine<R> {
         self.retold.is_some()
     }
 
-    /// All that was told before has been told. Gives back what must be published of it: nothing, unless it was judged by
-    /// other rules then or a part of it is no longer there.
+    /// All that was told before has been told. Gives back what must be published of it: nothing, unless it is judged anew,
+    /// by other rules.
     pub fn caught_up(&mut self) -> Vec<Finding> {
         if self.retold.take().is_none() {
             return Vec::new();

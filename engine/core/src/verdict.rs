@@ -154,7 +154,7 @@ impl State {
         }
     }
 
-    fn diagnosed(&mut self, rule: Option<usize>, mut diagnosis: Diagnosis, env: &Env<'_>) {
+    pub(crate) fn diagnosed(&mut self, rule: Option<usize>, mut diagnosis: Diagnosis, env: &Env<'_>) {
         self.identified(&mut diagnosis.root);
         diagnosis.evidence.iter_mut().filter_map(|e| e.object.as_mut()).for_each(|o| self.identified(o));
         let key = IncidentKey::new(&self.graph, &diagnosis.root, &diagnosis.code);

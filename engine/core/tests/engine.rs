@@ -11,7 +11,7 @@ use kwhy_core::{
 };
 use kwhy_proto::{
     Message, timestamp,
-    v1::{Alert, Finding, LogLine, ObjectChange, ObjectRef, Severity, Signal, Status, signal::Body},
+    v1::{Alert, Finding, Gap, LogLine, ObjectChange, ObjectRef, Severity, Signal, Status, signal::Body},
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -465,7 +465,7 @@ fn what_was_published_of_a_log_that_is_read_again_is_not_published_again() {
     let all = incident();
     let said = run(all.clone());
     let mut again = engine();
-    again.adopt(last_revisions(&said), all.len() as u64);
+    again.adopt(last_revisions(&said), all.len() as u64, true);
     for (place, signal) in (1..).zip(all.clone()) {
         again.stands_at(place);
         assert_eq!(again.apply(signal), []);
@@ -474,6 +474,24 @@ fn what_was_published_of_a_log_that_is_read_again_is_not_published_again() {
     // The twin: to an engine that was told of nothing all is news.
     let mut new = engine();
     assert_eq!(all.into_iter().flat_map(|s| new.apply(s)).collect::<Vec<_>>(), said);
+}
+
+#[test]
+fn a_log_that_lost_signals_is_a_finding_and_a_source_that_did_is_none() {
+    let gap = |name: &str, at: u64| Signal {
+        id: format!("gap/{name}/{at}"),
+        source: "gap".into(),
+        name: name.into(),
+        at: Some(timestamp(at)),
+        body: Some(Body::Gap(Gap { reason: "messages 5 to 9 are lost".into(), ..Gap::default() })),
+        ..Default::default()
+    };
+    let lost =
+        run(world().into_iter().chain([gap("KWHY_IN", START + MINUTE), gap("KWHY_IN", START + 2 * MINUTE)]));
+    assert_eq!(last(&lost).len(), 1, "one finding, however often");
+    assert_eq!((lost[0].code.as_str(), lost[0].severity()), ("kwhy.signals-lost", Severity::Warning));
+    assert!(lost[0].title.contains("messages 5 to 9"), "{}", lost[0].title);
+    assert_eq!(run(world().into_iter().chain([gap("Pod", START + MINUTE)])), []);
 }
 
 fn last_revisions(said: &[Finding]) -> Vec<Finding> {

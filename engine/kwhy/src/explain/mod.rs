@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Codes that kwhy itself uses.
-const OWN: [&str; 2] = ["kwhy.rule-failing", "unexplained.alerts"];
+const OWN: [&str; 3] = ["kwhy.rule-failing", "kwhy.signals-lost", "unexplained.alerts"];
 
 /// Explains a finding of a capture.
 pub(crate) fn of_capture(

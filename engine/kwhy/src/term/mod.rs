@@ -11,7 +11,15 @@ mod start;
 mod work;
 mod writer;
 
-use std::{path::PathBuf, pin::pin, sync::Arc, sync::atomic::AtomicBool, thread};
+use std::{
+    path::PathBuf,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+};
 
 use anyhow::{Result, anyhow, bail};
 use futures::StreamExt as _;
@@ -75,12 +83,14 @@ async fn term(
     let (said, from_engine) = mpsc::channel(BETWEEN);
     let (taken, from_worker) = mpsc::channel(1);
     let owns = Arc::new(AtomicBool::new(false));
+    let now = Arc::new(AtomicU64::new(kwhy_collect::clock::wall()));
     let identity = engine.identity(&start::build());
     let shots = work::Shots { every: post.config.engine.snapshot_every(), owns: owns.clone(), taken };
     // The engine and its sandbox are synchronous and busy: a thread of their own keeps them off the runtime.
-    let worker = thread::Builder::new()
-        .name("engine".to_owned())
-        .spawn(move || work::work(engine, through, from_reader, &said, shots))?;
+    let worker = thread::Builder::new().name("engine".to_owned()).spawn({
+        let now = now.clone();
+        move || work::work(engine, through, from_reader, &said, shots, &now)
+    })?;
     let kept = head.as_ref().map_or_else(Vec::new, |head| head.checkpoint.snapshots.clone());
     let (keeper, snapshots) = keep::start(post.bus.clone(), from_worker, kept);
     let reader = async move {
@@ -100,8 +110,8 @@ async fn term(
                     Told { place: sequence, entry: id, signals: Vec::new() }
                 }
                 Some(Ok(Entry::Gap { first, last })) => {
-                    start::tell_of_loss(post, first, last, "the stream dropped them before they were read")
-                        .await?;
+                    let why = "the stream dropped them before they were read";
+                    start::tell_of_loss(post, first, last, why, now.load(Ordering::Relaxed)).await?;
                     continue;
                 }
                 Some(Err(error @ BusError::TailLost { .. })) => return Ok(End::Anew(error.to_string())),

@@ -9,7 +9,7 @@ use kwhy_core::{
     snapshot::{RestoreError, Resumed},
 };
 use kwhy_proto::{
-    timestamp,
+    millis, timestamp,
     v1::{Gap, Signal, SignalBatch, signal::Body},
 };
 use kwhy_sandbox::Sandbox;
@@ -46,7 +46,7 @@ pub(super) async fn begin(post: &Post<'_>) -> Result<Begun> {
     let Post { config, bus, cluster, .. } = post;
     let mut engine = Engine::new(config.settings(cluster), rules::load(config, &post.rules)?)?;
     let log = bus.log().await?;
-    let Some(head) = bus.head().await? else {
+    let Some(mut head) = bus.head().await? else {
         return Ok(Begun { engine, from: Start::Beginning, through: 0, head: None, log, began, how: "" });
     };
     let last = &head.checkpoint;
@@ -56,10 +56,11 @@ pub(super) async fn begin(post: &Post<'_>) -> Result<Begun> {
              To go on with the new one, start once with `engine: {{new_log: true}}` in the configuration"
         );
     }
-    let resumed = if let Some(lost) = lost(bus, &head, &log).await? {
-        let (first, end) = lost;
+    let lost = lost(bus, &head, &log).await?;
+    let resumed = if let Some((first, end)) = lost {
         let why = "the server lost acknowledged messages; others took their sequences";
-        tell_of_loss(post, first, end, why).await?;
+        let now = last.at.as_ref().map_or_else(kwhy_collect::clock::wall, millis);
+        tell_of_loss(post, first, end, why, now).await?;
         None
     } else {
         restore(bus, &head, &mut engine).await?
@@ -69,10 +70,16 @@ pub(super) async fn begin(post: &Post<'_>) -> Result<Begun> {
         None => {
             let through = last.sequence.min(log.last);
             let filter = Filter { cluster: Some(cluster.clone()), ..Filter::default() };
-            engine.adopt(bus.stored_findings(&filter).await?, through);
+            engine.adopt(bus.stored_findings(&filter).await?, through, lost.is_none());
             (Start::Beginning, through, "from the beginning of the log")
         }
     };
+    if lost.is_some() {
+        // What stands in the log behind this place was not taken into account, whatever the numbers say.
+        head.checkpoint.sequence = through;
+        head.checkpoint.entry = bus.entry(through).await?.unwrap_or_default();
+        head.checkpoint.snapshots.clear();
+    }
     Ok(Begun { engine, from, through, head: Some(head), log, began, how })
 }
 
@@ -108,11 +115,11 @@ async fn lost(bus: &Bus, head: &Head, log: &LogState) -> Result<Option<(u64, u64
     Ok(entry.is_some_and(|id| id != head.checkpoint.entry).then_some((seen, seen)))
 }
 
-/// Says in the log itself what it lacks, so that every engine hears of it at the same place.
-pub(super) async fn tell_of_loss(post: &Post<'_>, first: u64, last: u64, why: &str) -> Result<()> {
+/// Says in the log itself what it lacks, at log time `now`, so that every engine hears of it at the same place.
+pub(super) async fn tell_of_loss(post: &Post<'_>, first: u64, last: u64, why: &str, now: u64) -> Result<()> {
     let reason = format!("messages {first} to {last} of KWHY_IN are lost: {why}");
     eprintln!("kwhy: {reason}; findings may lack them");
-    let now = timestamp(kwhy_collect::clock::wall());
+    let now = timestamp(now);
     let gap = Signal {
         id: format!("gap/log/{first}-{last}"),
         cluster: post.cluster.clone(),

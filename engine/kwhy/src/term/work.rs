@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -30,6 +30,8 @@ pub(super) struct Told {
 pub(super) struct Answer {
     pub(super) place: u64,
     pub(super) entry: String,
+    /// Log time after it, ms.
+    pub(super) at: u64,
     pub(super) revisions: Vec<Finding>,
     /// Revisions that come of a new judgement on what was told before, and not of this entry.
     pub(super) judged_anew: bool,
@@ -45,13 +47,14 @@ pub(super) struct Shots {
     pub(super) taken: mpsc::Sender<Snapshot>,
 }
 
-/// Takes in what is told until there is no more. What stands up to `through` was told before.
+/// Takes in what is told until there is no more. What stands up to `through` was told before. `now` is told the log time.
 pub(super) fn work(
     mut engine: Engine<Sandbox>,
     through: u64,
     mut told: mpsc::Receiver<Told>,
     said: &mpsc::Sender<Answer>,
     shots: Shots,
+    now: &AtomicU64,
 ) {
     let build = start::build();
     let (mut last, mut since) = (Instant::now(), 0_u64);
@@ -66,6 +69,7 @@ pub(super) fn work(
         engine.stands_at(place);
         let revisions: Vec<Finding> = signals.into_iter().flat_map(|signal| engine.apply(signal)).collect();
         let answer = Answer { place, entry, revisions, ..answer(&mut engine) };
+        now.store(answer.at, Ordering::Relaxed);
         if said.blocking_send(answer).is_err() {
             return;
         }
@@ -84,6 +88,7 @@ fn answer(engine: &mut Engine<Sandbox>) -> Answer {
     Answer {
         place: 0,
         entry: String::new(),
+        at: engine.now(),
         revisions: Vec::new(),
         judged_anew: false,
         asks: engine.take_asks(),

@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::Result;
 use kwhy_bus::{Commit, Committed, Head, LogState, chain};
-use kwhy_proto::v1::{Checkpoint, Finding, SnapshotRef};
+use kwhy_proto::{
+    timestamp,
+    v1::{Checkpoint, Finding, SnapshotRef},
+};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, interval},
@@ -277,6 +280,7 @@ impl<'a> Writer<'a> {
                 snapshots.borrow().iter().filter(|s| s.sequence <= sequence).take(KEPT).cloned().collect();
             let checkpoint = Checkpoint {
                 sequence,
+                at: reached.map(|answer| timestamp(answer.at)).or(before.at),
                 entry: reached.map_or(before.entry.clone(), |answer| answer.entry.clone()),
                 chain: chain(&before.chain, sequence, &revisions),
                 snapshots: named,
