@@ -288,3 +288,33 @@ async fn a_server_that_was_only_stopped_has_lost_nothing() {
     let ended = finish(second, &client, CLUSTER).await;
     assert_eq!((ended.code, ended.stderr.contains("lost")), (Some(0), false), "{}", ended.stderr);
 }
+
+/// A second engine with other times takes over from one that is stopped: it judges anew what is stored, and goes on.
+#[tokio::test]
+async fn an_engine_with_other_rules_or_times_that_takes_over_doubles_and_loses_nothing() {
+    let kwhy = Kwhy::new();
+    let messages = recorded(&kwhy).await;
+    let server = NatsServer::start(&nats_server());
+    let client = Client::connect(&server.url).await;
+    let first = engine(&kwhy, &server);
+    let half = messages.len() / 2;
+    publish(&client, &messages[..half]).await;
+    wait_for_checkpoint(&client, half as u64).await;
+    let other = kwhy.write("other.yaml", "engine:\n  takeover_after: 3s\ntimes:\n  hold_down: 7m\n");
+    let second = kwhy.engine(&[&"--nats", &server.url, &"--cluster", &CLUSTER, &"--config", &other]);
+    publish(&client, &messages[half..half + 5]).await;
+    wait_for_checkpoint(&client, half as u64 + 5).await;
+    first.process.kill();
+    publish(&client, &messages[half + 5..]).await;
+    wait_for_checkpoint(&client, messages.len() as u64).await;
+    let ended = finish(second, &client, CLUSTER).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("starting anew"), "{}", ended.stderr);
+    let all = client.findings().await;
+    let ids: std::collections::BTreeSet<(&str, u32)> =
+        all.iter().map(|f| (f.id.as_str(), f.revision)).collect();
+    assert_eq!(ids.len(), all.len(), "each revision once");
+    let newest: std::collections::BTreeMap<&str, &str> =
+        all.iter().map(|f| (f.id.as_str(), f.code.as_str())).collect();
+    assert!(newest.values().any(|code| *code == "coredns.forward-loop"), "{newest:?}");
+}

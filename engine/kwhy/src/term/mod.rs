@@ -91,7 +91,8 @@ async fn term(
         let now = now.clone();
         move || work::work(engine, through, from_reader, &said, shots, &now)
     })?;
-    let kept = head.as_ref().map_or_else(Vec::new, |head| head.checkpoint.snapshots.clone());
+    let own = head.iter().filter(|head| head.checkpoint.identity == identity);
+    let kept = own.flat_map(|head| head.checkpoint.snapshots.clone()).collect();
     let (keeper, snapshots) = keep::start(post.bus.clone(), from_worker, kept);
     let reader = async move {
         let mut entries = pin!(post.bus.read_with(from, raw::reader(post.cluster.clone())));

@@ -103,12 +103,12 @@ impl<'a> Writer<'a> {
         snapshots: watch::Receiver<Vec<SnapshotRef>>,
         news: &mpsc::Sender<News>,
     ) -> Result<End> {
-        // Nobody is waited for where nobody is, or where who was there has left.
-        let alone = |head: &Head| head.checkpoint.released || owner::is_gone(&head.checkpoint.owner);
-        if self.head.as_ref().is_none_or(alone)
-            && let Some(end) = self.take_over(&snapshots, news).await?
-        {
-            return Ok(end);
+        // Nobody is waited for where nobody is, or where who was there has left, or it was this process in its last term.
+        let alone = |Checkpoint { released, owner, .. }: &Checkpoint| {
+            *released || *owner == self.post.owner || owner::is_gone(owner)
+        };
+        if self.head.as_ref().is_none_or(|head| alone(&head.checkpoint)) {
+            self.take_over(&snapshots, news).await?;
         }
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -190,7 +190,18 @@ impl<'a> Writer<'a> {
         {
             return Ok(None);
         }
-        self.take_over(snapshots, news).await
+        let stranger = self.is_a_stranger();
+        self.take_over(snapshots, news).await?;
+        // What a stranger stored since this term began is not what this engine would have said.
+        let anew = stranger && matches!(self.role, Role::Owner { .. });
+        Ok(anew.then(|| {
+            End::Anew("findings were stored by another version of kwhy, or with other rules".to_owned())
+        }))
+    }
+
+    /// Whether the newest checkpoint is of a process that would say other things of the same log.
+    fn is_a_stranger(&self) -> bool {
+        self.head.as_ref().is_some_and(|head| head.checkpoint.identity != self.identity)
     }
 
     /// Lets go of what another process has stored.
@@ -207,13 +218,14 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Stores a checkpoint of its own, so that nobody else goes on.
+    /// Stores a checkpoint of its own, so that nobody else goes on, and then what is pending; not in the place of a
+    /// stranger, where it must be judged anew first.
     async fn take_over(
         &mut self,
         snapshots: &watch::Receiver<Vec<SnapshotRef>>,
         news: &mpsc::Sender<News>,
-    ) -> Result<Option<End>> {
-        let stranger = self.head.as_ref().is_some_and(|head| head.checkpoint.identity != self.identity);
+    ) -> Result<()> {
+        let stranger = self.is_a_stranger();
         let before = self.head.as_ref().map(|head| head.checkpoint.clone()).unwrap_or_default();
         let claim = Checkpoint {
             cluster: self.post.cluster.clone(),
@@ -229,24 +241,14 @@ impl<'a> Writer<'a> {
             Commit::Fenced(head) => {
                 self.follow(head, news).await;
                 eprintln!("standing by: another kwhy stores the findings of this cluster");
-                Ok(None)
+                Ok(())
             }
             Commit::Stored(head, _) => {
-                let first = self.head.is_none();
+                tracing::info!(epoch = claim.epoch, "Storing the findings of this cluster from now on.");
                 self.head = Some(head);
                 self.role = Role::Owner { stored: Instant::now() };
                 self.owns.store(true, Ordering::Relaxed);
-                if !first {
-                    tracing::info!(epoch = claim.epoch, "Taking over.");
-                }
-                if stranger && !self.pending.is_empty() {
-                    // What it stored after this term began is not what this engine would have said.
-                    return Ok(Some(End::Anew(
-                        "the findings were stored by another version or with other rules".into(),
-                    )));
-                }
-                self.store(false, snapshots, news).await?;
-                Ok(None)
+                if stranger { Ok(()) } else { self.store(false, snapshots, news).await }
             }
         }
     }
