@@ -7,7 +7,10 @@
 
 mod keep;
 pub(crate) mod owner;
+#[cfg(test)]
+mod simulation;
 mod start;
+mod store;
 mod work;
 mod writer;
 
@@ -30,7 +33,7 @@ use tokio::sync::mpsc;
 use self::{
     start::Begun,
     work::Told,
-    writer::{Behind, End, Writer},
+    writer::{Behind, Desk, End, Writer},
 };
 use crate::{config::Config, notify, raw};
 
@@ -124,7 +127,13 @@ async fn term(
             }
         }
     };
-    let writer = Writer::new(post, identity, head, log, owns, Behind { through, began, how });
+    let desk = Desk {
+        store: post.bus,
+        cluster: post.cluster.clone(),
+        owner: post.owner.clone(),
+        takeover_after: post.config.engine.takeover_after(),
+    };
+    let writer = Writer::new(desk, identity, head, log, owns, Behind { through, began, how });
     // It owns its end of the channel, so that an engine that waits there for a reader ends with it.
     let writer = writer.run(from_engine, snapshots, news);
     let (read, written) = {

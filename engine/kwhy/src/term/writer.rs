@@ -20,7 +20,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use super::{BETWEEN, Post, keep::KEPT, owner, work::Answer};
+use super::{BETWEEN, keep::KEPT, owner, store::Store, work::Answer};
 use crate::{notices::Notices, notify::News};
 
 /// How often a checkpoint is stored when there is nothing else to store.
@@ -49,8 +49,18 @@ enum Role {
     },
 }
 
-pub(super) struct Writer<'a> {
-    post: &'a Post<'a>,
+/// What a writer is told of its place.
+pub(super) struct Desk<'a, S> {
+    pub(super) store: &'a S,
+    pub(super) cluster: String,
+    /// Names this process.
+    pub(super) owner: String,
+    /// How long no other process must have stored a checkpoint before this one does.
+    pub(super) takeover_after: Duration,
+}
+
+pub(super) struct Writer<'a, S> {
+    desk: Desk<'a, S>,
     /// Of program, rules and settings: others would say other things.
     identity: String,
     head: Option<Head>,
@@ -74,9 +84,9 @@ pub(super) struct Behind {
     pub(super) how: &'static str,
 }
 
-impl<'a> Writer<'a> {
+impl<'a, S: Store> Writer<'a, S> {
     pub(super) fn new(
-        post: &'a Post<'a>,
+        desk: Desk<'a, S>,
         identity: String,
         head: Option<Head>,
         log: LogState,
@@ -84,7 +94,7 @@ impl<'a> Writer<'a> {
         behind: Behind,
     ) -> Self {
         Self {
-            post,
+            desk,
             identity,
             head,
             log,
@@ -105,7 +115,7 @@ impl<'a> Writer<'a> {
     ) -> Result<End> {
         // Nobody is waited for where nobody is, or where who was there has left, or it was this process in its last term.
         let alone = |Checkpoint { released, owner, .. }: &Checkpoint| {
-            *released || *owner == self.post.owner || owner::is_gone(owner)
+            *released || *owner == self.desk.owner || owner::is_gone(owner)
         };
         if self.head.as_ref().is_none_or(|head| alone(&head.checkpoint)) {
             self.take_over(&snapshots, news).await?;
@@ -177,7 +187,7 @@ impl<'a> Writer<'a> {
         snapshots: &watch::Receiver<Vec<SnapshotRef>>,
         news: &mpsc::Sender<News>,
     ) -> Result<Option<End>> {
-        let head = self.post.bus.head().await?;
+        let head = self.desk.store.head().await?;
         if head.as_ref().map(|head| head.sequence) != self.head.as_ref().map(|head| head.sequence) {
             let released = head.as_ref().is_some_and(|head| head.checkpoint.released);
             self.follow(head, news).await;
@@ -186,7 +196,7 @@ impl<'a> Writer<'a> {
             }
         } else if let Role::Standby { since } = self.role
             && !self.head.as_ref().is_some_and(|head| owner::is_gone(&head.checkpoint.owner))
-            && since.elapsed() < self.post.config.engine.takeover_after()
+            && since.elapsed() < self.desk.takeover_after
         {
             return Ok(None);
         }
@@ -228,16 +238,16 @@ impl<'a> Writer<'a> {
         let stranger = self.is_a_stranger();
         let before = self.head.as_ref().map(|head| head.checkpoint.clone()).unwrap_or_default();
         let claim = Checkpoint {
-            cluster: self.post.cluster.clone(),
+            cluster: self.desk.cluster.clone(),
             log_created: Some(self.log.created),
-            owner: self.post.owner.clone(),
+            owner: self.desk.owner.clone(),
             epoch: before.epoch + 1,
             identity: self.identity.clone(),
             released: false,
             snapshots: if stranger { Vec::new() } else { before.snapshots.clone() },
             ..before
         };
-        match self.post.bus.commit(&[], &claim, self.head.as_ref()).await? {
+        match self.desk.store.commit(&[], &claim, self.head.as_ref()).await? {
             Commit::Fenced(head) => {
                 self.follow(head, news).await;
                 eprintln!("standing by: another kwhy stores the findings of this cluster");
@@ -271,7 +281,7 @@ impl<'a> Writer<'a> {
             let all = self.pending.is_empty();
             let asks: Vec<_> = part.iter().flat_map(|answer| answer.asks.iter().cloned()).collect();
             if !asks.is_empty() {
-                self.post.bus.ask(&asks).await?;
+                self.desk.store.ask(&asks).await?;
             }
             let revisions: Vec<Finding> =
                 part.iter().flat_map(|answer| answer.revisions.iter().cloned()).collect();
@@ -289,7 +299,7 @@ impl<'a> Writer<'a> {
                 released: last && all,
                 ..before
             };
-            match self.post.bus.commit(&revisions, &checkpoint, self.head.as_ref()).await? {
+            match self.desk.store.commit(&revisions, &checkpoint, self.head.as_ref()).await? {
                 Commit::Stored(head, stored) => {
                     self.head = Some(head);
                     self.role = Role::Owner { stored: Instant::now() };
