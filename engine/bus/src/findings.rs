@@ -9,11 +9,11 @@ use async_nats::{
 };
 use futures::StreamExt as _;
 use kwhy_proto::{Message, v1::Finding};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::{
     Bus, BusError, Cause, Entry, Filter, Start,
-    send::{Backoff, Outgoing, Sent},
+    send::{Outgoing, Sent},
     streams, subject,
 };
 
@@ -128,19 +128,17 @@ impl Bus {
     pub(crate) async fn last_under(&self, filter: &str) -> Result<Option<StreamMessage>, BusError> {
         let api =
             |cause| BusError::Api { doing: format!("read {filter} from stream {}", streams::OUT), cause };
-        let deadline = Instant::now() + self.settings.retry_for;
-        let mut backoff = Backoff::new();
-        // A handle without asking the server; the call cannot fail.
-        let stream =
-            self.context.get_stream_no_info(streams::OUT).await.map_err(|error| api(Cause::of(error)))?;
-        loop {
+        self.patiently(async || {
+            // A handle without asking the server.
+            let stream = self.context.get_stream_no_info(streams::OUT).await.map_err(Cause::of)?;
             match stream.get_last_raw_message_by_subject(filter).await {
-                Ok(message) => return Ok(Some(message)),
-                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => return Ok(None),
-                Err(error) if Instant::now() >= deadline => return Err(api(Cause::of(error))),
-                Err(_) => backoff.wait().await,
+                Ok(message) => Ok(Some(message)),
+                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+                Err(error) => Err(Cause::of(error)),
             }
-        }
+        })
+        .await
+        .map_err(api)
     }
 
     async fn publish_twin(&self, finding: &Finding) {

@@ -75,14 +75,19 @@ impl Bus {
     pub async fn snapshot(&self, wanted: &str) -> Result<Option<Vec<u8>>, BusError> {
         let doing = || format!("fetch snapshot {wanted} from {STORE}");
         let failed = |cause: Cause| BusError::Api { doing: doing(), cause };
-        let store = self.snapshots(&doing).await?;
-        let mut object = match store.get(self.object(wanted)).await {
-            Ok(object) => object,
-            Err(error) if error.kind() == GetErrorKind::NotFound => {
-                tracing::warn!(name = wanted, "A snapshot that the checkpoint names is gone.");
-                return Ok(None);
-            }
-            Err(error) => return Err(failed(Cause::of(error))),
+        let found = self
+            .patiently(async || {
+                let store = self.snapshots(&doing).await.map_err(Cause::of)?;
+                match store.get(self.object(wanted)).await {
+                    Ok(object) => Ok(Some(object)),
+                    Err(error) if error.kind() == GetErrorKind::NotFound => Ok(None),
+                    Err(error) => Err(Cause::of(error)),
+                }
+            })
+            .await;
+        let Some(mut object) = found.map_err(failed)? else {
+            tracing::warn!(name = wanted, "A snapshot that the checkpoint names is gone.");
+            return Ok(None);
         };
         let mut bytes = Vec::new();
         let read = match timeout(PATIENCE, object.read_to_end(&mut bytes)).await {

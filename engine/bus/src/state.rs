@@ -6,7 +6,9 @@ use async_nats::jetstream::{
 };
 use kwhy_proto::Timestamp;
 
-use crate::{Bus, BusError, Cause, streams, subject};
+use tokio::time::Instant;
+
+use crate::{Bus, BusError, Cause, send::Backoff, streams, subject};
 
 /// A stream as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,32 +35,57 @@ pub struct LogState {
 }
 
 impl Bus {
-    /// What `KWHY_IN` is now.
+    /// What `KWHY_IN` is now; asked again until it is answered.
     ///
     /// # Errors
-    /// JetStream does not answer.
+    /// JetStream does not answer for as long as a message may be sent again.
     pub async fn log(&self) -> Result<LogState, BusError> {
-        let failed = |cause| BusError::Api { doing: format!("look at stream {}", streams::IN), cause };
-        let stream = self.context.get_stream(streams::IN).await.map_err(|error| failed(Cause::of(error)))?;
-        let info = stream.cached_info();
-        let created = stored_at(info.created.unix_timestamp(), info.created.nanosecond());
-        Ok(LogState { created, first: info.state.first_sequence, last: info.state.last_sequence })
+        self.patiently(async || {
+            let stream = self.context.get_stream(streams::IN).await.map_err(Cause::of)?;
+            let info = stream.cached_info();
+            let created = stored_at(info.created.unix_timestamp(), info.created.nanosecond());
+            Ok(LogState { created, first: info.state.first_sequence, last: info.state.last_sequence })
+        })
+        .await
+        .map_err(|cause| BusError::Api { doing: format!("look at stream {}", streams::IN), cause })
     }
 
-    /// What the message of `KWHY_IN` with that sequence is called by its sender; none where it is not stored.
+    /// What the message of `KWHY_IN` with that sequence is called by its sender; none where it is not stored. Asked again
+    /// until it is answered.
     ///
     /// # Errors
-    /// JetStream does not answer.
+    /// As [`Bus::log`].
     pub async fn entry(&self, sequence: u64) -> Result<Option<String>, BusError> {
-        let failed = |cause| BusError::Api { doing: format!("look at stream {}", streams::IN), cause };
-        let stream = self.context.get_stream(streams::IN).await.map_err(|error| failed(Cause::of(error)))?;
-        match stream.get_raw_message(sequence).await {
-            Ok(message) => {
-                let id = message.headers.get(async_nats::header::NATS_MESSAGE_ID);
-                Ok(Some(id.map(|id| id.as_str().to_owned()).unwrap_or_default()))
+        self.patiently(async || {
+            let stream = self.context.get_stream_no_info(streams::IN).await.map_err(Cause::of)?;
+            match stream.get_raw_message(sequence).await {
+                Ok(message) => {
+                    let id = message.headers.get(async_nats::header::NATS_MESSAGE_ID);
+                    Ok(Some(id.map(|id| id.as_str().to_owned()).unwrap_or_default()))
+                }
+                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+                Err(error) => Err(Cause::of(error)),
             }
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(failed(Cause::of(error))),
+        })
+        .await
+        .map_err(|cause| BusError::Api {
+            doing: format!("read message {sequence} of {}", streams::IN),
+            cause,
+        })
+    }
+
+    /// Asks until there is an answer, for as long as a message may be sent again; the last failure then.
+    pub(crate) async fn patiently<T>(
+        &self,
+        mut ask: impl AsyncFnMut() -> Result<T, Cause>,
+    ) -> Result<T, Cause> {
+        let deadline = Instant::now() + self.settings.retry_for;
+        let mut backoff = Backoff::new();
+        loop {
+            match ask().await {
+                Err(_) if Instant::now() < deadline => backoff.wait().await,
+                answer => return answer,
+            }
         }
     }
 
