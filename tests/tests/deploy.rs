@@ -367,9 +367,14 @@ async fn it_runs_as_it_is_deployed() {
     }
 
     let data = home.home("data").display().to_string();
-    let local = |config: String| config.replace("/var/lib/kwhy", &data);
+    let local =
+        |config: String| config.replace("/var/lib/kwhy", &data).replace("0.0.0.0:9097", "127.0.0.1:0");
     let node = Deployed::start("DaemonSet kwhy-nodes", &nats, "node-s3cret", local, &[("NODE_NAME", "n1")]);
     node.process.wait_for("the node", |line| line.starts_with("logs of node n1: journal").then_some(()));
+    let url = node.process.wait_for("its probes", |line| line.strip_prefix("probes: ").map(str::to_owned));
+    assert_eq!(get(&format!("{url}/-/healthy")).status, 200);
+    // Whether this machine has a journal to be read is not what is tried here.
+    assert!([200, 503].contains(&get(&format!("{url}/-/ready")).status));
     node.process.wait_for("line `ready`", |line| (line == "ready").then_some(()));
     let ended = node.process.terminate();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);

@@ -6,6 +6,7 @@
 //! - [`kube`]: the cluster's objects and events, by watches.
 //! - [`logs`]: a node's kubelet, runtime and kernel, from the journal and from files.
 //! - [`snapshot`]: the cluster as it stands, written down as a capture.
+//! - [`probes`]: how all of these are doing, for probes and for Prometheus.
 //!
 //! Sources hand signals on as they come. What NATS is, and when a message counts as stored, is hidden behind [`Sink`];
 //! what a signal means is nobody's business here.
@@ -15,9 +16,14 @@ pub mod clock;
 pub mod feed;
 pub mod kube;
 pub mod logs;
+mod outgoing;
+pub mod probes;
 pub mod pump;
 pub mod sink;
 pub mod snapshot;
 pub mod ticker;
+mod web;
 
+pub use outgoing::{Figures, Outgoing};
 pub use sink::{Answers, Sink};
+pub use web::ListenError;

@@ -3,41 +3,35 @@
 //! While it cannot publish it does not read either, so the channel fills and the sources wait; a watch that was cut off
 //! meanwhile lists anew, and what was known already is known by its id.
 
-use std::time::Duration;
-
 use kwhy_bus::batches;
 use kwhy_proto::v1::{Signal, SignalBatch};
-use tokio::{sync::mpsc, time::sleep};
+use tokio::sync::mpsc;
 
-use crate::Sink;
+use crate::{Outgoing, Sink, clock::Clock};
 
 /// Most signals that are taken from the channel at a time.
 const AT_ONCE: usize = 1000;
-/// How long to wait before what failed is published again. The sink has tried for long by then.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Publishes what comes through the channel until all its senders are gone.
 ///
 /// # Errors
 /// What the sink says, where time cannot mend it.
-pub async fn pump<S: Sink>(sink: &S, mut signals: mpsc::Receiver<Signal>) -> Result<(), S::Error> {
+pub async fn pump<S: Sink>(
+    sink: &S,
+    mut signals: mpsc::Receiver<Signal>,
+    outgoing: &Outgoing,
+    clock: impl Clock,
+) -> Result<(), S::Error> {
     let mut taken = Vec::with_capacity(AT_ONCE);
+    let again = |error: &S::Error| {
+        tracing::warn!(
+            error = error as &dyn std::error::Error,
+            "Signals are not stored yet. Publishing them again."
+        );
+    };
     while signals.recv_many(&mut taken, AT_ONCE).await > 0 {
         let together: Vec<SignalBatch> = batches(taken.drain(..)).collect();
-        let published = loop {
-            match sink.publish(together.clone()).await {
-                Ok(published) => break published,
-                Err(error) if S::may_pass(&error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "Signals are not stored yet. Publishing them again."
-                    );
-                    sleep(PAUSE).await;
-                }
-                Err(error) => return Err(error),
-            }
-        };
-        for large in published.too_large {
+        for large in outgoing.store(sink, &together, &clock, again).await?.too_large {
             let kwhy_bus::TooLarge { id, size, limit } = large;
             tracing::error!(
                 id,
@@ -61,7 +55,7 @@ mod tests {
             sender.send(Signal { id: n.to_string(), ..Signal::default() }).await.unwrap();
         }
         drop(sender);
-        pump(sink, receiver).await
+        pump(sink, receiver, &Outgoing::default(), || 0).await
     }
 
     fn numbers(count: usize) -> Vec<String> {

@@ -84,6 +84,9 @@ pub(crate) enum Command {
         /// Folder for the store of the own nats-server, overrides data_dir
         #[arg(long, value_name = "DIR")]
         data_dir: Option<PathBuf>,
+        /// Address for probes and Prometheus (/-/healthy, /-/ready, /metrics), overrides probes.listen
+        #[arg(long, value_name = "IP:PORT")]
+        listen: Option<SocketAddr>,
     },
     /// Watch one live source and publish what it says as signals
     Collect {
@@ -283,6 +286,9 @@ pub(crate) enum CollectCommand {
         /// Context of the kubeconfig, overrides kube.context
         #[arg(long, value_name = "NAME")]
         context: Option<String>,
+        /// Address for probes and Prometheus (/-/healthy, /-/ready, /metrics), overrides probes.listen
+        #[arg(long, value_name = "IP:PORT")]
+        listen: Option<SocketAddr>,
     },
     /// The logs of this node: kubelet, container runtime and kernel, from the journal and from files
     #[command(
@@ -305,6 +311,9 @@ pub(crate) enum CollectCommand {
         /// What the cluster is called in signals and findings, overrides cluster
         #[arg(long, value_name = "NAME")]
         cluster: Option<String>,
+        /// Address for probes and Prometheus (/-/healthy, /-/ready, /metrics), overrides probes.listen
+        #[arg(long, value_name = "IP:PORT")]
+        listen: Option<SocketAddr>,
     },
 }
 

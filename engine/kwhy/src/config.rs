@@ -5,6 +5,7 @@ mod kubelet;
 
 use std::{
     fs, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -28,6 +29,7 @@ pub(crate) struct Config {
     pub(crate) kube: Kube,
     pub(crate) alerts: Alerts,
     pub(crate) kubelet: Kubelet,
+    pub(crate) probes: Probes,
     pub(crate) slack: Slack,
     /// Folders with further rules (*.wasm).
     pub(crate) rules: Vec<PathBuf>,
@@ -53,6 +55,14 @@ pub(crate) struct Kube {
     pub(crate) watch: bool,
     /// Context of the kubeconfig. Default: the pod's service account, else the current context.
     pub(crate) context: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Probes {
+    /// Address at which `kwhy run` and `kwhy collect` say how they are doing. Without it they do not.
+    #[serde(deserialize_with = "alerts::address")]
+    pub(crate) listen: Option<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -178,12 +188,13 @@ mod tests {
     #[test]
     fn every_key_of_the_documentation_is_read() {
         let text = "cluster: lab\ndata_dir: /d\ncache_dir: /c\nnats:\n  url: nats://n:4222\n  server: /bin/n\n  \
-                    credentials: /x\n  ca: /y\nkube:\n  watch: true\n  context: lab\nkubelet:\n  node: kal\n  journal: true\n  journal_directory: /j\n  units: [kubelet]\n  kernel: false\n  files: [/k.log]\n  utc_offset: \"+02:00\"\n  level: warning\n  lines_per_second: 100\n  since: 1h\nslack:\n  webhook_url: https://h\nrules: [/r]\ntimes:\n  lateness: 2m\n  \
+                    credentials: /x\n  ca: /y\nkube:\n  watch: true\n  context: lab\nkubelet:\n  node: kal\n  journal: true\n  journal_directory: /j\n  units: [kubelet]\n  kernel: false\n  files: [/k.log]\n  utc_offset: \"+02:00\"\n  level: warning\n  lines_per_second: 100\n  since: 1h\nprobes:\n  listen: 127.0.0.1:9097\nslack:\n  webhook_url: https://h\nrules: [/r]\ntimes:\n  lateness: 2m\n  \
                     grace: 90s\n  hold_down: 1m 30s\nengine:\n  snapshot_every: 10s\n  takeover_after: 3s\n  new_log: true\n";
         let config = Config::parse(text).unwrap();
         let settings = config.settings("lab");
         assert_eq!((settings.lateness, settings.grace, settings.hold_down), (120_000, 90_000, 90_000));
         assert_eq!(config.nats.url.as_deref(), Some("nats://n:4222"));
+        assert_eq!(config.probes.listen, Some(([127, 0, 0, 1], 9097).into()));
         assert_eq!(config.kubelet.since, Some(Duration::from_secs(3600)));
     }
 

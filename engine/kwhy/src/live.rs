@@ -6,11 +6,15 @@ use std::{future::ready, pin::pin, time::Duration};
 use anyhow::{Result, bail};
 use futures::{StreamExt, TryStreamExt};
 use kwhy_bus::{Bus, Entry};
-use kwhy_collect::{clock, kube, pump, ticker};
+use kwhy_collect::{
+    clock, kube, logs,
+    probes::{Kube, Vitals},
+    pump, ticker,
+};
 use kwhy_proto::v1::Signal;
 use tokio::{sync::mpsc, time::timeout};
 
-use crate::{config::Kube, node_logs::NodeLogs, receive::Receiving};
+use crate::{config, node_logs::NodeLogs, receive::Receiving};
 
 /// Signals between the watches and NATS. Few, as one can be a megabyte; NATS takes that many at a time.
 const BETWEEN: usize = 64;
@@ -21,9 +25,10 @@ const RECOLLECTION: Duration = Duration::from_secs(120);
 
 /// Watches the cluster and lets time pass, until told to stop. What was read by then is stored before it returns.
 pub(crate) async fn watch(
-    kube: &Kube,
+    kube: &config::Kube,
     bus: &Bus,
     cluster: &str,
+    vitals: Kube,
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
     let client = kube::connect(kube.context.as_deref()).await?;
@@ -34,10 +39,10 @@ pub(crate) async fn watch(
     };
     let (signals, receiver) = mpsc::channel(BETWEEN);
     let report = |trouble: &kube::Trouble| eprintln!("kwhy: {trouble}");
-    let health = kube::Health::default();
-    let logs = logs(bus, client.clone(), cluster, signals.clone());
+    let Kube { watches: health, outgoing } = vitals;
+    let logs = answer(bus, client.clone(), cluster, signals.clone());
     let watched = kube::Cluster { client, name: cluster, clock: clock::wall, signals, remembered, health };
-    let mut pump = pin!(pump::pump(bus, receiver));
+    let mut pump = pin!(pump::pump(bus, receiver, &outgoing, clock::wall));
     tokio::select! {
         () = &mut stop => {}
         () = kube::watch(watched, report) => bail!("the watches of the cluster ended"),
@@ -59,7 +64,7 @@ pub(crate) async fn watch(
 }
 
 /// Answers what the core wants to read of containers that fail, without end.
-async fn logs(bus: &Bus, client: kube::Client, cluster: &str, signals: mpsc::Sender<Signal>) -> Result<()> {
+async fn answer(bus: &Bus, client: kube::Client, cluster: &str, signals: mpsc::Sender<Signal>) -> Result<()> {
     let mut ended = None;
     let requests = bus.requests().filter_map(|entry| {
         ready(match entry {
@@ -102,20 +107,31 @@ async fn remember(bus: &Bus) -> kube::Remembered {
 }
 
 /// Reads the logs of this node, without end, and lets time pass unless another source does.
-pub(crate) async fn node_logs(logs: Option<NodeLogs>, bus: &Bus, cluster: &str, tick: bool) -> Result<()> {
+pub(crate) async fn node_logs(
+    logs: Option<NodeLogs>,
+    bus: &Bus,
+    cluster: &str,
+    vitals: logs::Vitals,
+    tick: bool,
+) -> Result<()> {
     let Some(logs) = logs else { return Ok(()) };
     tokio::select! {
-        result = logs.run(bus, std::future::pending()) => result?,
+        result = logs.run(bus, vitals, std::future::pending()) => result?,
         result = ticker::run(bus, cluster, ticker::INTERVAL, clock::wall), if tick => match result? {},
     }
     bail!("nobody reads the logs of this node any more")
 }
 
 /// Takes alerts, without end, and lets time pass. Other sources may do that too: any number of tickers make one tick.
-pub(crate) async fn alerts(alerts: Option<Receiving>, bus: &Bus, cluster: &str) -> Result<()> {
+pub(crate) async fn alerts(
+    alerts: Option<Receiving>,
+    bus: &Bus,
+    cluster: &str,
+    vitals: Vitals,
+) -> Result<()> {
     let Some(alerts) = alerts else { return Ok(()) };
     tokio::select! {
-        never = alerts.run(bus) => match never {},
+        never = alerts.run(bus, vitals) => match never {},
         result = ticker::run(bus, cluster, ticker::INTERVAL, clock::wall) => match result? {},
     }
 }

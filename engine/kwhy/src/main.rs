@@ -18,6 +18,7 @@ mod live;
 mod node_logs;
 mod notices;
 mod notify;
+mod probing;
 mod progress;
 mod raw;
 mod receive;
@@ -82,8 +83,8 @@ fn dispatch(args: Args) -> Result<Exit> {
         Command::Diagnose { dir, output, rules, only_rules } => {
             diagnose::run(&config, &dir, output.output, &rules, only_rules)
         }
-        Command::Run { nats, cluster, rules, data_dir } => {
-            block_on(run::run(&config, run::Given { nats, cluster, rules, data_dir }))
+        Command::Run { nats, cluster, rules, data_dir, listen } => {
+            block_on(run::run(&config, run::Given { nats, cluster, rules, data_dir, listen }))
         }
         Command::Collect { command } => block_on(collect::run(&config, command)),
         Command::Feed { dir, nats, speed } => block_on(feed::run(&config, &dir, nats, speed)),

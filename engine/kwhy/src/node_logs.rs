@@ -102,9 +102,14 @@ impl NodeLogs {
     }
 
     /// Reads and publishes until `stop` is done; what was read is stored before this returns.
-    pub(crate) async fn run(self, bus: &Bus, stop: impl Future<Output = ()>) -> Result<()> {
+    pub(crate) async fn run(
+        self,
+        bus: &Bus,
+        vitals: logs::Vitals,
+        stop: impl Future<Output = ()>,
+    ) -> Result<()> {
         let report = |trouble: &Trouble| eprintln!("kwhy: {trouble}");
-        let shipped = logs::run(self.settings, bus, clock::wall, stop, report).await?;
+        let shipped = logs::run(self.settings, bus, clock::wall, stop, report, vitals).await?;
         tracing::info!(signals = shipped.signals, messages = shipped.messages, "Log lines were shipped.");
         Ok(())
     }

@@ -7,6 +7,7 @@ use kwhy_bus::Bus;
 use kwhy_collect::{
     alerts::{Listening, Silences, silences::Alertmanager},
     clock,
+    probes::Vitals,
 };
 use tokio::{sync::watch, time::timeout};
 
@@ -37,8 +38,8 @@ impl Receiving {
         eprintln!("alerts: {}", self.listening.url());
     }
 
-    /// Takes alerts, without end.
-    pub(crate) async fn run(self, bus: &Bus) -> Infallible {
+    /// Takes alerts, without end. `vitals` are shown to whoever asks for the status.
+    pub(crate) async fn run(self, bus: &Bus, vitals: Vitals) -> Infallible {
         let (sender, mut silences) = watch::channel(Arc::new(Silences::default()));
         let followed = async {
             match &self.alertmanager {
@@ -55,7 +56,7 @@ impl Receiving {
                 // wait for an Alertmanager that is away would be worse.
                 let _ = timeout(FIRST, silences.changed()).await;
             }
-            self.listening.serve(bus.clone(), clock::wall, silences).await
+            self.listening.serve(bus.clone(), clock::wall, silences, vitals).await
         };
         tokio::select! {
             never = followed => never,

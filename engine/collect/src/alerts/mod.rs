@@ -10,7 +10,6 @@
 
 mod auth;
 mod body;
-mod connections;
 mod intake;
 mod quiet;
 mod refusal;
@@ -23,7 +22,7 @@ pub mod silences;
 mod tls;
 
 pub use auth::Auth;
-pub use server::{Listening, Origin};
+pub use server::Listening;
 pub use settings::{Limits, Settings};
 pub use setup::SetupError;
 pub use silences::Silences;

@@ -1,6 +1,6 @@
 //! What is asked for at which path, and what is answered.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Extension, Json, Router,
@@ -25,15 +25,19 @@ use super::{
     quiet::Quiet,
     refusal::Refusal,
     retries::Retries,
-    server::Origin,
 };
-use crate::{Sink, clock::Clock, sink::Answers};
+use crate::{
+    Outgoing, Sink,
+    clock::Clock,
+    kube,
+    probes::{self, Reach, Vitals},
+    sink::Answers,
+    web::Origin,
+};
 
 /// Requests that are read and stored at a time; the others wait their turn. As signals, alerts take several times the
 /// room of their JSON.
 const AT_ONCE: usize = 4;
-/// How long `/-/ready` waits for NATS, and for how long its answer holds.
-const READY: Duration = Duration::from_secs(2);
 
 /// What all requests share.
 pub(super) struct Receiver<S, C> {
@@ -46,7 +50,9 @@ pub(super) struct Receiver<S, C> {
     retries: Retries,
     quiet: Quiet,
     started: u64,
-    ready: tokio::sync::Mutex<Option<(Instant, bool)>>,
+    reach: Reach,
+    outgoing: Outgoing,
+    vitals: Vitals,
 }
 
 impl<S, C> Receiver<S, C>
@@ -59,6 +65,7 @@ where
         sink: S,
         clock: C,
         silences: watch::Receiver<Arc<Silences>>,
+        vitals: Vitals,
     ) -> Self {
         Self {
             room: Room::new(&settings.limits),
@@ -66,7 +73,9 @@ where
             retries: Retries::default(),
             quiet: Quiet::default(),
             started: clock(),
-            ready: tokio::sync::Mutex::default(),
+            reach: Reach::default(),
+            outgoing: vitals.alerts.clone().unwrap_or_default(),
+            vitals,
             sink,
             clock,
             settings,
@@ -79,6 +88,7 @@ where
             .route("/api/v2/alerts", post(take::<S, C>))
             .route("/webhook", post(take::<S, C>))
             .route("/api/v2/status", get(status::<S, C>))
+            .route("/metrics", get(figures::<S, C>))
             .layer(middleware::from_fn_with_state(self.clone(), admit::<S, C>));
         guarded
             .route("/-/healthy", get(async || "OK\n"))
@@ -115,7 +125,9 @@ where
             );
         }
         let together: Vec<SignalBatch> = batches(signals).collect();
-        let published = match timeout_at(deadline, self.sink.publish(together)).await {
+        let published = match timeout_at(deadline, self.outgoing.publish(&self.sink, together, &self.clock))
+            .await
+        {
             Ok(Ok(published)) => published,
             Ok(Err(error)) => {
                 let lasting = if S::may_pass(&error) { "" } else { " and will not by itself" };
@@ -153,18 +165,6 @@ where
                 untold = before,
                 "A request with alerts was not taken as a whole."
             );
-        }
-    }
-
-    async fn answers(&self) -> bool {
-        let mut known = self.ready.lock().await;
-        match *known {
-            Some((at, answer)) if at.elapsed() < READY => answer,
-            _ => {
-                let answer = tokio::time::timeout(READY, self.sink.answers()).await.unwrap_or(false);
-                *known = Some((Instant::now(), answer));
-                answer
-            }
         }
     }
 }
@@ -225,13 +225,15 @@ where
     }
 }
 
-/// The shape of Alertmanager's, for tools that look whom they talk to.
+/// The shape of Alertmanager's, for tools that look whom they talk to, and how all sources of this process are doing.
 async fn status<S, C>(State(receiver): State<Arc<Receiver<S, C>>>) -> Json<Value>
 where
     S: Sink + Answers + Send + Sync + 'static,
     C: Clock + 'static,
 {
     let version = env!("CARGO_PKG_VERSION");
+    let now = (receiver.clock)();
+    let watches = receiver.vitals.kube.as_ref().map(|kube| kube.watches.all()).unwrap_or_default();
     Json(json!({
         "cluster": {"name": receiver.settings.cluster, "status": "disabled", "peers": []},
         "versionInfo": {
@@ -239,15 +241,40 @@ where
         },
         "config": {"original": ""},
         "uptime": kwhy_ingest::time::rfc3339(&kwhy_proto::timestamp(receiver.started)),
+        "kwhy": {
+            "troubles": receiver.vitals.troubles(now),
+            "watches": watches.iter().map(|(kind, progress)| watch_of(kind, progress, now)).collect::<Vec<_>>(),
+        },
     }))
 }
 
+fn watch_of(kind: &kube::Resource, progress: &kube::Progress, now: u64) -> Value {
+    json!({
+        "kind": kind.to_string(),
+        "watching": progress.watching,
+        "ageSeconds": progress.age(now).map(|age| age / 1000),
+        "objects": progress.objects,
+        "lists": progress.lists,
+        "gaps": progress.gaps,
+        "trouble": progress.trouble.as_ref().map(ToString::to_string),
+    })
+}
+
+async fn figures<S, C>(State(receiver): State<Arc<Receiver<S, C>>>) -> Response
+where
+    S: Sink + Answers + Send + Sync + 'static,
+    C: Clock + 'static,
+{
+    probes::page(&receiver.vitals, (receiver.clock)())
+}
+
+/// Whether alerts can be taken. A watch that stands still is no reason to take none, so it does not show here.
 async fn ready<S, C>(State(receiver): State<Arc<Receiver<S, C>>>) -> Response
 where
     S: Sink + Answers + Send + Sync + 'static,
     C: Clock + 'static,
 {
-    if receiver.answers().await {
+    if receiver.reach.answers(&receiver.sink).await {
         "OK\n".into_response()
     } else {
         Refusal::busy("NATS does not answer").into_response()

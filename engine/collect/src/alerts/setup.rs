@@ -1,6 +1,8 @@
 //! Why the receiver cannot start: each error names the file or address and what to do.
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{io, path::PathBuf};
+
+use crate::web::ListenError;
 
 /// Something in the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,14 +38,6 @@ pub enum SetupError {
         problem: String,
     },
     /// The address is taken, or not of this machine.
-    #[error(
-        "alerts.listen: cannot listen on {address}; is another program there, or is it no address of this machine?"
-    )]
-    Listen {
-        /// Where.
-        address: SocketAddr,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
 }

@@ -14,8 +14,13 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
 
-use super::{connections::Connections, routes::Receiver, server::Origin, *};
-use crate::sink::tests::Recorder;
+use super::{routes::Receiver, *};
+use crate::{
+    Outgoing,
+    probes::Vitals,
+    sink::tests::Recorder,
+    web::{Connections, Origin},
+};
 
 /// 2020-04-24T12:40:02.883Z
 const NOW: u64 = 1_587_732_002_883;
@@ -45,7 +50,8 @@ impl Bench {
         // Each look at the clock is a millisecond later than the last.
         let ticks = std::sync::atomic::AtomicU64::new(NOW);
         let clock = move || ticks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let router = Arc::new(Receiver::new(settings, sink.clone(), clock, heard)).router();
+        let vitals = Vitals { alerts: Some(Outgoing::default()), ..Vitals::default() };
+        let router = Arc::new(Receiver::new(settings, sink.clone(), clock, heard, vitals)).router();
         let mut connections = Connections::new(1);
         let reading = connections.place().await.unwrap().reading();
         let origin = Origin { address: ([127, 0, 0, 1], 1).into(), reading };
@@ -254,6 +260,7 @@ async fn readiness_is_that_of_nats_and_health_is_our_own() {
     tokio::time::advance(Duration::from_secs(3)).await;
     assert_eq!(bench.send(get("/-/ready")).await, (200, "OK\n".to_owned()));
     assert_eq!(bench.send(get("/api/v2/status")).await.0, 401);
+    assert_eq!(bench.send(get("/metrics")).await.0, 401);
 }
 
 fn open_only_with(token: &str) -> Auth {

@@ -26,7 +26,7 @@ mod trouble;
 mod watch;
 
 pub use access::{Refused, refused};
-pub use health::{Health, Progress};
+pub use health::{Health, Progress, STALE};
 pub use kinds::Resource;
 pub(crate) use kinds::WATCHED;
 pub use logs::{NoLog, answer as answer_logs};

@@ -159,7 +159,7 @@ impl<C: Clock> Watch<'_, C> {
     fn ill(&self, resource: &Resource, trouble: &Trouble) {
         self.health.note(resource, |progress| {
             progress.watching = false;
-            progress.trouble = Some(trouble.to_string());
+            progress.trouble = Some(trouble.clone());
         });
     }
 

@@ -107,6 +107,14 @@ struct Dropped {
     last: Timestamp,
 }
 
+/// Lines that were left out because there were more than the limit.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Excess {
+    pub(crate) lines: u64,
+    /// Says so to the operator.
+    pub(crate) reason: String,
+}
+
 /// Makes signals of the texts of a node's logs.
 #[derive(Debug)]
 pub(crate) struct Assembler {
@@ -157,7 +165,7 @@ impl Assembler {
     }
 
     /// What has come together. What was dropped on the way is told in it, and given back for the operator.
-    pub(crate) fn take(&mut self) -> (Vec<Signal>, Option<String>) {
+    pub(crate) fn take(&mut self) -> (Vec<Signal>, Option<Excess>) {
         let lost = self.tell_dropped();
         self.bytes = 0;
         (std::mem::take(&mut self.signals), lost)
@@ -200,7 +208,7 @@ impl Assembler {
         true
     }
 
-    fn tell_dropped(&mut self) -> Option<String> {
+    fn tell_dropped(&mut self) -> Option<Excess> {
         let Dropped { count, first, last } = self.dropped.take()?;
         let limit = self.per_second;
         self.gap(
@@ -209,7 +217,8 @@ impl Assembler {
             last,
             format!("{count} lines above the limit of {limit} a second were dropped"),
         );
-        Some(format!("lines above the limit of {limit} a second are dropped (lines_per_second)"))
+        let reason = format!("lines above the limit of {limit} a second are dropped (lines_per_second)");
+        Some(Excess { lines: count, reason })
     }
 
     /// Notes that something is missing. `id` tells gaps apart and is the same when the same gap is met again.
@@ -319,7 +328,7 @@ mod tests {
         let Some(Body::Gap(gap)) = &signals[100].body else { panic!("no gap") };
         assert_eq!(gap.reason, "50 lines above the limit of 10 a second were dropped");
         assert_eq!(signals[100].id, "gap/kubelet/kal/limit/f1-000000000064");
-        assert!(lost.is_some());
+        assert_eq!(lost.map(|excess| excess.lines), Some(50));
         assert_eq!(all.take(), (Vec::new(), None), "told once");
     }
 

@@ -385,9 +385,9 @@ impl Follower {
 
     async fn flush(&mut self) -> bool {
         self.since = None;
-        let (signals, lost) = self.assembler.take();
-        if let Some(reason) = lost {
-            self.told.tell(&Trouble::Lost { reason });
+        let (signals, excess) = self.assembler.take();
+        if let Some(excess) = excess {
+            self.told.dropped(excess);
         }
         let marks: Vec<Mark> = self.mark.take().map(Mark::Journal).into_iter().collect();
         if signals.is_empty() && marks.is_empty() {

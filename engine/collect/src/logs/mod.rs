@@ -11,6 +11,7 @@
 //! - [`ship`]: signals to NATS, then positions to disk.
 
 mod assemble;
+mod health;
 pub mod journal;
 mod lines;
 mod positions;
@@ -29,10 +30,10 @@ use tokio::sync::{mpsc, watch};
 
 use self::{assemble::Assembler, positions::Store, tail::Tailer, trouble::Told};
 pub use self::{
-    assemble::Level, journal::Journal, positions::StateError, ship::Shipped, tail::check_pattern,
-    trouble::Trouble,
+    assemble::Level, health::Health, journal::Journal, positions::StateError, ship::Shipped,
+    tail::check_pattern, trouble::Trouble,
 };
-use crate::{Sink, clock::Clock};
+use crate::{Outgoing, Sink, clock::Clock};
 
 /// Chunks between the sources and NATS. While NATS takes nothing, this is what waits in memory, at most 64 KiB each.
 const BETWEEN: usize = 16;
@@ -71,6 +72,15 @@ pub(crate) struct Chunk {
     pub(crate) marks: Vec<positions::Mark>,
 }
 
+/// How the logs of a node are doing.
+#[derive(Debug, Clone, Default)]
+pub struct Vitals {
+    /// How reading goes.
+    pub reading: Health,
+    /// How publishing goes.
+    pub outgoing: Outgoing,
+}
+
 /// Reads and ships until `stop` is done; then ships what was read, for as long as [`ship::PATIENCE`] allows.
 ///
 /// # Errors
@@ -81,8 +91,9 @@ pub async fn run<S: Sink>(
     clock: impl Clock + Clone + 'static,
     stop: impl Future<Output = ()>,
     report: impl Fn(&Trouble) + Send + Sync + 'static,
+    vitals: Vitals,
 ) -> Result<Shipped, RunError<S::Error>> {
-    let told = Arc::new(Told::new(report));
+    let told = Arc::new(Told::new(report, vitals.reading));
     let store = Store::open(&settings.state_dir, &settings.node, clock(), &told).map_err(RunError::State)?;
     let (sender, chunks) = mpsc::channel(BETWEEN);
     let (stopper, stopped) = watch::channel(false);
@@ -113,7 +124,7 @@ pub async fn run<S: Sink>(
         sources.spawn_blocking(move || files.run(tailer, POLL, &stopped));
     }
     drop(sender);
-    let shipper = ship::ship(sink, chunks, store, &told, clock);
+    let shipper = ship::ship(sink, chunks, store, &told, &vitals.outgoing, clock);
     let mut shipper = std::pin::pin!(shipper);
     tokio::select! {
         ended = &mut shipper => return ended.map_err(RunError::Sink),

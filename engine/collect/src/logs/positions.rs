@@ -207,9 +207,10 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logs::Health;
 
     fn quiet() -> Told {
-        Told::new(|_| ())
+        Told::new(|_| (), Health::default())
     }
 
     #[test]
@@ -261,7 +262,7 @@ mod tests {
             fs::write(dir.path().join("kubelet-kal.json"), kept).unwrap();
             let said = std::sync::Arc::new(std::sync::Mutex::new(0));
             let count = said.clone();
-            let told = Told::new(move |_| *count.lock().unwrap() += 1);
+            let told = Told::new(move |_| *count.lock().unwrap() += 1, Health::default());
             let store = Store::open(dir.path(), "kal", 5, &told).unwrap();
             assert!(store.is_new() && store.positions().epoch == 5, "{kept}");
             assert_eq!(*said.lock().unwrap(), 1, "{kept}");

@@ -1,10 +1,6 @@
 //! Chunks to NATS, and positions to disk when they are stored there.
 
-use std::{
-    io,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use kwhy_bus::batches;
 use kwhy_proto::{
@@ -13,7 +9,7 @@ use kwhy_proto::{
 };
 use tokio::{
     sync::mpsc,
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
 use super::{
@@ -21,7 +17,7 @@ use super::{
     positions::Store,
     trouble::{Told, Trouble},
 };
-use crate::{Sink, clock::Clock};
+use crate::{Outgoing, Sink, clock::Clock};
 
 /// How long what was read before the end is tried to be stored.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,8 +26,6 @@ const AT_ONCE: usize = 16;
 /// Positions are written to disk so often at most; what was sent since then is sent again after a crash, with the
 /// same ids.
 const SAVE: Duration = Duration::from_secs(1);
-/// How long to wait before what failed is published again. The sink has tried for long by then.
-const PAUSE: Duration = Duration::from_secs(1);
 /// Waiting longer than this is worth telling.
 const BEHIND: Duration = Duration::from_secs(30);
 
@@ -52,24 +46,22 @@ pub(crate) async fn ship<S: Sink>(
     chunks: mpsc::Receiver<Chunk>,
     store: Store,
     told: &Told,
+    outgoing: &Outgoing,
     clock: impl Clock,
 ) -> Result<Shipped, S::Error> {
-    // Since when NATS owes an acknowledgement.
-    let waiting = Mutex::new(None::<Instant>);
     tokio::select! {
-        shipped = publish(sink, chunks, store, told, &waiting, &clock) => shipped,
-        () = watch(&waiting, told) => Ok(Shipped::default()),
+        shipped = publish(sink, chunks, store, told, outgoing, &clock) => shipped,
+        () = watch(outgoing, told) => Ok(Shipped::default()),
     }
 }
 
 /// Tells when NATS takes nothing, and when it does again.
-async fn watch(waiting: &Mutex<Option<Instant>>, told: &Told) {
+async fn watch(outgoing: &Outgoing, told: &Told) {
     let mut ticks = interval(Duration::from_secs(5));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let waited = waiting.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed());
-        match waited.filter(|waited| *waited >= BEHIND) {
+        match outgoing.figures().waiting.filter(|waited| *waited >= BEHIND) {
             Some(waited) => told.tell(&Trouble::Behind { seconds: waited.as_secs() }),
             None => told.well(&Trouble::Behind { seconds: 0 }),
         }
@@ -81,7 +73,7 @@ async fn publish<S: Sink>(
     mut chunks: mpsc::Receiver<Chunk>,
     mut store: Store,
     told: &Told,
-    waiting: &Mutex<Option<Instant>>,
+    outgoing: &Outgoing,
     clock: &impl Clock,
 ) -> Result<Shipped, S::Error> {
     let mut taken = Vec::with_capacity(AT_ONCE);
@@ -113,18 +105,10 @@ async fn publish<S: Sink>(
         let newest = signals.iter().filter_map(|signal| signal.at.as_ref()).map(millis).max();
         let count = signals.len() as u64;
         let together: Vec<SignalBatch> = batches(signals).collect();
-        *waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        let published = loop {
-            match sink.publish(together.clone()).await {
-                Ok(published) => break published,
-                Err(error) if S::may_pass(&error) => {
-                    tracing::info!(error = &error as &dyn std::error::Error, "Log lines are not stored yet.");
-                    sleep(PAUSE).await;
-                }
-                Err(error) => return Err(error),
-            }
+        let again = |error: &S::Error| {
+            tracing::info!(error = error as &dyn std::error::Error, "Log lines are not stored yet.");
         };
-        *waiting.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let published = outgoing.store(sink, &together, clock, again).await?;
         for large in published.too_large {
             told.tell(&Trouble::TooLarge { size: large.size });
         }

@@ -5,6 +5,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use super::{Health, assemble::Excess};
+
 /// What is the matter with the logs of a node. Reading goes on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -73,6 +75,11 @@ pub enum Trouble {
 }
 
 impl Trouble {
+    /// Whether lines are not read, not sent, or read in vain for as long as it lasts.
+    fn lasts(&self) -> bool {
+        matches!(self, Trouble::Journalctl { .. } | Trouble::Behind { .. } | Trouble::NotKept { .. })
+    }
+
     /// What it is about: of two alike only the first is told.
     fn about(&self) -> String {
         match self {
@@ -92,33 +99,48 @@ impl Trouble {
 /// Most troubles that are remembered as told.
 const REMEMBERED: usize = 1000;
 
-/// Passes on each trouble once.
+/// Passes on each trouble once, and keeps account of them.
 pub(crate) struct Told {
     about: Mutex<BTreeSet<String>>,
     report: Box<dyn Fn(&Trouble) + Send + Sync>,
+    health: Health,
 }
 
 impl Told {
-    pub(crate) fn new(report: impl Fn(&Trouble) + Send + Sync + 'static) -> Told {
-        Told { about: Mutex::default(), report: Box::new(report) }
+    pub(crate) fn new(report: impl Fn(&Trouble) + Send + Sync + 'static, health: Health) -> Told {
+        Told { about: Mutex::default(), report: Box::new(report), health }
     }
 
     pub(crate) fn tell(&self, trouble: &Trouble) {
+        let key = trouble.about();
+        if matches!(trouble, Trouble::Lost { .. }) {
+            self.health.note_gap();
+        } else if trouble.lasts() {
+            self.health.note(&key, trouble);
+        }
         let mut about = self.about.lock().unwrap_or_else(PoisonError::into_inner);
         if about.len() >= REMEMBERED {
             about.clear();
         }
-        if about.insert(trouble.about()) {
+        if about.insert(key) {
             (self.report)(trouble);
         } else {
             tracing::debug!(%trouble, "Met again.");
         }
     }
 
+    /// Lines above the limit were dropped.
+    pub(crate) fn dropped(&self, excess: Excess) {
+        self.health.note_dropped(excess.lines);
+        self.tell(&Trouble::Lost { reason: excess.reason });
+    }
+
     /// It is over, so when it comes back it is news.
     pub(crate) fn well(&self, trouble: &Trouble) {
+        let key = trouble.about();
+        self.health.well(&key);
         let mut about = self.about.lock().unwrap_or_else(PoisonError::into_inner);
-        if about.remove(&trouble.about()) {
+        if about.remove(&key) {
             tracing::info!(%trouble, "Over.");
         }
     }
@@ -134,13 +156,19 @@ mod tests {
     fn a_trouble_is_told_once_until_it_is_over() {
         let told = Arc::new(Mutex::new(Vec::new()));
         let report = told.clone();
-        let all = Told::new(move |trouble: &Trouble| report.lock().unwrap().push(trouble.to_string()));
+        let health = Health::default();
+        let all = Told::new(
+            move |trouble: &Trouble| report.lock().unwrap().push(trouble.to_string()),
+            health.clone(),
+        );
         let behind = |seconds| Trouble::Behind { seconds };
         all.tell(&behind(30));
         all.tell(&behind(40));
         all.tell(&Trouble::Follows);
         assert_eq!(told.lock().unwrap().len(), 2);
+        assert_eq!(health.troubles(), [behind(40).to_string()], "what lasts stands, in its newest words");
         all.well(&behind(0));
+        assert_eq!(health.troubles(), Vec::<String>::new());
         all.tell(&behind(30));
         assert_eq!(told.lock().unwrap().len(), 3);
     }

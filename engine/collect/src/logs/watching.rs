@@ -161,9 +161,9 @@ impl<C: Clock> Files<C> {
 
     fn flush(&mut self) {
         self.since = None;
-        let (signals, lost) = self.assembler.take();
-        if let Some(reason) = lost {
-            self.told.tell(&Trouble::Lost { reason });
+        let (signals, excess) = self.assembler.take();
+        if let Some(excess) = excess {
+            self.told.dropped(excess);
         }
         let chunk = Chunk { signals, marks: std::mem::take(&mut self.marks) };
         if (!chunk.signals.is_empty() || !chunk.marks.is_empty()) && self.chunks.blocking_send(chunk).is_err()

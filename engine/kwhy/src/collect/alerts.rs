@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use anyhow::{Result, bail};
+use kwhy_collect::{Outgoing, probes::Vitals};
 
-use crate::{config::Config, connect, exit::Exit, live, receive::Receiving};
+use crate::{config::Config, connect, exit::Exit, live, probing::Probing, receive::Receiving};
 
 pub(crate) async fn run(
     config: &Config,
@@ -17,13 +18,17 @@ pub(crate) async fn run(
         bail!("no address to listen on is given; use --listen 127.0.0.1:9096 or set alerts.listen");
     };
     let receiving = Receiving::prepare(&config.alerts, listen, &cluster).await?;
+    let probing = Probing::prepare(config, None).await?;
     let bus = connect::publisher(config, nats, &cluster).await?;
     let stop = crate::stop();
     receiving.announce();
+    probing.announce();
     eprintln!("ready");
+    let vitals = Vitals { alerts: Some(Outgoing::default()), ..Vitals::default() };
     let ended = tokio::select! {
         () = stop => Ok(()),
-        ended = live::alerts(Some(receiving), &bus, &cluster) => ended,
+        ended = live::alerts(Some(receiving), &bus, &cluster, vitals.clone()) => ended,
+        never = probing.run(bus.clone(), vitals) => match never {},
     };
     bus.close().await;
     ended?;

@@ -11,7 +11,11 @@ use crate::{args::CollectCommand, config::Config, exit::Exit};
 pub(crate) async fn run(config: &Config, command: CollectCommand) -> Result<Exit> {
     match command {
         CollectCommand::Alerts { listen, nats, cluster } => alerts::run(config, listen, nats, cluster).await,
-        CollectCommand::Kube { nats, cluster, context } => kube::run(config, nats, cluster, context).await,
-        CollectCommand::Kubelet { logs, nats, cluster } => kubelet::run(config, logs, nats, cluster).await,
+        CollectCommand::Kube { nats, cluster, context, listen } => {
+            kube::run(config, kube::Given { nats, cluster, context, listen }).await
+        }
+        CollectCommand::Kubelet { logs, nats, cluster, listen } => {
+            kubelet::run(config, logs, kubelet::To { nats, cluster, listen }).await
+        }
     }
 }

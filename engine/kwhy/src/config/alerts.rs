@@ -142,7 +142,7 @@ impl Alerts {
     }
 }
 
-fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
     struct Address;
 
     impl Visitor<'_> for Address {

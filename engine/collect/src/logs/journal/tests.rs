@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::{process::Command, task::JoinHandle};
 
 use super::*;
-use crate::logs::{Level, positions::Mark};
+use crate::logs::{Health, Level, positions::Mark};
 
 /// A set-up that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -107,7 +107,8 @@ impl Running {
     fn with(journal: Journal, cursor: Option<String>, change: impl FnOnce(&mut Follower)) -> Running {
         let told: Arc<Mutex<Vec<String>>> = Arc::default();
         let report = told.clone();
-        let all = Told::new(move |trouble: &Trouble| report.lock().unwrap().push(trouble.to_string()));
+        let report = move |trouble: &Trouble| report.lock().unwrap().push(trouble.to_string());
+        let all = Told::new(report, Health::default());
         let (sender, chunks) = mpsc::channel(16);
         let assembler = Assembler::new("c".into(), "kal".into(), Level::Info, 10_000, 0);
         let mut follower = Follower::new(journal, assembler, cursor.clone(), Arc::new(all), sender);

@@ -1,7 +1,7 @@
 //! Places for connections: so many and no more, and whoever dawdles gives way.
 //!
 //! When all places are taken, the connection that has waited longest without having sent its whole request is cut off.
-//! A sender of alerts needs milliseconds for that, so slow clients, however many, keep nobody out.
+//! A sender needs milliseconds for that, so slow clients, however many, keep nobody out.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ type Readers = Arc<Mutex<BTreeMap<u64, AbortHandle>>>;
 
 /// All places.
 #[derive(Debug)]
-pub(super) struct Connections {
+pub(crate) struct Connections {
     places: Arc<Semaphore>,
     reading: Readers,
     next: u64,
@@ -23,7 +23,7 @@ pub(super) struct Connections {
 
 /// A place, free again when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
     reading: Reading,
     registration: AbortRegistration,
@@ -31,19 +31,19 @@ pub(super) struct Place {
 
 /// The mark of a connection that has not sent its whole request yet.
 #[derive(Debug, Clone)]
-pub(super) struct Reading {
+pub(crate) struct Reading {
     number: u64,
     readers: Readers,
 }
 
 impl Connections {
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         let places = Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)));
         Self { places, reading: Readers::default(), next: 0 }
     }
 
     /// Waits for a place; makes one where somebody dawdles.
-    pub(super) async fn place(&mut self) -> Option<Place> {
+    pub(crate) async fn place(&mut self) -> Option<Place> {
         let permit = match self.places.clone().try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
@@ -63,12 +63,12 @@ impl Connections {
 }
 
 impl Place {
-    pub(super) fn reading(&self) -> Reading {
+    pub(crate) fn reading(&self) -> Reading {
         self.reading.clone()
     }
 
     /// Takes the place for as long as `connection` lasts, or until it is cut off.
-    pub(super) async fn hold(self, connection: impl Future<Output = ()>) {
+    pub(crate) async fn hold(self, connection: impl Future<Output = ()>) {
         // An error says that it was cut off, which is known.
         let _ = Abortable::new(connection, self.registration).await;
         self.reading.done();
@@ -77,7 +77,7 @@ impl Place {
 
 impl Reading {
     /// The request is here: what is left to do is ours.
-    pub(super) fn done(&self) {
+    pub(crate) fn done(&self) {
         lock(&self.readers).remove(&self.number);
     }
 }
