@@ -6,6 +6,7 @@
 //! is asked for when it has had a minute.
 
 use kwhy_proto::v1::LogRequest;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     correlator::{Env, State},
@@ -14,7 +15,6 @@ use crate::{
     object::{Object, text},
     timer::Due,
 };
-use serde::{Deserialize, Serialize};
 
 /// How long a container may take to be ready before its log is worth reading, ms.
 const PATIENCE: u64 = 60_000;

@@ -76,7 +76,6 @@ pub(crate) struct State {
     pub(crate) templates: Templates,
     pub(crate) symptoms: OrdMap<String, Symptom>,
     pub(crate) incidents: Incidents,
-    #[serde(with = "wire")]
     pub(crate) rejections: OrdMap<(Key, String), (u64, Arc<Rejection>)>,
     /// Heartbeats by Prometheus.
     pub(crate) heartbeats: OrdMap<String, Heartbeat>,

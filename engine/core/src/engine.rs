@@ -21,6 +21,7 @@ use crate::{
     matching::{MatchError, Matcher},
     rule::{Failure, Rules},
     settings::Settings,
+    snapshot::Judged,
     symptom::Symptom,
     unexplained::UNEXPLAINED,
 };
@@ -123,7 +124,7 @@ pub struct Engine<R> {
     /// Last place of what is told a second time, until it has been: nothing of it is published again.
     pub(crate) retold: Option<u64>,
     /// What was published comes from elsewhere than from what the engine knows.
-    pub(crate) adopted: bool,
+    pub(crate) adopted: Option<Judged>,
     /// Newest time heard of.
     pub(crate) frontier: u64,
     pub(crate) seen: Seen,
@@ -160,7 +161,7 @@ impl<R: Rules> Engine<R> {
             inputs: Inputs::default(),
             place: Place::default(),
             retold: None,
-            adopted: false,
+            adopted: None,
             frontier: 0,
             seen: Seen::new(),
             seen_by_time: VecDeque::new(),
@@ -388,19 +389,28 @@ impl<R: Rules> Engine<R> {
     }
 
     /// Revisions that bring what was published to what a replay has found.
-    pub(crate) fn reconcile(&mut self) -> Vec<Finding> {
+    fn reconcile(&mut self) -> Vec<Finding> {
+        self.reconcile_but(|_, _| false)
+    }
+
+    /// The same but for what `stands` as it was published, whatever was found of it.
+    pub(crate) fn reconcile_but(
+        &mut self,
+        stands: impl Fn(&Finding, Option<&Arc<Finding>>) -> bool,
+    ) -> Vec<Finding> {
         self.state.fresh.clear();
         if self.retold.is_some() {
             return Vec::new();
         }
-        let contents: Vec<Arc<Finding>> = self.state.findings.values().cloned().collect();
-        let mut out: Vec<Finding> = contents.into_iter().filter_map(|c| self.publish(c)).collect();
-        let gone: Vec<Arc<Finding>> = self
+        let found = &self.state.findings;
+        let standing = |id: &str| self.published.get(id).is_some_and(|p| stands(&p.content, found.get(id)));
+        let contents: Vec<Arc<Finding>> = found.values().filter(|f| !standing(&f.id)).cloned().collect();
+        let gone = self
             .published
             .iter()
-            .filter(|(id, p)| !self.state.findings.contains_key(*id) && p.content.resolution != WITHDRAWN)
-            .map(|(_, p)| p.content.clone())
-            .collect();
+            .filter(|(id, p)| !found.contains_key(*id) && p.content.resolution != WITHDRAWN && !standing(id));
+        let gone: Vec<Arc<Finding>> = gone.map(|(_, p)| p.content.clone()).collect();
+        let mut out: Vec<Finding> = contents.into_iter().filter_map(|c| self.publish(c)).collect();
         for content in gone {
             let now = Some(kwhy_proto::timestamp(self.frontier));
             let content = Arc::new(Finding {

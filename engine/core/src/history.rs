@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use imbl::{OrdMap, Vector};
-
-use crate::{change::Change, glob, key::Key, lookup::Lookup, rule::RuleSignal, wire};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::{change::Change, glob, key::Key, lookup::Lookup, rule::RuleSignal};
 
 /// Most signals kept of one object: a container that logs without end must not push out its neighbours' history.
 const MAX_PER_OBJECT: usize = 256;
@@ -148,7 +148,6 @@ impl History {
 struct Stored {
     /// The records of each object, and of each whether it is the one found by its id.
     by_object: Vec<(Key, Vec<(bool, Record)>)>,
-    #[serde(with = "wire")]
     changes: Vec<Arc<Change>>,
 }
 

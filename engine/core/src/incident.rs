@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt::Write, sync::Arc};
 
 use imbl::OrdSet;
 use kwhy_proto::v1;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -14,7 +15,6 @@ use crate::{
     rule::{Diagnosis, Explains},
     wire,
 };
-use serde::{Deserialize, Serialize};
 
 /// Source by which a diagnosis says that it explains other findings: `name` is a glob over their codes, and their root
 /// stands within the reach.
@@ -46,7 +46,6 @@ pub(crate) fn stable(graph: &Graph, root: &Key) -> Key {
 pub(crate) struct Resolution {
     pub(crate) at: u64,
     pub(crate) because: String,
-    #[serde(with = "wire")]
     pub(crate) fix: Option<Arc<Change>>,
 }
 
@@ -59,7 +58,6 @@ pub(crate) struct Incident {
     /// Index of the rule; None where the core itself speaks.
     pub(crate) rule: Option<usize>,
     /// As last made.
-    #[serde(with = "wire")]
     pub(crate) diagnosis: Arc<Diagnosis>,
     /// Its evidence with times and places filled in while the history still had them.
     #[serde(with = "wire")]
@@ -72,21 +70,17 @@ pub(crate) struct Incident {
     /// Keys of the symptoms folded under it, past ones too.
     pub(crate) symptoms: BTreeSet<String>,
     /// What it explains, spelled out on the graph; one a line of `diagnosis.explains`.
-    #[serde(with = "wire")]
     pub(crate) reaches: Arc<Vec<Reach>>,
     /// Objects outside of the reaches whose edges led to what is in them.
     pub(crate) passed: OrdSet<Key>,
     /// What the symptoms were last folded by; None where that is not known or of no use.
-    #[serde(with = "wire")]
     pub(crate) folded_by: Option<Arc<FoldedBy>>,
     /// The tree from root to symptoms.
     #[serde(with = "wire")]
     pub(crate) path: Arc<Vec<v1::PathStep>>,
     /// Its objects, which are watched.
-    #[serde(with = "wire")]
     pub(crate) tree: Arc<BTreeSet<Key>>,
     /// What the tree was last made from; None where that has changed, or may have while the incident was over.
-    #[serde(with = "wire")]
     pub(crate) path_of: Option<Arc<MadeFrom>>,
     /// Whether an object of the tree was ill when last looked at, and when that ended.
     pub(crate) ill: bool,
@@ -117,7 +111,6 @@ pub(crate) struct FoldedBy {
     /// Its rule has taken it back.
     pub(crate) withdrawn: bool,
     pub(crate) explains: Vec<Explains>,
-    #[serde(with = "wire")]
     pub(crate) reaches: Arc<Vec<Reach>>,
 }
 

@@ -3,28 +3,20 @@
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
-
-use crate::{
-    incident::{Incident, IncidentKey},
-    wire,
-};
 use serde::{Deserialize, Serialize};
+
+use crate::incident::{Incident, IncidentKey};
 
 /// Incidents and the ways to find them without walking through all.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Incidents {
-    #[serde(with = "wire")]
     all: OrdMap<Arc<IncidentKey>, Arc<Incident>>,
-    #[serde(with = "wire")]
     by_id: OrdMap<Arc<str>, Arc<IncidentKey>>,
     /// Finding above, and what is folded under it.
-    #[serde(with = "wire")]
     under: OrdSet<(Arc<str>, Arc<IncidentKey>)>,
     /// Those that say that they explain other findings.
-    #[serde(with = "wire")]
     explaining: OrdSet<Arc<IncidentKey>>,
     /// Those that say that they explain anything. Most of an alert storm are accounts of what nothing explains.
-    #[serde(with = "wire")]
     accounting: OrdSet<Arc<IncidentKey>>,
 }
 

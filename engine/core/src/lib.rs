@@ -11,6 +11,7 @@
 pub mod engine;
 pub mod glob;
 pub mod input;
+pub mod loss;
 pub mod matching;
 pub mod rule;
 pub mod settings;
@@ -34,7 +35,6 @@ mod key;
 mod kin;
 mod lifecycle;
 mod lookup;
-mod loss;
 mod lull;
 mod object;
 mod path;

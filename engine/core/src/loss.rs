@@ -3,7 +3,10 @@
 //! A gap of one source (a watch that was cut, lines above a limit) is in the nature of sources and stays a signal. What the
 //! log had taken and lost is a fault of whoever keeps it.
 
-use kwhy_proto::v1::{Gap, ObjectRef, Signal};
+use kwhy_proto::{
+    timestamp,
+    v1::{Gap, ObjectRef, Signal, signal::Body},
+};
 
 use crate::{
     correlator::{Env, State},
@@ -11,9 +14,27 @@ use crate::{
 };
 
 /// Code of the finding about a log that lost signals.
-pub(crate) const SIGNALS_LOST: &str = "kwhy.signals-lost";
-/// Name of a gap of the log itself.
-pub(crate) const LOG: &str = "KWHY_IN";
+const SIGNALS_LOST: &str = "kwhy.signals-lost";
+/// Name of a gap of the log itself: that of its stream.
+const LOG: &str = "KWHY_IN";
+
+/// What says in the log of a cluster that its messages `first` to `last` are missing, at log time `now` (ms), and `why`.
+#[must_use]
+pub fn signal(cluster: &str, first: u64, last: u64, why: &str, now: u64) -> Signal {
+    let reason = format!("messages {first} to {last} of {LOG} are lost: {why}");
+    let now = Some(timestamp(now));
+    Signal {
+        id: format!("gap/log/{first}-{last}"),
+        cluster: cluster.to_owned(),
+        source: "gap".to_owned(),
+        name: LOG.to_owned(),
+        at: now,
+        message: reason.clone(),
+        origin: LOG.to_owned(),
+        body: Some(Body::Gap(Gap { from: None, to: now, reason })),
+        ..Signal::default()
+    }
+}
 
 impl State {
     /// Takes in that signals are missing.
@@ -32,7 +53,7 @@ impl State {
             root: root.clone(),
             severity: "warning".to_owned(),
             confidence: 100,
-            title: format!("Signals were lost: {}", gap.reason),
+            title: gap.reason.clone(),
             explanation: "What was told in them is known to no rule. Findings of that time may lack a cause, evidence or \
                           their end; later ones rest on what is listed and told since."
                 .to_owned(),

@@ -1,9 +1,9 @@
 //! How far a cause is felt: the set of objects within a named reach of an anchor.
 
 use imbl::OrdSet;
+use serde::{Deserialize, Serialize};
 
 use crate::{graph::Graph, key::Key};
-use serde::{Deserialize, Serialize};
 
 /// Objects within a reach. Namespace and cluster are not spelled out object by object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,13 +1,13 @@
 //! Which other objects an object refers to, read from its JSON.
 
 use kwhy_proto::v1::ObjectRef;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     json::Json,
     key::Key,
     object::{Object, items, text},
 };
-use serde::{Deserialize, Serialize};
 
 /// A kind of edge. `forward` is what an edge is called from the object that holds the reference, `backward` from the
 /// object that is referred to.

@@ -4,9 +4,9 @@
 //! sandbox and back.
 
 use kwhy_proto::v1::ObjectRef;
+use serde::{Deserialize, Serialize};
 
 use crate::{state::StateTable, wire, world::World};
-use serde::{Deserialize, Serialize};
 
 /// What a rule says of itself when it is loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

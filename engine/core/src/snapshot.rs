@@ -37,11 +37,11 @@ pub struct Snapshot {
 /// What is written down; the form of each part is its own.
 #[derive(Serialize, Deserialize)]
 struct Stored {
-    base: (u64, u8, String),
+    base: Order,
     state: State,
     resume: Place,
     through: u64,
-    seen: Vec<(u64, String)>,
+    seen: Vec<(u64, Arc<str>)>,
     published: Vec<Vec<u8>>,
     asked: BTreeMap<String, u64>,
     counts: (u64, u64, u64),
@@ -54,6 +54,15 @@ pub struct Resumed {
     pub from: u64,
     /// The last place that the engine had been told of. Then comes [`Engine::caught_up`].
     pub through: u64,
+}
+
+/// What is to be published of a log that was told before, besides what follows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judged {
+    /// What these rules say otherwise: others judged it then.
+    Anew,
+    /// What is newer than what was published: a part of the log is lost, and other signals may have come in its place.
+    Newer,
 }
 
 /// Why a snapshot cannot be taken up.
@@ -81,11 +90,11 @@ impl Snapshot {
     pub fn encode(&self) -> Result<Vec<u8>, postcard::Error> {
         let findings = self.published.values();
         let stored = Stored {
-            base: (self.base.0, self.base.1, self.base.2.to_string()),
+            base: self.base.clone(),
             state: self.state.clone(),
             resume: self.resume,
             through: self.through,
-            seen: self.seen.iter().map(|(at, _, id)| (*at, id.to_string())).collect(),
+            seen: self.seen.iter().map(|(at, _, id)| (*at, id.clone())).collect(),
             published: findings
                 .map(|p| Finding { revision: p.revision, ..(*p.content).clone() }.encode_to_vec())
                 .collect(),
@@ -134,11 +143,10 @@ impl<R: Rules> Engine<R> {
             findings.collect::<Result<_, _>>().map_err(|error| RestoreError::Damaged(error.to_string()))?;
         let resume = stored.resume;
         self.state = stored.state.clone();
-        let (at, rank, id) = stored.base;
-        self.checkpoints = [((at, rank, id.into()), stored.state)].into();
+        self.checkpoints = [(stored.base, stored.state)].into();
         self.place = resume;
         self.frontier = resume.frontier;
-        self.seen_by_time = stored.seen.into_iter().map(|(at, id)| (at, 0, id.into())).collect();
+        self.seen_by_time = stored.seen.into_iter().map(|(at, id)| (at, 0, id)).collect();
         self.seen = self.seen_by_time.iter().map(|(.., id)| id.clone()).collect();
         self.published = published(findings);
         self.asked = stored.asked;
@@ -152,11 +160,10 @@ impl<R: Rules> Engine<R> {
     }
 
     /// Where there is no snapshot to take up: these findings were published of what stands in the log up to `through`,
-    /// which the engine is told from its beginning. Nothing of that is published until [`Engine::caught_up`], and then only
-    /// what is to be judged `anew`: where a part of the log is lost, what was published of it stands.
-    pub fn adopt(&mut self, findings: Vec<Finding>, through: u64, anew: bool) {
+    /// which the engine is told from its beginning. Nothing of that is published until [`Engine::caught_up`].
+    pub fn adopt(&mut self, findings: Vec<Finding>, through: u64, judged: Judged) {
         self.published = published(findings);
-        self.adopted = anew;
+        self.adopted = Some(judged);
         self.retold = Some(through);
     }
 
@@ -166,34 +173,28 @@ impl<R: Rules> Engine<R> {
         self.retold.is_some()
     }
 
-    /// All that was told before has been told. Gives back what must be published of it: nothing, unless it is judged anew,
-    /// by other rules.
+    /// All that was told before has been told. Gives back what must be published of it: nothing, unless what was published
+    /// was adopted.
     pub fn caught_up(&mut self) -> Vec<Finding> {
         if self.retold.take().is_none() {
             return Vec::new();
         }
         self.take_notices();
-        if !std::mem::take(&mut self.adopted) {
-            self.state.fresh.clear();
-            return Vec::new();
-        }
-        // Of what began before the log does, nothing can be said anew: as it was published it stands.
         let began = self.state.began;
-        let told_of = |p: &Published| {
-            let opened = p.content.opened_at.as_ref().map_or(0, kwhy_proto::millis);
-            began > 0 && opened >= began
-        };
-        let before: Vec<String> =
-            self.published.iter().filter(|(_, p)| !told_of(p)).map(|(id, _)| id.clone()).collect();
-        let mut kept = BTreeMap::new();
-        for id in before.into_iter().filter(|id| !self.state.findings.contains_key(id)) {
-            if let Some(known) = self.published.remove(&id) {
-                kept.insert(id, known);
+        let at = |time: &Option<kwhy_proto::Timestamp>| time.as_ref().map_or(0, kwhy_proto::millis);
+        match self.adopted.take() {
+            None => {
+                self.state.fresh.clear();
+                Vec::new()
             }
+            // Of what began before the log does, nothing can be said anew: as it was published it stands.
+            Some(Judged::Anew) => self.reconcile_but(|published, found| {
+                found.is_none() && (began == 0 || at(&published.opened_at) < began)
+            }),
+            Some(Judged::Newer) => self.reconcile_but(|published, found| {
+                found.is_none_or(|found| at(&found.updated_at) <= at(&published.updated_at))
+            }),
         }
-        let revisions = self.reconcile();
-        self.published.append(&mut kept);
-        revisions
     }
 
     /// Who says the same of the same log, and can read a snapshot: the same program, rules and settings.

@@ -1,8 +1,6 @@
 //! A rule's own memory, kept by the host: bounded, expiring by log time, replaced only when a call returns ok.
 
 use serde::{Deserialize, Serialize};
-
-use crate::wire;
 use std::sync::Arc;
 
 use imbl::OrdMap;
@@ -30,7 +28,6 @@ pub enum StateError {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
-    #[serde(with = "wire")]
     value: Arc<[u8]>,
     expires: u64,
 }

@@ -6,13 +6,13 @@ use kwhy_proto::{
     millis, timestamp,
     v1::{self, Alert, Event, ObjectRef, Signal},
 };
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     incident::IncidentKey,
     key::Key,
     wire::{self, Word},
 };
-use serde::{Deserialize, Deserializer, Serialize};
 
 /// Alert names that say that alerting works, not that something is wrong.
 pub(crate) fn is_heartbeat(name: &str) -> bool {

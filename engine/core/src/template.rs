@@ -7,9 +7,9 @@ use std::{
 };
 
 use imbl::OrdMap;
-
-use crate::{key::Key, wire};
 use serde::{Deserialize, Serialize};
+
+use crate::key::Key;
 
 /// Kinds of message that are kept for sure, of those seen last; as many more may be.
 const GENERATION: usize = 4096;
@@ -31,7 +31,6 @@ pub(crate) struct First {
 pub(crate) struct Template {
     pub(crate) count: u32,
     last_at: u64,
-    #[serde(with = "wire")]
     pub(crate) first: Arc<First>,
 }
 

@@ -4,9 +4,9 @@
 use std::mem;
 
 use imbl::{OrdMap, OrdSet};
+use serde::{Deserialize, Serialize};
 
 use crate::{incident::IncidentKey, key::Key};
-use serde::{Deserialize, Serialize};
 
 /// Something due.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

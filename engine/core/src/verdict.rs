@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use imbl::{OrdSet, Vector};
 use kwhy_proto::{timestamp, v1};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     correlator::{Env, State},
@@ -14,7 +15,6 @@ use crate::{
     timer::Due,
     world::World,
 };
-use serde::{Deserialize, Serialize};
 
 /// Failures within [`FAILURE_WINDOW`] that put a rule into quarantine.
 const MAX_FAILURES: usize = 5;

@@ -1,30 +1,21 @@
-//! How the parts of a snapshot are stored that have no serde form of their own: messages of the protocol keep their
-//! protobuf encoding, what is shared is stored wherever it stands, and a word of a fixed set is looked up in it.
+//! How the parts of a snapshot are stored that serde has no form of: messages of the protocol keep their protobuf encoding,
+//! since their serde form is JSON for people, and a word of a fixed set is looked up in it.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
-use imbl::{OrdMap, OrdSet};
+use imbl::OrdMap;
 use kwhy_proto::{Message, v1};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeOwned, Error},
 };
 
-use crate::{
-    change::Change,
-    incident::{FoldedBy, Incident, IncidentKey, MadeFrom},
-    key::Key,
-    reach::Reach,
-    rule::{Diagnosis, Rejection},
-    template::First,
-};
-
 /// One of a few words that the core itself writes.
 pub(crate) type Word = &'static str;
 
-/// Something that serde knows no form of, or that holds such a thing.
+/// Messages, and what holds them.
 pub(crate) trait Wire: Sized {
-    /// A form that it knows.
+    /// The same with each message encoded.
     type Encoded: Serialize + DeserializeOwned;
 
     fn encode(&self) -> Self::Encoded;
@@ -69,49 +60,6 @@ macro_rules! messages {
 
 messages!(v1::ObjectRef, v1::Evidence, v1::PathStep, v1::Finding);
 
-macro_rules! plain {
-    ($($plain:ty),*) => {$(
-        impl Wire for $plain {
-            type Encoded = Self;
-
-            fn encode(&self) -> Self {
-                self.clone()
-            }
-
-            fn decode(encoded: Self) -> Result<Self, kwhy_proto::DecodeError> {
-                Ok(encoded)
-            }
-        }
-    )*};
-}
-
-plain!(u64, String, Key, BTreeSet<Key>, IncidentKey, Incident, FoldedBy, MadeFrom);
-plain!(Diagnosis, Rejection, Change, Reach, First);
-
-impl Wire for Arc<str> {
-    type Encoded = String;
-
-    fn encode(&self) -> String {
-        self.to_string()
-    }
-
-    fn decode(encoded: String) -> Result<Self, kwhy_proto::DecodeError> {
-        Ok(encoded.into())
-    }
-}
-
-impl Wire for Arc<[u8]> {
-    type Encoded = Vec<u8>;
-
-    fn encode(&self) -> Vec<u8> {
-        self.to_vec()
-    }
-
-    fn decode(encoded: Vec<u8>) -> Result<Self, kwhy_proto::DecodeError> {
-        Ok(encoded.into())
-    }
-}
-
 impl<T: Wire> Wire for Option<T> {
     type Encoded = Option<T::Encoded>;
 
@@ -148,38 +96,14 @@ impl<T: Wire> Wire for Vec<T> {
     }
 }
 
-impl<A: Wire, B: Wire> Wire for (A, B) {
-    type Encoded = (A::Encoded, B::Encoded);
+impl<T: Wire + Clone> Wire for OrdMap<String, T> {
+    type Encoded = Vec<(String, T::Encoded)>;
 
     fn encode(&self) -> Self::Encoded {
-        (self.0.encode(), self.1.encode())
-    }
-
-    fn decode((a, b): Self::Encoded) -> Result<Self, kwhy_proto::DecodeError> {
-        Ok((A::decode(a)?, B::decode(b)?))
-    }
-}
-
-impl<T: Wire + Ord + Clone> Wire for OrdSet<T> {
-    type Encoded = Vec<T::Encoded>;
-
-    fn encode(&self) -> Self::Encoded {
-        self.iter().map(T::encode).collect()
+        self.iter().map(|(key, value)| (key.clone(), value.encode())).collect()
     }
 
     fn decode(encoded: Self::Encoded) -> Result<Self, kwhy_proto::DecodeError> {
-        encoded.into_iter().map(T::decode).collect()
-    }
-}
-
-impl<K: Wire + Ord + Clone, V: Wire + Clone> Wire for OrdMap<K, V> {
-    type Encoded = Vec<(K::Encoded, V::Encoded)>;
-
-    fn encode(&self) -> Self::Encoded {
-        self.iter().map(|(key, value)| (key.encode(), value.encode())).collect()
-    }
-
-    fn decode(encoded: Self::Encoded) -> Result<Self, kwhy_proto::DecodeError> {
-        encoded.into_iter().map(|(key, value)| Ok((K::decode(key)?, V::decode(value)?))).collect()
+        encoded.into_iter().map(|(key, value)| Ok((key, T::decode(value)?))).collect()
     }
 }

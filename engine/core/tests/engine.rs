@@ -7,7 +7,7 @@ use kwhy_core::{
         Call, Clearing, Descriptor, Diagnosis, Evidence, Explains, Failure, Pattern, Reply, Rules,
         Subscription, Verdict,
     },
-    snapshot::RestoreError,
+    snapshot::{Judged, RestoreError},
 };
 use kwhy_proto::{
     Message, timestamp,
@@ -465,7 +465,7 @@ fn what_was_published_of_a_log_that_is_read_again_is_not_published_again() {
     let all = incident();
     let said = run(all.clone());
     let mut again = engine();
-    again.adopt(last_revisions(&said), all.len() as u64, true);
+    again.adopt(last_revisions(&said), all.len() as u64, Judged::Anew);
     for (place, signal) in (1..).zip(all.clone()) {
         again.stands_at(place);
         assert_eq!(again.apply(signal), []);
@@ -474,6 +474,32 @@ fn what_was_published_of_a_log_that_is_read_again_is_not_published_again() {
     // The twin: to an engine that was told of nothing all is news.
     let mut new = engine();
     assert_eq!(all.into_iter().flat_map(|s| new.apply(s)).collect::<Vec<_>>(), said);
+}
+
+#[test]
+fn of_a_log_that_lost_a_part_what_is_newer_is_published_and_what_was_of_the_lost_part_stands() {
+    let all = incident();
+    let early = last_revisions(&run(all.iter().take(9).cloned()));
+    assert!(!early.is_empty());
+    let of_the_lost = Finding { id: "of-the-lost".into(), ..early[0].clone() };
+    let published: Vec<Finding> = early.into_iter().chain([of_the_lost]).collect();
+    let judge = |judged: Judged| {
+        let mut again = engine();
+        again.adopt(published.clone(), all.len() as u64, judged);
+        assert_eq!(all.iter().cloned().flat_map(|s| again.apply(s)).collect::<Vec<_>>(), []);
+        again.caught_up()
+    };
+    let contents = |findings: Vec<Finding>| -> Vec<Finding> {
+        findings.into_iter().map(|finding| Finding { revision: 0, ..finding }).collect()
+    };
+    let newest = contents(last_revisions(&run(all.clone())));
+    assert_eq!(contents(judge(Judged::Newer)), newest);
+    // The twin: who judges anew takes back what nobody tells any more.
+    let anew = judge(Judged::Anew);
+    assert!(
+        anew.iter().any(|f| f.id == "of-the-lost" && f.resolution == kwhy_core::engine::WITHDRAWN),
+        "{anew:?}"
+    );
 }
 
 #[test]
