@@ -5,20 +5,24 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, client::RequestErrorKind, header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE};
+use async_nats::{
+    HeaderMap,
+    client::RequestErrorKind,
+    header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
+    jetstream::{publish::PublishAck, response::Response},
+};
 use bytes::Bytes;
 use kwhy_proto::{
     Message,
     v1::{Checkpoint, Finding},
 };
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::time::{Instant, timeout};
 
 use crate::{
     Bus, BusError, Cause, Committed,
     findings::message,
-    send::{Backoff, NO_RESOURCES, Outgoing, STORE_FAILED, WRONG_SEQUENCE_IN_FLIGHT, header_bytes},
+    send::{Backoff, Outgoing, Refusal, header_bytes},
     subject,
 };
 
@@ -56,19 +60,6 @@ enum Outcome {
     Conflict,
     /// No answer: it may be stored.
     Unknown(Cause),
-}
-
-/// The answer to the last message of a batch.
-#[derive(Deserialize)]
-struct Answer {
-    seq: Option<u64>,
-    error: Option<ApiError>,
-}
-
-#[derive(Deserialize)]
-struct ApiError {
-    err_code: Option<u64>,
-    description: Option<String>,
 }
 
 /// The chain after these revisions.
@@ -259,26 +250,22 @@ const BATCH_ROOM: usize = 128;
 /// What an answer of the server means. An answer to a message that opens a batch means that it opens none.
 fn judge(body: &[u8], message: &str, opens: bool) -> Result<Outcome, BusError> {
     let refused = |cause: Cause| BusError::Rejected { message: message.to_owned(), cause };
-    let answer: Answer = serde_json::from_slice(body).map_err(|error| refused(Cause::of(error)))?;
-    match (answer.error, answer.seq) {
-        (Some(error), _) => {
-            let cause = Cause::of(error.description.unwrap_or_else(|| "an error without a word".to_owned()));
-            match error.err_code.unwrap_or_default() {
-                WRONG_LAST_SEQUENCE | DUPLICATE_IN_BATCH => Ok(Outcome::Conflict),
-                NO_RESOURCES => Err(BusError::Full { message: message.to_owned(), cause }),
-                STORE_FAILED if cause.to_string().contains("maximum") => {
-                    Err(BusError::Full { message: message.to_owned(), cause })
-                }
-                // A part was lost on the way, or another write to the same subject is.
-                INCOMPLETE_BATCH | WRONG_SEQUENCE_IN_FLIGHT => Ok(Outcome::Unknown(cause)),
-                _ => Err(refused(cause)),
-            }
+    let error = match serde_json::from_slice(body).map_err(|error| refused(Cause::of(error)))? {
+        Response::Ok(PublishAck { .. }) if opens => {
+            return Err(refused(Cause::of(
+                "the server stores the messages of a batch one by one: it does not know atomic batches",
+            )));
         }
-        (None, Some(_)) if opens => Err(refused(Cause::of(
-            "the server stores the messages of a batch one by one: it does not know atomic batches",
-        ))),
-        (None, Some(sequence)) => Ok(Outcome::Stored(sequence)),
-        (None, None) => Err(refused(Cause::of("an answer without a sequence"))),
+        Response::Ok(PublishAck { sequence, .. }) => return Ok(Outcome::Stored(sequence)),
+        Response::Err { error } => error,
+    };
+    let cause = Cause::of(&error);
+    match (error.error_code().0, Refusal::of(&error)) {
+        (WRONG_LAST_SEQUENCE | DUPLICATE_IN_BATCH, _) => Ok(Outcome::Conflict),
+        // A part was lost on the way.
+        (INCOMPLETE_BATCH, _) | (_, Refusal::Passing) => Ok(Outcome::Unknown(cause)),
+        (_, Refusal::Full) => Err(BusError::Full { message: message.to_owned(), cause }),
+        (_, Refusal::Lasting) => Err(refused(cause)),
     }
 }
 

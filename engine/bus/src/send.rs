@@ -200,22 +200,56 @@ impl Bus {
             | PublishErrorKind::BrokenPipe
             | PublishErrorKind::StreamNotFound
             | PublishErrorKind::MaxAckPending => Answer::Again(cause),
-            _ => match api_error(&error).map(|error| (error.error_code().0, error.code())) {
-                Some((NO_RESOURCES, _)) => Answer::Fatal(BusError::Full { message: message(), cause }),
-                Some((STORE_FAILED, _)) if cause.to_string().contains("maximum") => {
-                    Answer::Fatal(BusError::Full { message: message(), cause })
+            _ => match api_error(&error).map(Refusal::of) {
+                Some(Refusal::Full) => Answer::Fatal(BusError::Full { message: message(), cause }),
+                Some(Refusal::Passing) => Answer::Again(cause),
+                Some(Refusal::Lasting) | None => {
+                    Answer::Fatal(BusError::Rejected { message: message(), cause })
                 }
-                // Another write to that subject is on its way, or the server is busy.
-                Some((WRONG_SEQUENCE_IN_FLIGHT, _) | (_, 429 | 503)) => Answer::Again(cause),
-                _ => Answer::Fatal(BusError::Rejected { message: message(), cause }),
             },
+        }
+    }
+
+    /// Asks until there is an answer, for as long as a message may be sent again; the last failure then.
+    pub(crate) async fn patiently<T>(
+        &self,
+        mut ask: impl AsyncFnMut() -> Result<T, Cause>,
+    ) -> Result<T, Cause> {
+        let deadline = Instant::now() + self.settings.retry_for;
+        let mut backoff = Backoff::new();
+        loop {
+            match ask().await {
+                Err(_) if Instant::now() < deadline => backoff.wait().await,
+                answer => return answer,
+            }
         }
     }
 }
 
-pub(crate) const NO_RESOURCES: u64 = 10023;
-pub(crate) const STORE_FAILED: u64 = 10077;
-pub(crate) const WRONG_SEQUENCE_IN_FLIGHT: u64 = 10164;
+/// What an error of JetStream means for a message, conditions on it aside.
+pub(crate) enum Refusal {
+    /// There is no room for it.
+    Full,
+    /// The server is busy, moves its leader, or another write to that subject is on its way.
+    Passing,
+    /// It will never be taken.
+    Lasting,
+}
+
+impl Refusal {
+    pub(crate) fn of(error: &async_nats::jetstream::Error) -> Self {
+        match (error.error_code().0, error.code()) {
+            (NO_RESOURCES, _) => Self::Full,
+            (STORE_FAILED, _) if error.to_string().contains("maximum") => Self::Full,
+            (WRONG_SEQUENCE_IN_FLIGHT, _) | (_, 429 | 503) => Self::Passing,
+            _ => Self::Lasting,
+        }
+    }
+}
+
+const NO_RESOURCES: u64 = 10023;
+const STORE_FAILED: u64 = 10077;
+const WRONG_SEQUENCE_IN_FLIGHT: u64 = 10164;
 
 impl Outgoing {
     pub(crate) fn id(&self) -> &str {

@@ -6,9 +6,7 @@ use async_nats::jetstream::{
 };
 use kwhy_proto::Timestamp;
 
-use tokio::time::Instant;
-
-use crate::{Bus, BusError, Cause, send::Backoff, streams, subject};
+use crate::{Bus, BusError, Cause, streams, subject};
 
 /// A stream as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,21 +70,6 @@ impl Bus {
             doing: format!("read message {sequence} of {}", streams::IN),
             cause,
         })
-    }
-
-    /// Asks until there is an answer, for as long as a message may be sent again; the last failure then.
-    pub(crate) async fn patiently<T>(
-        &self,
-        mut ask: impl AsyncFnMut() -> Result<T, Cause>,
-    ) -> Result<T, Cause> {
-        let deadline = Instant::now() + self.settings.retry_for;
-        let mut backoff = Backoff::new();
-        loop {
-            match ask().await {
-                Err(_) if Instant::now() < deadline => backoff.wait().await,
-                answer => return answer,
-            }
-        }
     }
 
     /// What `KWHY_IN` and `KWHY_OUT` hold, of all clusters.
