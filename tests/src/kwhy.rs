@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Background, Client, python, tools};
+use crate::{Background, Client, NatsServer, Stored, python, tools};
 
 /// What a program left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,6 +189,27 @@ impl Kwhy {
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         ended
     }
+}
+
+/// The finding revisions of `kwhy diagnose`, a line each.
+///
+/// # Panics
+/// Where it has anything to complain of.
+#[must_use]
+pub fn said_of(kwhy: &Kwhy, capture: &Path) -> Vec<String> {
+    let found = kwhy.diagnose(capture);
+    assert_eq!(found.stderr, "");
+    found.stdout.lines().map(str::to_owned).collect()
+}
+
+/// What a capture becomes on `KWHY_IN`.
+///
+/// # Panics
+/// Where it cannot be fed.
+pub async fn recorded(kwhy: &Kwhy, capture: &Path) -> Vec<Stored> {
+    let server = NatsServer::start(&tools::nats_server());
+    kwhy.feed(capture, &server.url);
+    Client::connect(&server.url).await.stored("KWHY_IN").await
 }
 
 /// A `kwhy run` that is ready.

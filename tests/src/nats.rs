@@ -287,6 +287,16 @@ impl Client {
         stored.iter().map(|it| Finding::decode(it.body.as_slice()).expect("a finding")).collect()
     }
 
+    /// The same, each as the line of JSON that `kwhy diagnose` prints.
+    ///
+    /// # Panics
+    /// Where one is not encoded as kwhy would encode it.
+    pub async fn revisions(&self) -> Vec<String> {
+        let mut stored = self.stored("KWHY_OUT").await;
+        stored.retain(|it| it.subject.starts_with("kwhy.out.f."));
+        stored.iter().map(|it| line(&it.body)).collect()
+    }
+
     /// The newest checkpoint of a cluster; none where nobody has stored one.
     ///
     /// # Panics
@@ -342,6 +352,15 @@ impl Client {
         stored.sequence
     }
 
+    /// Publishes what was stored elsewhere, under its id after a prefix.
+    ///
+    /// # Panics
+    /// As [`Client::publish`].
+    pub async fn ship(&self, message: &Stored, prefix: &str) {
+        let id = message.headers.get("Nats-Msg-Id").expect("an id");
+        self.publish(&message.subject, Some(&format!("{prefix}{id}")), message.body.clone()).await;
+    }
+
     /// Subscribes; the server knows of it when this returns.
     ///
     /// # Panics
@@ -383,6 +402,17 @@ impl Subscription {
             }
         }
     }
+}
+
+/// A body as the line of JSON that `kwhy diagnose` prints.
+///
+/// # Panics
+/// Where it is no finding, or not encoded as kwhy would encode it.
+#[must_use]
+pub fn line(body: &[u8]) -> String {
+    let finding = Finding::decode(body).expect("a finding");
+    assert_eq!(finding.encode_to_vec(), body, "the encoding is the canonical one");
+    serde_json::to_string(&finding).expect("JSON")
 }
 
 fn stored(message: async_nats::Message) -> Stored {

@@ -12,56 +12,26 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use fastrand::Rng;
 use kwhy_proto::{
     Message as _, millis,
     v1::{Finding, Signal, SignalBatch},
 };
 use kwhy_tests::{
-    CLUSTER, Client, Engine, Kwhy, NatsServer, Stored, capture, cluster_of, coredns_loop, finish, nats_server,
+    CLUSTER, Client, Engine, Kwhy, NatsServer, Stored, capture, cluster_of, coredns_loop, finish, line,
+    nats_server, recorded, said_of,
 };
-
-/// The finding revisions of `kwhy diagnose`, a line each.
-fn expected(kwhy: &Kwhy, capture: &Path) -> Vec<String> {
-    let found = kwhy.diagnose(capture);
-    assert_eq!(found.stderr, "");
-    found.stdout.lines().map(str::to_owned).collect()
-}
-
-/// What a capture becomes on `KWHY_IN`.
-async fn recorded(kwhy: &Kwhy, capture: &Path) -> Vec<Stored> {
-    let server = NatsServer::start(&nats_server());
-    kwhy.feed(capture, &server.url);
-    Client::connect(&server.url).await.stored("KWHY_IN").await
-}
 
 /// An engine on a server that outlives it.
 fn engine(kwhy: &Kwhy, server: &NatsServer, cluster: &str) -> Engine {
     kwhy.engine(&[&"--nats", &server.url, &"--cluster", &cluster])
 }
 
-/// A body as the line of JSON that `kwhy diagnose` prints; it must be encoded as kwhy would encode it.
-fn line(body: &[u8]) -> String {
-    let finding = Finding::decode(body).expect("a finding");
-    assert_eq!(finding.encode_to_vec(), body, "the encoding is the canonical one");
-    serde_json::to_string(&finding).expect("JSON")
-}
-
-/// The finding revisions that are stored, in their order.
-async fn stored(client: &Client) -> Vec<String> {
-    let all = client.stored("KWHY_OUT").await;
-    all.iter().filter(|m| m.subject.starts_with("kwhy.out.f.")).map(|m| line(&m.body)).collect()
-}
-
-async fn publish(client: &Client, message: &Stored, prefix: &str) {
-    let id = format!("{prefix}{}", message.headers["Nats-Msg-Id"]);
-    client.publish(&message.subject, Some(&id), message.body.clone()).await;
-}
-
 #[tokio::test]
 async fn what_comes_out_of_nats_is_what_diagnose_says_byte_for_byte() {
     let kwhy = Kwhy::new();
     for capture in passing() {
-        let expected = expected(&kwhy, &capture);
+        let expected = said_of(&kwhy, &capture);
         let server = NatsServer::start(&nats_server());
         let engine = engine(&kwhy, &server, &cluster_of(&capture));
         let client = Client::connect(&server.url).await;
@@ -85,7 +55,7 @@ async fn what_comes_out_of_nats_is_what_diagnose_says_byte_for_byte() {
             expected,
             "the protobuf bodies"
         );
-        assert_eq!(stored(&client).await, expected, "the stream");
+        assert_eq!(client.revisions().await, expected, "the stream");
 
         let count = expected.len().to_string();
         let cluster = kwhy.write("tail.yaml", format!("cluster: {}\n", cluster_of(&capture)));
@@ -116,7 +86,7 @@ fn passing() -> Vec<PathBuf> {
 #[tokio::test]
 async fn feeding_a_second_time_changes_nothing() {
     let kwhy = Kwhy::new();
-    let expected = expected(&kwhy, &coredns_loop());
+    let expected = said_of(&kwhy, &coredns_loop());
     let server = NatsServer::start(&nats_server());
     let engine = engine(&kwhy, &server, CLUSTER);
     let client = Client::connect(&server.url).await;
@@ -129,29 +99,29 @@ async fn feeding_a_second_time_changes_nothing() {
         "{second}"
     );
     let _ended = finish(engine, &client, CLUSTER).await;
-    assert_eq!(stored(&client).await, expected);
+    assert_eq!(client.revisions().await, expected);
 }
 
 #[tokio::test]
 async fn messages_that_come_twice_under_other_ids_change_nothing() {
     let kwhy = Kwhy::new();
-    let expected = expected(&kwhy, &coredns_loop());
+    let expected = said_of(&kwhy, &coredns_loop());
     let messages = recorded(&kwhy, &coredns_loop()).await;
     let server = NatsServer::start(&nats_server());
     let engine = engine(&kwhy, &server, CLUSTER);
     let client = Client::connect(&server.url).await;
     for (n, message) in messages.iter().enumerate() {
-        publish(&client, message, "").await;
-        publish(&client, message, "at-once/").await;
+        client.ship(message, "").await;
+        client.ship(message, "at-once/").await;
         // And one that came a while ago.
-        publish(&client, &messages[n / 2], &format!("again-{n}/")).await;
+        client.ship(&messages[n / 2], &format!("again-{n}/")).await;
     }
     // And all of it once more, when everything is over.
     for message in &messages {
-        publish(&client, message, "at-the-end/").await;
+        client.ship(message, "at-the-end/").await;
     }
     let _ended = finish(engine, &client, CLUSTER).await;
-    assert_eq!(stored(&client).await, expected);
+    assert_eq!(client.revisions().await, expected);
 }
 
 /// Most that a source may come later than another.
@@ -162,19 +132,6 @@ fn source(signal: &Signal) -> String {
     let log =
         if signal.source == "kubelet" || signal.source == "log" { signal.id.rsplit_once('/') } else { None };
     log.map_or_else(|| signal.source.clone(), |(log, _)| log.to_owned())
-}
-
-/// Numbers that look random, the same for a seed on every machine (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (x ^ (x >> 31)) % limit
-    }
 }
 
 /// The signals of the messages, each alone, in the order in which they would come if each source were late by its
@@ -211,7 +168,7 @@ fn last(lines: &[String]) -> BTreeMap<String, Finding> {
 
 async fn assert_same_end(capture: &Path, what: &str, delay: impl FnMut(&str) -> u64) {
     let kwhy = Kwhy::new();
-    let expected = last(&expected(&kwhy, capture));
+    let expected = last(&said_of(&kwhy, capture));
     let messages = recorded(&kwhy, capture).await;
     let server = NatsServer::start(&nats_server());
     let engine = engine(&kwhy, &server, &cluster_of(capture));
@@ -221,7 +178,7 @@ async fn assert_same_end(capture: &Path, what: &str, delay: impl FnMut(&str) -> 
         client.publish(&subject, None, batch.encode_to_vec()).await;
     }
     let ended = finish(engine, &client, &cluster_of(capture)).await;
-    let is = last(&stored(&client).await);
+    let is = last(&client.revisions().await);
     let ids = |findings: &BTreeMap<String, Finding>| -> Vec<String> {
         findings.values().map(|f| format!("{} {} {}", f.id, f.code, f.title)).collect()
     };
@@ -237,17 +194,17 @@ async fn assert_same_end(capture: &Path, what: &str, delay: impl FnMut(&str) -> 
 #[tokio::test]
 async fn sources_in_another_order_lead_to_the_same_last_revisions() {
     for seed in 1..=3 {
-        let mut random = Random(seed);
-        assert_same_end(&coredns_loop(), &format!("seed {seed}"), |_| random.below(SHIFT + 1)).await;
+        let mut random = Rng::with_seed(seed);
+        assert_same_end(&coredns_loop(), &format!("seed {seed}"), |_| random.u64(..=SHIFT)).await;
     }
 }
 
 #[tokio::test]
 async fn sources_in_another_order_lead_to_the_same_last_revisions_of_every_capture() {
     for (seed, capture) in (11..).zip(passing()) {
-        let mut random = Random(seed);
+        let mut random = Rng::with_seed(seed);
         let what = format!("{} with seed {seed}", capture.display());
-        assert_same_end(&capture, &what, |_| random.below(SHIFT + 1)).await;
+        assert_same_end(&capture, &what, |_| random.u64(..=SHIFT)).await;
     }
 }
 
@@ -287,7 +244,7 @@ async fn a_shift_makes_another_order_of_the_same_signals() {
 #[tokio::test]
 async fn a_restart_in_the_middle_stores_nothing_twice_and_loses_nothing() {
     let kwhy = Kwhy::new();
-    let expected = expected(&kwhy, &coredns_loop());
+    let expected = said_of(&kwhy, &coredns_loop());
     let messages = recorded(&kwhy, &coredns_loop()).await;
     let server = NatsServer::start(&nats_server());
     let client = Client::connect(&server.url).await;
@@ -295,7 +252,7 @@ async fn a_restart_in_the_middle_stores_nothing_twice_and_loses_nothing() {
     let parts: Vec<&[Stored]> = messages.chunks(messages.len() / 4).collect();
     for (n, part) in parts.iter().enumerate() {
         for message in *part {
-            publish(&client, message, "").await;
+            client.ship(message, "").await;
         }
         if n % 2 == 0 {
             // Told to end when it has come so far.
@@ -308,7 +265,7 @@ async fn a_restart_in_the_middle_stores_nothing_twice_and_loses_nothing() {
         engine = self::engine(&kwhy, &server, CLUSTER);
     }
     let _ended = finish(engine, &client, CLUSTER).await;
-    assert_eq!(stored(&client).await, expected);
+    assert_eq!(client.revisions().await, expected);
     let others = client.stored("KWHY_OUT").await.len() - expected.len();
     assert_eq!(u64::try_from(others), Ok(client.count("KWHY_OUT", "kwhy.out.ckpt.>").await), "nothing else");
 }
@@ -319,7 +276,7 @@ async fn an_own_nats_server_keeps_findings_over_a_restart_and_ends_with_kwhy() {
     let config =
         format!("cluster: {CLUSTER}\ndata_dir: data\nnats:\n  server: {}\n", nats_server().display());
     kwhy.write("kwhy.yaml", config);
-    let expected = expected(&kwhy, &coredns_loop());
+    let expected = said_of(&kwhy, &coredns_loop());
     for round in ["first", "second"] {
         let engine = kwhy.engine(&[]);
         let url = engine.url.clone();
@@ -336,5 +293,5 @@ async fn an_own_nats_server_keeps_findings_over_a_restart_and_ends_with_kwhy() {
     }
     let engine = kwhy.engine(&[]);
     let client = Client::connect(&engine.url).await;
-    assert_eq!(stored(&client).await, expected);
+    assert_eq!(client.revisions().await, expected);
 }

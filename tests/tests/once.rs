@@ -6,36 +6,18 @@
     reason = "a test ends where its ground gives way"
 )]
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use kwhy_tests::{
+    CLUSTER, Client, Engine, Kwhy, NatsServer, Stored, coredns_loop, eventually, finish, nats_server,
+    recorded, said_of,
 };
-
-use kwhy_tests::{CLUSTER, Client, Engine, Kwhy, NatsServer, Stored, coredns_loop, finish, nats_server};
 use rustix::process::{Pid, Signal, kill_process};
-
-/// The finding revisions of `kwhy diagnose`, a line each.
-fn expected(kwhy: &Kwhy, capture: &Path) -> Vec<String> {
-    kwhy.diagnose(capture).stdout.lines().map(str::to_owned).collect()
-}
-
-/// Those that are stored, in their order.
-async fn stored(client: &Client) -> Vec<String> {
-    let all = client.findings().await;
-    all.iter().map(|finding| serde_json::to_string(finding).expect("JSON")).collect()
-}
-
-/// What a capture becomes on `KWHY_IN`.
-async fn recorded(kwhy: &Kwhy) -> Vec<Stored> {
-    let server = NatsServer::start(&nats_server());
-    kwhy.feed(&coredns_loop(), &server.url);
-    Client::connect(&server.url).await.stored("KWHY_IN").await
-}
 
 async fn publish(client: &Client, messages: &[Stored]) {
     for message in messages {
-        let id = message.headers["Nats-Msg-Id"].clone();
-        client.publish(&message.subject, Some(&id), message.body.clone()).await;
+        client.ship(message, "").await;
     }
 }
 
@@ -50,42 +32,24 @@ fn engine(kwhy: &Kwhy, server: &NatsServer) -> Engine {
 
 /// Waits until the checkpoint knows of that message.
 async fn wait_for_checkpoint(client: &Client, sequence: u64) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let checkpoint = client.checkpoint(CLUSTER).await;
-        if checkpoint.as_ref().is_some_and(|c| c.sequence >= sequence) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{checkpoint:?} is not at {sequence}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// Numbers that look random, the same for a seed on every machine (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (x ^ (x >> 31)) % limit.max(1)
-    }
+    eventually(&format!("checkpoint at {sequence}"), async || {
+        client.checkpoint(CLUSTER).await.filter(|checkpoint| checkpoint.sequence >= sequence)
+    })
+    .await;
 }
 
 /// Others may be tried: `KWHY_SEED=7 KWHY_KILLS=500 cargo test …`.
-fn number(name: &str, usual: u64) -> u64 {
+fn number<T: std::str::FromStr>(name: &str, usual: T) -> T {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
 #[tokio::test]
 async fn an_engine_killed_again_and_again_stores_what_one_that_lives_would() {
-    let (seed, kills) = (number("KWHY_SEED", 1), number("KWHY_KILLS", 12));
-    let mut random = Random(seed);
+    let (seed, kills) = (number("KWHY_SEED", 1), number("KWHY_KILLS", 12_usize));
+    let mut random = Rng::with_seed(seed);
     let kwhy = Kwhy::new();
-    let expected = expected(&kwhy, &coredns_loop());
-    let messages = recorded(&kwhy).await;
+    let expected = said_of(&kwhy, &coredns_loop());
+    let messages = recorded(&kwhy, &coredns_loop()).await;
     let mut left = kills;
     while left > 0 {
         let server = NatsServer::start(&nats_server());
@@ -94,19 +58,19 @@ async fn an_engine_killed_again_and_again_stores_what_one_that_lives_would() {
         let mut rest = messages.as_slice();
         let kills = left.min(6);
         for kill in 0..kills {
-            let most = rest.len() as u64 * 2 / (kills - kill + 1);
-            let (part, later) = rest.split_at(usize::try_from(random.below(most)).expect("a place"));
+            let most = rest.len() * 2 / (kills - kill + 1);
+            let (part, later) = rest.split_at(random.usize(..most.max(1)));
             rest = later;
             publish(&client, part).await;
             // Anywhere between at once and after all of it is stored.
-            tokio::time::sleep(Duration::from_millis(random.below(400))).await;
+            tokio::time::sleep(Duration::from_millis(random.u64(..400))).await;
             engine.process.kill();
             engine = self::engine(&kwhy, &server);
         }
         publish(&client, rest).await;
         let ended = finish(engine, &client, CLUSTER).await;
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        assert_eq!(stored(&client).await, expected, "seed {seed}, {left} kills left; {}", ended.stderr);
+        assert_eq!(client.revisions().await, expected, "seed {seed}, {left} kills left; {}", ended.stderr);
         left -= kills;
     }
 }
@@ -115,33 +79,31 @@ async fn an_engine_killed_again_and_again_stores_what_one_that_lives_would() {
 #[tokio::test]
 async fn a_revision_stored_twice_would_be_seen() {
     let kwhy = Kwhy::new();
-    let expected = expected(&kwhy, &coredns_loop());
+    let expected = said_of(&kwhy, &coredns_loop());
     let server = NatsServer::start(&nats_server());
     let engine = engine(&kwhy, &server);
     let client = Client::connect(&server.url).await;
     kwhy.feed(&coredns_loop(), &server.url);
     let _ended = finish(engine, &client, CLUSTER).await;
-    assert_eq!(stored(&client).await, expected);
+    assert_eq!(client.revisions().await, expected);
     let first = client.stored("KWHY_OUT").await.into_iter().find(|m| m.subject.starts_with("kwhy.out.f."));
     let first = first.expect("a revision");
     client.publish(&first.subject, None, first.body).await;
-    assert_ne!(stored(&client).await, expected);
+    assert_ne!(client.revisions().await, expected);
 }
 
 #[tokio::test]
 async fn a_restart_reads_no_more_of_the_log_than_it_must() {
     let kwhy = Kwhy::new();
-    let messages = recorded(&kwhy).await;
+    let messages = recorded(&kwhy, &coredns_loop()).await;
     let server = NatsServer::start(&nats_server());
     let engine = engine(&kwhy, &server);
     let client = Client::connect(&server.url).await;
     publish(&client, &messages).await;
     wait_for_checkpoint(&client, messages.len() as u64).await;
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while client.checkpoint(CLUSTER).await.is_none_or(|c| c.snapshots.is_empty()) {
-        assert!(Instant::now() < deadline, "no snapshot is named");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let named =
+        async || client.checkpoint(CLUSTER).await.filter(|checkpoint| !checkpoint.snapshots.is_empty());
+    eventually("snapshot in the checkpoint", named).await;
     engine.process.kill();
     let engine = self::engine(&kwhy, &server);
     let said = engine.process.wait_for("that it has caught up", |line| {
@@ -154,8 +116,8 @@ async fn a_restart_reads_no_more_of_the_log_than_it_must() {
 #[tokio::test]
 async fn a_snapshot_that_is_damaged_or_gone_is_done_without() {
     let kwhy = Kwhy::new();
-    let expected = expected(&kwhy, &coredns_loop());
-    let messages = recorded(&kwhy).await;
+    let expected = said_of(&kwhy, &coredns_loop());
+    let messages = recorded(&kwhy, &coredns_loop()).await;
     let server = NatsServer::start(&nats_server());
     let client = Client::connect(&server.url).await;
     for (n, part) in messages.chunks(messages.len().div_ceil(3)).enumerate() {
@@ -167,7 +129,7 @@ async fn a_snapshot_that_is_damaged_or_gone_is_done_without() {
     }
     let engine = engine(&kwhy, &server);
     let ended = finish(engine, &client, CLUSTER).await;
-    assert_eq!(stored(&client).await, expected, "{}", ended.stderr);
+    assert_eq!(client.revisions().await, expected, "{}", ended.stderr);
 }
 
 fn signal(engine: &Engine, signal: Signal) {
@@ -178,8 +140,8 @@ fn signal(engine: &Engine, signal: Signal) {
 #[tokio::test]
 async fn a_second_engine_takes_over_within_ten_seconds_and_the_first_steps_down() {
     let kwhy = Kwhy::new();
-    let expected = expected(&kwhy, &coredns_loop());
-    let messages = recorded(&kwhy).await;
+    let expected = said_of(&kwhy, &coredns_loop());
+    let messages = recorded(&kwhy, &coredns_loop()).await;
     let server = NatsServer::start(&nats_server());
     let client = Client::connect(&server.url).await;
     let (one, other) = (engine(&kwhy, &server), engine(&kwhy, &server));
@@ -206,15 +168,15 @@ async fn a_second_engine_takes_over_within_ten_seconds_and_the_first_steps_down(
     let ended = finish(second, &client, CLUSTER).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(first.process.terminate().code, Some(0));
-    assert_eq!(stored(&client).await, expected);
+    assert_eq!(client.revisions().await, expected);
 }
 
 /// What fences is the condition on the checkpoint alone: one that is stored without it, by nobody who lives, is enough.
 #[tokio::test]
 async fn an_engine_whose_checkpoint_is_not_the_newest_stores_nothing_more_until_that_one_falls_silent() {
     let kwhy = Kwhy::new();
-    let expected = expected(&kwhy, &coredns_loop());
-    let messages = recorded(&kwhy).await;
+    let expected = said_of(&kwhy, &coredns_loop());
+    let messages = recorded(&kwhy, &coredns_loop()).await;
     let server = NatsServer::start(&nats_server());
     let client = Client::connect(&server.url).await;
     let engine = engine(&kwhy, &server);
@@ -223,17 +185,17 @@ async fn an_engine_whose_checkpoint_is_not_the_newest_stores_nothing_more_until_
     client.forge_checkpoint(CLUSTER, "elsewhere").await;
     engine.process.wait_for("that it stands by", |line| line.starts_with("standing by").then_some(()));
     publish(&client, &messages[1..]).await;
-    assert_eq!(stored(&client).await, [""; 0], "another stores them");
+    assert_eq!(client.revisions().await, [""; 0], "another stores them");
     wait_for_checkpoint(&client, messages.len() as u64).await;
     let ended = finish(engine, &client, CLUSTER).await;
-    assert_eq!(stored(&client).await, expected, "{}", ended.stderr);
+    assert_eq!(client.revisions().await, expected, "{}", ended.stderr);
 }
 
 /// The server comes back with an older `KWHY_IN`, as after a loss of power or a backup that was restored.
 #[tokio::test]
 async fn a_log_that_lost_its_end_is_gone_on_with_and_says_so() {
     let kwhy = Kwhy::new();
-    let messages = recorded(&kwhy).await;
+    let messages = recorded(&kwhy, &coredns_loop()).await;
     let (early, late) = messages.split_at(messages.len() / 2);
     let mut server = NatsServer::start(&nats_server());
     let client = Client::connect(&server.url).await;
@@ -271,11 +233,46 @@ async fn a_log_that_lost_its_end_is_gone_on_with_and_says_so() {
     assert_eq!(client.signals("gap").await.len(), 1);
 }
 
+/// The same where others have taken the place of what was lost before an engine is there to see it.
+#[tokio::test]
+async fn what_takes_the_place_of_lost_messages_is_told_to_the_rules() {
+    let kwhy = Kwhy::new();
+    let messages = recorded(&kwhy, &coredns_loop()).await;
+    let (early, late) = messages.split_at(messages.len() / 8);
+    let (lost, others) = late.split_at(2);
+    let mut server = NatsServer::start(&nats_server());
+    let client = Client::connect(&server.url).await;
+    let first = engine(&kwhy, &server);
+    publish(&client, early).await;
+    assert_eq!(first.process.terminate().code, Some(0));
+    server.stop();
+    let backup = server.copy_of_stream("KWHY_IN");
+    server.restart();
+    let client = Client::connect(&server.url).await;
+    publish(&client, lost).await;
+    let second = engine(&kwhy, &server);
+    wait_for_checkpoint(&client, (early.len() + lost.len()) as u64).await;
+    assert_eq!(second.process.terminate().code, Some(0));
+    let causes =
+        |revisions: &[String]| revisions.iter().filter(|r| r.contains("\"coredns.forward-loop\"")).count();
+    assert_eq!(causes(&client.revisions().await), 0);
+    server.stop();
+    server.restore_stream("KWHY_IN", &backup);
+    server.restart();
+    let client = Client::connect(&server.url).await;
+    publish(&client, others).await;
+    let third = engine(&kwhy, &server);
+    let ended = finish(third, &client, CLUSTER).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("of KWHY_IN are lost"), "{}", ended.stderr);
+    assert_ne!(causes(&client.revisions().await), 0, "{}", ended.stderr);
+}
+
 /// The twin: a server that lost nothing.
 #[tokio::test]
 async fn a_server_that_was_only_stopped_has_lost_nothing() {
     let kwhy = Kwhy::new();
-    let messages = recorded(&kwhy).await;
+    let messages = recorded(&kwhy, &coredns_loop()).await;
     let mut server = NatsServer::start(&nats_server());
     let client = Client::connect(&server.url).await;
     let first = engine(&kwhy, &server);
@@ -293,7 +290,7 @@ async fn a_server_that_was_only_stopped_has_lost_nothing() {
 #[tokio::test]
 async fn an_engine_with_other_rules_or_times_that_takes_over_doubles_and_loses_nothing() {
     let kwhy = Kwhy::new();
-    let messages = recorded(&kwhy).await;
+    let messages = recorded(&kwhy, &coredns_loop()).await;
     let server = NatsServer::start(&nats_server());
     let client = Client::connect(&server.url).await;
     let first = engine(&kwhy, &server);

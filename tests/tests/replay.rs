@@ -53,5 +53,5 @@ fn where_no_engine_has_run_there_is_nothing_to_compare_with() {
     let server = NatsServer::start(&nats_server());
     let nothing = kwhy.run(&[&"replay", &"--nats", &server.url, &"--cluster", &"nobody"]);
     assert_eq!((nothing.code, nothing.errors().len()), (Some(3), 1), "{}", nothing.stderr);
-    assert!(nothing.stderr.contains("no engine has stored findings of cluster nobody"), "{}", nothing.stderr);
+    assert!(nothing.stderr.contains("nothing of cluster nobody can be replayed"), "{}", nothing.stderr);
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use kwhy_collect::feed::Speed;
 
 use crate::node_logs;
@@ -31,13 +31,24 @@ use crate::since::Since;
         Exit status: 0 nothing above INFO, 1 findings, 2 wrong usage or configuration, 3 nothing could be read.\n\
         RUST_LOG=kwhy=debug shows what happens inside."
 )]
-pub(crate) struct Args {
+pub(crate) struct CommandLine {
     /// Configuration; without it ./kwhy.yaml if there is one
     #[arg(long, global = true, value_name = "FILE", env = "KWHY_CONFIG")]
     pub(crate) config: Option<PathBuf>,
 
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Whose signals and findings, and where they are.
+#[derive(Debug, Args)]
+pub(crate) struct Of {
+    /// NATS server, overrides nats.url
+    #[arg(long, value_name = "URL")]
+    pub(crate) nats: Option<String>,
+    /// What the cluster is called in signals and findings, overrides cluster
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cluster: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -72,12 +83,8 @@ pub(crate) enum Command {
     },
     /// Correlate what arrives over NATS and publish findings; without nats.url it starts its own nats-server
     Run {
-        /// NATS server, overrides nats.url
-        #[arg(long, value_name = "URL")]
-        nats: Option<String>,
-        /// Cluster whose signals to correlate, overrides cluster
-        #[arg(long, value_name = "NAME")]
-        cluster: Option<String>,
+        #[command(flatten)]
+        of: Of,
         /// Folder with further rules (*.wasm); may be given again
         #[arg(long, value_name = "DIR")]
         rules: Vec<PathBuf>,
@@ -143,12 +150,8 @@ pub(crate) enum Command {
     Record {
         /// Where to write it, a new or empty directory; without it one named after the time
         dir: Option<PathBuf>,
-        /// NATS server, overrides nats.url
-        #[arg(long, value_name = "URL")]
-        nats: Option<String>,
-        /// Cluster whose signals to write, overrides cluster
-        #[arg(long, value_name = "NAME")]
-        cluster: Option<String>,
+        #[command(flatten)]
+        of: Of,
         /// Where to begin: a time as 2024-03-19T10:00:00Z, or how long ago as 2h or 90m
         #[arg(long, value_name = "TIME")]
         from: Option<Since>,
@@ -161,12 +164,8 @@ pub(crate) enum Command {
         Example: kwhy replay --rules new-rules --from 24h"
     )]
     Replay {
-        /// NATS server, overrides nats.url
-        #[arg(long, value_name = "URL")]
-        nats: Option<String>,
-        /// Cluster whose signals to replay, overrides cluster
-        #[arg(long, value_name = "NAME")]
-        cluster: Option<String>,
+        #[command(flatten)]
+        of: Of,
         /// Folder with further rules (*.wasm); may be given again
         #[arg(long, value_name = "DIR")]
         rules: Vec<PathBuf>,
@@ -230,12 +229,8 @@ pub(crate) enum Command {
         --output json prints one look a line: check, state (ok, missing, off), said, mend."
     )]
     Doctor {
-        /// NATS server, overrides nats.url
-        #[arg(long, value_name = "URL")]
-        nats: Option<String>,
-        /// Cluster whose signals to look for, overrides cluster
-        #[arg(long, value_name = "NAME")]
-        cluster: Option<String>,
+        #[command(flatten)]
+        of: Of,
         /// text for people, json for programs: one look a line
         #[arg(long, value_enum, default_value = "text")]
         output: Format,
@@ -261,12 +256,8 @@ pub(crate) enum CollectCommand {
         /// Address to listen on, overrides alerts.listen
         #[arg(long, value_name = "IP:PORT", value_parser = address)]
         listen: Option<SocketAddr>,
-        /// NATS server, overrides nats.url
-        #[arg(long, value_name = "URL")]
-        nats: Option<String>,
-        /// What the cluster is called in signals and findings, overrides cluster
-        #[arg(long, value_name = "NAME")]
-        cluster: Option<String>,
+        #[command(flatten)]
+        of: Of,
     },
     /// The objects and events of a Kubernetes cluster, by watches
     #[command(
@@ -277,12 +268,8 @@ pub(crate) enum CollectCommand {
         Example: kwhy collect kube --nats nats://nats:4222 --cluster lab"
     )]
     Kube {
-        /// NATS server, overrides nats.url
-        #[arg(long, value_name = "URL")]
-        nats: Option<String>,
-        /// What the cluster is called in signals and findings, overrides cluster
-        #[arg(long, value_name = "NAME")]
-        cluster: Option<String>,
+        #[command(flatten)]
+        of: Of,
         /// Context of the kubeconfig, overrides kube.context
         #[arg(long, value_name = "NAME")]
         context: Option<String>,
@@ -305,12 +292,8 @@ pub(crate) enum CollectCommand {
     Kubelet {
         #[command(flatten)]
         logs: node_logs::Given,
-        /// NATS server, overrides nats.url
-        #[arg(long, value_name = "URL")]
-        nats: Option<String>,
-        /// What the cluster is called in signals and findings, overrides cluster
-        #[arg(long, value_name = "NAME")]
-        cluster: Option<String>,
+        #[command(flatten)]
+        of: Of,
         /// Address for probes and Prometheus (/-/healthy, /-/ready, /metrics), overrides probes.listen
         #[arg(long, value_name = "IP:PORT")]
         listen: Option<SocketAddr>,
@@ -359,6 +342,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Args::command().debug_assert();
+        CommandLine::command().debug_assert();
     }
 }

@@ -45,13 +45,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    args::{Args, Command, RuleCommand},
+    args::{Command, CommandLine, Of, RuleCommand},
     config::Config,
     exit::Exit,
 };
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = CommandLine::parse();
     // What a rule says on its way to a failure is for its author; the failure itself is told in a line.
     let mut filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,kwhy::rule=off"));
@@ -77,13 +77,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch(args: Args) -> Result<Exit> {
+fn dispatch(args: CommandLine) -> Result<Exit> {
     let config = Config::load(args.config.as_deref())?;
     match args.command {
         Command::Diagnose { dir, output, rules, only_rules } => {
             diagnose::run(&config, &dir, output.output, &rules, only_rules)
         }
-        Command::Run { nats, cluster, rules, data_dir, listen } => {
+        Command::Run { of: Of { nats, cluster }, rules, data_dir, listen } => {
             block_on(run::run(&config, run::Given { nats, cluster, rules, data_dir, listen }))
         }
         Command::Collect { command } => block_on(collect::run(&config, command)),
@@ -92,10 +92,10 @@ fn dispatch(args: Args) -> Result<Exit> {
             let given = capture::Given { dir, namespaces, logs_of, alertmanager, kubelet, cluster };
             block_on(capture::run(&config, given))
         }
-        Command::Record { dir, nats, cluster, from } => {
+        Command::Record { dir, of: Of { nats, cluster }, from } => {
             block_on(record::run(&config, record::Given { dir, nats, cluster, from }))
         }
-        Command::Replay { nats, cluster, rules, from, output } => {
+        Command::Replay { of: Of { nats, cluster }, rules, from, output } => {
             let given = replay::Given { nats, cluster, rules, from, format: output.output };
             block_on(replay::run(&config, given))
         }
@@ -115,7 +115,9 @@ fn dispatch(args: Args) -> Result<Exit> {
                 (None, None, Some(_)) => anyhow::bail!("no FINDING and no --code is given"),
             }
         }
-        Command::Doctor { nats, cluster, output } => block_on(doctor::run(&config, nats, cluster, output)),
+        Command::Doctor { of: Of { nats, cluster }, output } => {
+            block_on(doctor::run(&config, nats, cluster, output))
+        }
         Command::Rule { command: RuleCommand::List { output, rules } } => {
             rule_list::run(&config, output, &rules)
         }

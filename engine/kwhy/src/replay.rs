@@ -62,7 +62,8 @@ pub(crate) async fn run(config: &Config, given: Given) -> Result<Exit> {
     bus.close().await;
     let Some(differences) = compared? else {
         eprintln!(
-            "kwhy: no engine has stored findings of cluster {cluster} yet; --cluster NAME names another"
+            "kwhy: nothing of cluster {cluster} can be replayed: no engine has stored findings of it, or all that they rest \
+             on is gone from KWHY_IN; --cluster NAME names another"
         );
         return Ok(Exit::NothingRead);
     };
@@ -70,7 +71,7 @@ pub(crate) async fn run(config: &Config, given: Given) -> Result<Exit> {
     Ok(if differences.is_empty() { Exit::Nothing } else { Exit::Findings })
 }
 
-/// Replays up to the newest checkpoint; none where there is none.
+/// Replays up to the newest checkpoint; none where there is none, or nothing of what it rests on.
 async fn compare(
     bus: &Bus,
     mut engine: Engine<kwhy_sandbox::Sandbox>,
@@ -87,6 +88,12 @@ async fn compare(
             break (reached, stored);
         }
     };
+    // What is gone by now would be waited for.
+    let log = bus.log().await?;
+    if log.first > end {
+        return Ok(None);
+    }
+    let end = end.min(log.last);
     let progress = Progress::start("replaying");
     let mut entries = pin!(bus.read_with(Start::Beginning, raw::reader(cluster.to_owned())));
     let mut replayed: BTreeMap<String, Finding> = BTreeMap::new();

@@ -43,7 +43,7 @@ pub(crate) async fn run(config: &Config, given: Given) -> Result<Exit> {
     };
     let probing = Probing::prepare(config, given.listen).await?;
     // What is wrong with them is told before anything is started.
-    drop(rules::load(config, &given.rules)?);
+    let rules = rules::load(config, &given.rules)?;
     let (mut server, url) = match given.nats.or_else(|| config.nats.url.clone()) {
         Some(url) => (None, url),
         None => {
@@ -78,7 +78,7 @@ pub(crate) async fn run(config: &Config, given: Given) -> Result<Exit> {
         alerts: takes_alerts.then(Outgoing::default),
     };
     let ended = tokio::select! {
-        result = term::run(&post, webhook, stop) => result,
+        result = term::run(&post, rules, webhook, stop) => result,
         result = live::watch(&config.kube, &bus, &cluster, watches, std::future::pending()), if config.kube.watch => result,
         result = live::node_logs(node, &bus, &cluster, reading, !config.kube.watch), if reads_logs => result,
         result = live::alerts(alerts, &bus, &cluster, vitals.clone()), if takes_alerts => result,

@@ -28,6 +28,7 @@ use anyhow::{Result, anyhow, bail};
 use futures::StreamExt as _;
 use kwhy_bus::{Bus, BusError, Entry};
 use kwhy_publish::slack::Webhook;
+use kwhy_sandbox::Sandbox;
 use tokio::sync::mpsc;
 
 use self::{
@@ -35,7 +36,7 @@ use self::{
     work::Told,
     writer::{Behind, Desk, End, Writer},
 };
-use crate::{config::Config, notify, raw};
+use crate::{config::Config, notify, raw, rules};
 
 /// Entries between the stages; what does not fit waits in the stream.
 const BETWEEN: usize = 64;
@@ -50,20 +51,22 @@ pub(crate) struct Post<'a> {
     pub(crate) owner: String,
 }
 
-/// Correlates until told to stop. What was read by then is stored before this returns.
+/// Correlates until told to stop, at first with these rules. What was read by then is stored before this returns.
 pub(crate) async fn run(
     post: &Post<'_>,
+    mut rules: Sandbox,
     webhook: Option<Webhook>,
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
     let (news, notifier) = notify::start(webhook);
     let mut stop = pin!(stop);
     loop {
-        let begun = start::begin(post).await?;
-        match term(post, begun, &news, stop.as_mut()).await? {
+        let begun = start::begin(post, rules).await?;
+        match term(post, begun, news.clone(), stop.as_mut()).await? {
             End::Stopped => break,
             End::Anew(why) => eprintln!("kwhy: {why}; starting anew from what is stored"),
         }
+        rules = rules::load(post.config, &post.rules)?;
     }
     drop(news);
     notifier.await?;
@@ -74,7 +77,7 @@ pub(crate) async fn run(
 async fn term(
     post: &Post<'_>,
     begun: Begun,
-    news: &mpsc::Sender<notify::News>,
+    news: mpsc::Sender<notify::News>,
     stop: impl Future<Output = ()>,
 ) -> Result<End> {
     let Begun { engine, from, through, head, log, began, how } = begun;
@@ -132,10 +135,12 @@ async fn term(
         cluster: post.cluster.clone(),
         owner: post.owner.clone(),
         takeover_after: post.config.engine.takeover_after(),
+        snapshots,
+        news,
     };
     let writer = Writer::new(desk, identity, head, log, owns, Behind { through, began, how });
     // It owns its end of the channel, so that an engine that waits there for a reader ends with it.
-    let writer = writer.run(from_engine, snapshots, news);
+    let writer = writer.run(from_engine);
     let (read, written) = {
         let (mut reader, mut writer) = (pin!(reader), pin!(writer));
         tokio::select! {

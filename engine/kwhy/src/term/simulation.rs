@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::Result;
+use fastrand::Rng;
 use kwhy_bus::{Commit, Committed, Head, LogState};
 use kwhy_proto::{
     Timestamp,
@@ -30,23 +31,6 @@ use super::{
 
 /// Places of the log in a schedule.
 const PLACES: u64 = 40;
-
-/// Numbers that look random, the same for a seed on every machine (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (x ^ (x >> 31)) % limit.max(1)
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
 
 /// What an engine says of a place: the same whichever engine it is.
 fn said(place: u64) -> Vec<Finding> {
@@ -71,12 +55,12 @@ struct Server {
 #[derive(Clone)]
 struct Link {
     server: Rc<RefCell<Server>>,
-    random: Rc<RefCell<Random>>,
+    random: Rc<RefCell<Rng>>,
 }
 
 impl Link {
     async fn pause(&self, most: u64) {
-        let pause = self.random.borrow_mut().below(most);
+        let pause = self.random.borrow_mut().u64(..most);
         sleep(Duration::from_millis(pause)).await;
     }
 }
@@ -94,7 +78,7 @@ impl Store for Link {
         before: Option<&Head>,
     ) -> Result<Commit> {
         // Most arrive soon; of a process that stands still, long after.
-        let late = self.random.borrow_mut().one_in(12);
+        let late = self.random.borrow_mut().u8(..12) == 0;
         self.pause(if late { 20_000 } else { 40 }).await;
         let commit = {
             let mut server = self.server.borrow_mut();
@@ -126,21 +110,23 @@ fn start(link: &Link, name: u64) -> JoinHandle<()> {
         let Ok(head) = link.head().await else { return };
         let reached = head.as_ref().map_or(0, |head| head.checkpoint.sequence);
         // It is told again what is not in its snapshot; what of that is stored must not be stored again.
-        let from = 1 + reached.saturating_sub(link.random.borrow_mut().below(8));
+        let from = 1 + reached.saturating_sub(link.random.borrow_mut().u64(..8));
+        let (_kept, snapshots) = watch::channel(Vec::new());
+        let (news, mut heard) = mpsc::channel(64);
+        spawn_local(async move { while heard.recv().await.is_some() {} });
         let desk = Desk {
             store: &link,
             cluster: "lab".to_owned(),
             owner: format!("elsewhere/{name}/1"),
             takeover_after: Duration::from_secs(6),
+            snapshots,
+            news,
         };
         let log = LogState { created: Timestamp::default(), first: 1, last: PLACES };
         let behind = Behind { through: 0, began: std::time::Instant::now(), how: "" };
         let owns = Arc::new(AtomicBool::new(false));
         let writer = Writer::new(desk, "same".to_owned(), head, log, owns, behind);
         let (answers, from_engine) = mpsc::channel(4);
-        let (_kept, snapshots) = watch::channel(Vec::new());
-        let (news, mut heard) = mpsc::channel(64);
-        spawn_local(async move { while heard.recv().await.is_some() {} });
         let feeder = async {
             for place in from..=PLACES {
                 link.pause(200).await;
@@ -161,7 +147,7 @@ fn start(link: &Link, name: u64) -> JoinHandle<()> {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            _ = writer.run(from_engine, snapshots, &news) => {}
+            _ = writer.run(from_engine) => {}
             () = feeder => {}
         }
     })
@@ -170,24 +156,25 @@ fn start(link: &Link, name: u64) -> JoinHandle<()> {
 /// What is stored after a schedule of kills and starts, and whether all was within the time there was.
 async fn schedule(seed: u64, conditions: bool) -> (Vec<Finding>, bool) {
     let server = Server { sequence: 0, head: None, stored: Vec::new(), conditions };
-    let link = Link { server: Rc::new(RefCell::new(server)), random: Rc::new(RefCell::new(Random(seed))) };
+    let link =
+        Link { server: Rc::new(RefCell::new(server)), random: Rc::new(RefCell::new(Rng::with_seed(seed))) };
     let mut processes = vec![start(&link, 0)];
     let (kills, several) = {
         let mut random = link.random.borrow_mut();
-        (random.below(6), 1 + random.below(3))
+        (random.u8(..6), random.usize(1..=3))
     };
     let mut name = 0;
     let mut renew = |processes: &mut Vec<JoinHandle<()>>| {
         name += 1;
         processes.push(start(&link, name));
     };
-    while (processes.len() as u64) < several {
+    while processes.len() < several {
         renew(&mut processes);
     }
     for _ in 0..kills {
         link.pause(3_000).await;
-        let which = link.random.borrow_mut().below(processes.len() as u64);
-        processes.remove(usize::try_from(which).unwrap()).abort();
+        let which = link.random.borrow_mut().usize(..processes.len());
+        processes.remove(which).abort();
         renew(&mut processes);
     }
     // Nothing is killed any more: what is left must get it done.

@@ -5,17 +5,13 @@ use std::{env, fs, time::Instant, time::UNIX_EPOCH};
 use anyhow::{Result, bail};
 use kwhy_bus::{Bus, Filter, Head, LogState, Start};
 use kwhy_core::{
-    Engine,
-    snapshot::{RestoreError, Resumed},
+    Engine, loss,
+    snapshot::{Judged, RestoreError, Resumed},
 };
-use kwhy_proto::{
-    millis, timestamp,
-    v1::{Gap, Signal, SignalBatch, signal::Body},
-};
+use kwhy_proto::{millis, v1::SignalBatch};
 use kwhy_sandbox::Sandbox;
 
 use super::Post;
-use crate::rules;
 
 /// An engine and where it goes on.
 pub(super) struct Begun {
@@ -41,10 +37,10 @@ pub(super) fn build() -> String {
 }
 
 /// Looks at what is stored and makes an engine that goes on from there.
-pub(super) async fn begin(post: &Post<'_>) -> Result<Begun> {
+pub(super) async fn begin(post: &Post<'_>, rules: Sandbox) -> Result<Begun> {
     let began = Instant::now();
     let Post { config, bus, cluster, .. } = post;
-    let mut engine = Engine::new(config.settings(cluster), rules::load(config, &post.rules)?)?;
+    let mut engine = Engine::new(config.settings(cluster), rules)?;
     let log = bus.log().await?;
     let Some(mut head) = bus.head().await? else {
         return Ok(Begun { engine, from: Start::Beginning, through: 0, head: None, log, began, how: "" });
@@ -70,12 +66,13 @@ pub(super) async fn begin(post: &Post<'_>) -> Result<Begun> {
         None => {
             let through = last.sequence.min(log.last);
             let filter = Filter { cluster: Some(cluster.clone()), ..Filter::default() };
-            engine.adopt(bus.stored_findings(&filter).await?, through, lost.is_none());
+            let judged = if lost.is_some() { Judged::Newer } else { Judged::Anew };
+            engine.adopt(bus.stored_findings(&filter).await?, through, judged);
             (Start::Beginning, through, "from the beginning of the log")
         }
     };
     if lost.is_some() {
-        // What stands in the log behind this place was not taken into account, whatever the numbers say.
+        // What stands in the log after this place was not taken into account, whatever the numbers say.
         head.checkpoint.sequence = through;
         head.checkpoint.entry = bus.entry(through).await?.unwrap_or_default();
         head.checkpoint.snapshots.clear();
@@ -117,20 +114,8 @@ async fn lost(bus: &Bus, head: &Head, log: &LogState) -> Result<Option<(u64, u64
 
 /// Says in the log itself what it lacks, at log time `now`, so that every engine hears of it at the same place.
 pub(super) async fn tell_of_loss(post: &Post<'_>, first: u64, last: u64, why: &str, now: u64) -> Result<()> {
-    let reason = format!("messages {first} to {last} of KWHY_IN are lost: {why}");
-    eprintln!("kwhy: {reason}; findings may lack them");
-    let now = timestamp(now);
-    let gap = Signal {
-        id: format!("gap/log/{first}-{last}"),
-        cluster: post.cluster.clone(),
-        source: "gap".to_owned(),
-        name: "KWHY_IN".to_owned(),
-        at: Some(now),
-        message: reason.clone(),
-        origin: "KWHY_IN".to_owned(),
-        body: Some(Body::Gap(Gap { from: None, to: Some(now), reason })),
-        ..Signal::default()
-    };
+    let gap = loss::signal(&post.cluster, first, last, why, now);
+    eprintln!("kwhy: {}; findings may lack them", gap.message);
     let _published = post.bus.publish_signals([SignalBatch { signals: vec![gap] }]).await?;
     Ok(())
 }

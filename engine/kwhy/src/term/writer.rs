@@ -57,6 +57,10 @@ pub(super) struct Desk<'a, S> {
     pub(super) owner: String,
     /// How long no other process must have stored a checkpoint before this one does.
     pub(super) takeover_after: Duration,
+    /// What is stored of what the engine knew, the newest first.
+    pub(super) snapshots: watch::Receiver<Vec<SnapshotRef>>,
+    /// Who tells people.
+    pub(super) news: mpsc::Sender<News>,
 }
 
 pub(super) struct Writer<'a, S> {
@@ -107,18 +111,13 @@ impl<'a, S: Store> Writer<'a, S> {
     }
 
     /// Stores what comes until nothing more does.
-    pub(super) async fn run(
-        mut self,
-        mut from_engine: mpsc::Receiver<Answer>,
-        snapshots: watch::Receiver<Vec<SnapshotRef>>,
-        news: &mpsc::Sender<News>,
-    ) -> Result<End> {
+    pub(super) async fn run(mut self, mut from_engine: mpsc::Receiver<Answer>) -> Result<End> {
         // Nobody is waited for where nobody is, or where who was there has left, or it was this process in its last term.
         let alone = |Checkpoint { released, owner, .. }: &Checkpoint| {
             *released || *owner == self.desk.owner || owner::is_gone(owner)
         };
         if self.head.as_ref().is_none_or(|head| alone(&head.checkpoint)) {
-            self.take_over(&snapshots, news).await?;
+            self.take_over().await?;
         }
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -133,18 +132,18 @@ impl<'a, S: Store> Writer<'a, S> {
                         self.hear(answer);
                     }
                     if matches!(self.role, Role::Owner { .. }) && self.worth_storing() {
-                        self.store(false, &snapshots, news).await?;
+                        self.store(false).await?;
                     }
                 }
                 _ = look.tick() => {
                     let end = match self.role {
                         Role::Owner { stored } => {
                             if stored.elapsed() >= BEAT {
-                                self.store(false, &snapshots, news).await?;
+                                self.store(false).await?;
                             }
                             None
                         }
-                        Role::Standby { .. } => self.look(&snapshots, news).await?,
+                        Role::Standby { .. } => self.look().await?,
                     };
                     if let Some(end) = end {
                         return Ok(end);
@@ -153,7 +152,7 @@ impl<'a, S: Store> Writer<'a, S> {
             }
         }
         if matches!(self.role, Role::Owner { .. }) {
-            self.store(true, &snapshots, news).await?;
+            self.store(true).await?;
         }
         Ok(End::Stopped)
     }
@@ -182,15 +181,11 @@ impl<'a, S: Store> Writer<'a, S> {
     }
 
     /// As one who waits: whether there is a new checkpoint, and for how long there has been none.
-    async fn look(
-        &mut self,
-        snapshots: &watch::Receiver<Vec<SnapshotRef>>,
-        news: &mpsc::Sender<News>,
-    ) -> Result<Option<End>> {
+    async fn look(&mut self) -> Result<Option<End>> {
         let head = self.desk.store.head().await?;
         if head.as_ref().map(|head| head.sequence) != self.head.as_ref().map(|head| head.sequence) {
             let released = head.as_ref().is_some_and(|head| head.checkpoint.released);
-            self.follow(head, news).await;
+            self.follow(head).await;
             if !released {
                 return Ok(None);
             }
@@ -201,7 +196,7 @@ impl<'a, S: Store> Writer<'a, S> {
             return Ok(None);
         }
         let stranger = self.is_a_stranger();
-        self.take_over(snapshots, news).await?;
+        self.take_over().await?;
         // What a stranger stored since this term began is not what this engine would have said.
         let anew = stranger && matches!(self.role, Role::Owner { .. });
         Ok(anew.then(|| {
@@ -215,7 +210,7 @@ impl<'a, S: Store> Writer<'a, S> {
     }
 
     /// Lets go of what another process has stored.
-    async fn follow(&mut self, head: Option<Head>, news: &mpsc::Sender<News>) {
+    async fn follow(&mut self, head: Option<Head>) {
         self.head = head;
         self.role = Role::Standby { since: Instant::now() };
         self.owns.store(false, Ordering::Relaxed);
@@ -224,17 +219,13 @@ impl<'a, S: Store> Writer<'a, S> {
             self.pending.drain(..).partition(|a: &Answer| a.place <= stored && !a.judged_anew);
         self.pending = pending;
         for finding in known.into_iter().flat_map(|answer: Answer| answer.revisions) {
-            let _ = news.send(News { finding, stored: false }).await;
+            let _ = self.desk.news.send(News { finding, stored: false }).await;
         }
     }
 
     /// Stores a checkpoint of its own, so that nobody else goes on, and then what is pending; not in the place of a
     /// stranger, where it must be judged anew first.
-    async fn take_over(
-        &mut self,
-        snapshots: &watch::Receiver<Vec<SnapshotRef>>,
-        news: &mpsc::Sender<News>,
-    ) -> Result<()> {
+    async fn take_over(&mut self) -> Result<()> {
         let stranger = self.is_a_stranger();
         let before = self.head.as_ref().map(|head| head.checkpoint.clone()).unwrap_or_default();
         let claim = Checkpoint {
@@ -249,7 +240,7 @@ impl<'a, S: Store> Writer<'a, S> {
         };
         match self.desk.store.commit(&[], &claim, self.head.as_ref()).await? {
             Commit::Fenced(head) => {
-                self.follow(head, news).await;
+                self.follow(head).await;
                 eprintln!("standing by: another kwhy stores the findings of this cluster");
                 Ok(())
             }
@@ -258,18 +249,13 @@ impl<'a, S: Store> Writer<'a, S> {
                 self.head = Some(head);
                 self.role = Role::Owner { stored: Instant::now() };
                 self.owns.store(true, Ordering::Relaxed);
-                if stranger { Ok(()) } else { self.store(false, snapshots, news).await }
+                if stranger { Ok(()) } else { self.store(false).await }
             }
         }
     }
 
     /// Stores all that is pending, in as many commits as it takes. `last`: this process ends.
-    async fn store(
-        &mut self,
-        last: bool,
-        snapshots: &watch::Receiver<Vec<SnapshotRef>>,
-        news: &mpsc::Sender<News>,
-    ) -> Result<()> {
+    async fn store(&mut self, last: bool) -> Result<()> {
         loop {
             let mut count = 0;
             let fit = |answer: &&Answer| {
@@ -288,8 +274,15 @@ impl<'a, S: Store> Writer<'a, S> {
             let before = self.head.as_ref().map(|head| head.checkpoint.clone()).unwrap_or_default();
             let reached = part.iter().rfind(|answer| answer.place > before.sequence);
             let sequence = reached.map_or(before.sequence, |answer| answer.place);
-            let named =
-                snapshots.borrow().iter().filter(|s| s.sequence <= sequence).take(KEPT).cloned().collect();
+            let named = self
+                .desk
+                .snapshots
+                .borrow()
+                .iter()
+                .filter(|s| s.sequence <= sequence)
+                .take(KEPT)
+                .cloned()
+                .collect();
             let checkpoint = Checkpoint {
                 sequence,
                 at: reached.map(|answer| timestamp(answer.at)).or(before.at),
@@ -306,13 +299,13 @@ impl<'a, S: Store> Writer<'a, S> {
                     for (finding, committed) in revisions.into_iter().zip(stored) {
                         let stored = matches!(committed, Committed::Now(_));
                         // Nobody listens any more only when the process ends.
-                        let _ = news.send(News { finding, stored }).await;
+                        let _ = self.desk.news.send(News { finding, stored }).await;
                     }
                 }
                 Commit::Fenced(head) => {
                     eprintln!("standing by: another kwhy has taken over the findings of this cluster");
                     part.into_iter().rev().for_each(|answer| self.pending.push_front(answer));
-                    self.follow(head, news).await;
+                    self.follow(head).await;
                     return Ok(());
                 }
             }
