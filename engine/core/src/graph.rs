@@ -14,6 +14,7 @@ use crate::{
     lookup::Lookup,
     object::Object,
     relation::{Relation, SELECTING, selector, selects},
+    selectors::Selectors,
     world::Neighbour,
 };
 
@@ -30,6 +31,9 @@ pub(crate) struct Graph {
     referrers: Lookup<Key, OrdSet<(Relation, Key)>>,
     /// From what selects to the pods that it selects.
     selected: Lookup<Key, OrdSet<Key>>,
+    selectors: Selectors,
+    /// When what is deleted was, and what it is.
+    deleted: OrdSet<(u64, Key)>,
     /// What objects that were never shown refer to, as far as their names and events tell.
     supposed: OrdMap<Key, OrdSet<(Relation, Key)>>,
 }
@@ -53,6 +57,13 @@ impl Graph {
         if old.is_none() {
             self.keys.insert(key.clone());
         }
+        if let Some(at) = old.as_ref().and_then(|o| o.deleted) {
+            self.deleted.remove(&(at, key.clone()));
+        }
+        if let Some(at) = object.deleted {
+            self.deleted.insert((at, key.clone()));
+        }
+        self.selectors.put(old.as_deref(), &object);
         // What is shown speaks for itself.
         let mut moved = self.unsuppose(key);
         let before = old.as_ref().map_or(&[][..], |o| &o.names);
@@ -85,9 +96,8 @@ impl Graph {
             if old.is_some_and(|old| labels(old) == labels(new)) {
                 return Vec::new();
             }
-            let all = SELECTING.iter().flat_map(|kind| self.of_kind(kind, namespace));
-            let selecting = all.filter(|s| selector(s).is_some_and(|by| selects(by, new)));
-            let now: BTreeSet<Key> = selecting.map(|s| s.key.clone()).collect();
+            let now: BTreeSet<Key> =
+                self.selectors.selecting(new, |key| self.objects.get(key)).cloned().collect();
             let before: BTreeSet<Key> = self.referring(key, Relation::Selects).cloned().collect();
             let changed: Vec<Key> = now.symmetric_difference(&before).cloned().collect();
             for other in &changed {
@@ -203,9 +213,8 @@ impl Graph {
     /// Forgets objects that were deleted before `horizon`, and what is supposed of those that are not `heard` of. Returns
     /// both ends of each edge that went.
     pub(crate) fn forget(&mut self, horizon: u64, heard: impl Fn(&Key) -> bool) -> BTreeSet<Key> {
-        let all = self.keys.iter().filter_map(|key| self.objects.get(key));
-        let dead: Vec<Arc<Object>> =
-            all.filter(|o| o.deleted.is_some_and(|at| at < horizon)).cloned().collect();
+        let dead = self.deleted.iter().take_while(|(at, _)| *at < horizon);
+        let dead: Vec<Arc<Object>> = dead.filter_map(|(_, key)| self.objects.get(key)).cloned().collect();
         let mut moved = BTreeSet::new();
         for object in dead {
             for (relation, target) in &object.names {
@@ -219,6 +228,8 @@ impl Graph {
             moved.extend(by.into_iter().chain(pods));
             self.objects.remove(&object.key);
             self.keys.remove(&object.key);
+            self.selectors.remove(&object);
+            self.deleted.remove(&(object.deleted.unwrap_or_default(), object.key.clone()));
             moved.insert(object.key.clone());
         }
         // The pods first, then the ReplicaSets that only they named.
@@ -280,9 +291,11 @@ impl Graph {
         }
         let names = self.get(key).map_or(&[][..], |o| &o.names).iter();
         let supposed = self.supposed.get(key).into_iter().flatten();
-        let all: BTreeSet<&Key> =
-            names.chain(supposed).filter(|(r, _)| r.forward() == relation).map(|(_, k)| k).collect();
-        all.into_iter().cloned().collect()
+        let mut all: Vec<Key> =
+            names.chain(supposed).filter(|(r, _)| r.forward() == relation).map(|(_, k)| k.clone()).collect();
+        all.sort();
+        all.dedup();
+        all
     }
 
     /// Neighbours for a rule, with uids where known.
@@ -374,6 +387,10 @@ impl<'de> Deserialize<'de> for Graph {
                 graph.referrers.or_default(target.clone()).insert((*relation, key.clone()));
             }
             graph.keys.insert(key.clone());
+            graph.selectors.put(None, &object);
+            if let Some(at) = deleted {
+                graph.deleted.insert((at, key.clone()));
+            }
             graph.objects.insert(key, Arc::new(object));
         }
         for (from, edges) in graph.supposed.clone() {
@@ -450,6 +467,64 @@ mod tests {
             key("ReplicaSet", "web-7f9dd8b6c4"),
             "it is shown to have no owner"
         );
+    }
+
+    #[test]
+    fn what_selects_a_pod_is_found_by_any_form_of_selector_and_not_after_it_has_changed() {
+        let mut graph = Graph::default();
+        let service =
+            |selector: Value| object("Service", "web", "s", json!({"spec": {"selector": selector}}));
+        let budget = |selector: Value| {
+            object("PodDisruptionBudget", "web", "b", json!({"spec": {"selector": selector}}))
+        };
+        let pod = |labels: Value| object("Pod", "web-1", "p", json!({"metadata": {"labels": labels}}));
+        let by = |graph: &Graph| -> Vec<String> {
+            graph.related(&key("Pod", "web-1"), "selected-by").into_iter().map(|k| k.kind.clone()).collect()
+        };
+        let both = ["PodDisruptionBudget", "Service"];
+        graph.put(service(json!({"app": "web", "tier": "front"})));
+        graph.put(budget(json!({"matchExpressions": [{"key": "app", "operator": "Exists"}]})));
+        graph.put(object(
+            "NetworkPolicy",
+            "none",
+            "n",
+            json!({"spec": {"podSelector": {"matchLabels": {"app": "db"}}}}),
+        ));
+        graph.put(pod(json!({"tier": "front", "app": "web"})));
+        assert_eq!(by(&graph), both);
+        graph.put(pod(json!({"tier": "back", "app": "web"})));
+        assert_eq!(by(&graph), ["PodDisruptionBudget"]);
+        graph.put(service(json!({"tier": "back"})));
+        assert_eq!(by(&graph), both);
+        // The pod is shown anew under labels that nobody asked for before.
+        graph.put(budget(json!({"matchLabels": {"run": "x"}})));
+        graph.put(pod(json!({"run": "x"})));
+        assert_eq!(by(&graph), ["PodDisruptionBudget"]);
+        graph.put(budget(json!({})));
+        graph.put(pod(json!({"tier": "back"})));
+        assert_eq!(by(&graph), both, "an empty selector takes all pods");
+        let bytes = postcard::to_allocvec(&graph).unwrap();
+        let mut again: Graph = postcard::from_bytes(&bytes).unwrap();
+        again.put(object("Pod", "web-2", "p2", json!({"metadata": {"labels": {"tier": "back"}}})));
+        assert_eq!(again.related(&key("Pod", "web-2"), "selected-by").len(), 2, "a snapshot knows them too");
+    }
+
+    #[test]
+    fn what_was_deleted_long_ago_is_forgotten_unless_it_came_back() {
+        let mut graph = Graph::default();
+        for name in ["gone", "back"] {
+            graph.put(Object {
+                deleted: Some(5),
+                ..object("Service", name, name, json!({"spec": {"selector": {"app": "web"}}}))
+            });
+        }
+        graph.put(object("Service", "back", "new", json!({"spec": {"selector": {"app": "web"}}})));
+        graph.put(Object { deleted: Some(9), ..object("Service", "late", "l", json!({})) });
+        graph.forget(6, |_| true);
+        let all: Vec<String> = graph.of_kind("Service", "ns").map(|o| o.key.name.clone()).collect();
+        assert_eq!(all, ["back", "late"]);
+        graph.put(object("Pod", "p", "p", json!({"metadata": {"labels": {"app": "web"}}})));
+        assert_eq!(graph.related(&key("Pod", "p"), "selected-by"), [key("Service", "back")]);
     }
 
     #[test]

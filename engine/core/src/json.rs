@@ -108,9 +108,19 @@ impl Serialize for Json {
 }
 
 /// As compact JSON.
+impl Json {
+    /// Compact JSON with sorted names; none where it cannot be written, which no fragment of an object can come to.
+    pub(crate) fn written(&self) -> Option<String> {
+        // Room for most of what rules ask for, so that it need not grow.
+        let mut out = Vec::with_capacity(1 << 10);
+        serde_json::to_writer(&mut out, self).ok()?;
+        String::from_utf8(out).ok()
+    }
+}
+
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+        f.write_str(&self.written().ok_or(fmt::Error)?)
     }
 }
 

@@ -27,6 +27,7 @@ mod correlator;
 mod finding;
 mod fold;
 mod graph;
+mod heard;
 mod history;
 mod incident;
 mod incidents;

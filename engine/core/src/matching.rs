@@ -215,6 +215,7 @@ impl Matcher {
             .filter(|(_, s)| {
                 s.patterns.is_empty()
                     && s.source == signal.source
+                    && subject.is_of(&s.kinds)
                     && glob::any(&s.names, &signal.name)
                     && subject.is_wanted(s)
             })
@@ -253,6 +254,11 @@ impl<'a> About<'a> {
         Self { graph, subject, top: OnceCell::new() }
     }
 
+    /// Whether the subject is of one of these kinds; none at all means any.
+    fn is_of(&self, kinds: &[String]) -> bool {
+        kinds.is_empty() || self.subject.is_some_and(|subject| kinds.contains(&subject.kind))
+    }
+
     /// Whether the subject is one that the subscription asks for.
     fn is_wanted(&self, subscription: &Subscription) -> bool {
         let Some(subject) = self.subject else {
@@ -260,7 +266,7 @@ impl<'a> About<'a> {
                 && subscription.namespaces.is_empty()
                 && subscription.workloads.is_empty();
         };
-        (subscription.kinds.is_empty() || subscription.kinds.contains(&subject.kind))
+        self.is_of(&subscription.kinds)
             && glob::any(&subscription.namespaces, &subject.namespace)
             && (glob::any(&subscription.workloads, &subject.name)
                 || glob::any(&subscription.workloads, &self.top.get_or_init(|| self.graph.top(subject)).name))

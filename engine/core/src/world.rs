@@ -60,7 +60,7 @@ impl World {
     /// A fragment of the stored object as JSON, by RFC 6901 pointer; a deleted object's last state counts.
     #[must_use]
     pub fn read(&self, id: &ObjectRef, pointer: &str) -> Option<String> {
-        self.graph.get(&Key::from(id))?.at(pointer).map(ToString::to_string)
+        self.graph.get(&Key::from(id))?.at(pointer)?.written()
     }
 
     /// Objects of a kind that stand in the cluster now, sorted; empty namespace for all.

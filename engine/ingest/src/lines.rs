@@ -18,7 +18,7 @@ const BUFFER: usize = 256 * 1024;
 ///
 /// # Errors
 /// What the operating system says.
-pub fn open(path: &Path) -> io::Result<Box<dyn Read>> {
+pub fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
     let mut file = File::open(path)?;
     let mut magic = Vec::with_capacity(2);
     file.by_ref().take(2).read_to_end(&mut magic)?;
@@ -52,7 +52,7 @@ pub enum NotText {
 ///
 /// # Errors
 /// [`NotText`] where the start shows that no line of it could be used.
-pub fn text(mut source: Box<dyn Read>) -> Result<Box<dyn Read>, NotText> {
+pub fn text(mut source: Box<dyn Read + Send>) -> Result<Box<dyn Read + Send>, NotText> {
     let mut head = Vec::with_capacity(HEAD);
     if let Err(error) = source.by_ref().take(HEAD as u64).read_to_end(&mut head)
         && head.is_empty()

@@ -88,7 +88,12 @@ fn mark(of: &ObjectRef) -> String {
 /// Whether an object is, or was, one that is remembered: a watched workload, its Corefile, a pod that is waited for. Asked
 /// of every pod of the cluster, before all that is remembered is read.
 pub(crate) fn concerns(world: &World<'_>, object: &ObjectRef) -> bool {
-    world.recall::<bool>(&mark(object)).is_some()
+    world.remembers(&mark(object))
+}
+
+/// Whether anything is remembered at all. In most clusters nothing is.
+pub(crate) fn is_empty(world: &World<'_>) -> bool {
+    !world.remembers(KEY)
 }
 
 /// All that is remembered.

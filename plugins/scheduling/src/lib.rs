@@ -123,8 +123,9 @@ impl Rule for Scheduling {
             }
         } else {
             let workload = world.workload(subject);
-            // Most pods have their node: nothing to look at.
-            if held.knows(&workload) || signal.source != "object" || waiting::of(world, subject).is_some() {
+            // Most pods have their node or find one: nothing to look at.
+            let passes = signal.source == "object" || signal.name == "Scheduled";
+            if held.knows(&workload) || !passes || waiting::of(world, subject).is_some() {
                 verdict = judge(world, &mut held, &workload);
             }
         }

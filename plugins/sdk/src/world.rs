@@ -194,6 +194,12 @@ impl<'a> World<'a> {
         serde_json::from_slice(&self.host.get(key)?).ok()
     }
 
+    /// Whether anything is kept under `key`.
+    #[must_use]
+    pub fn remembers(&self, key: &str) -> bool {
+        self.host.get(key).is_some()
+    }
+
     /// Keeps `value` for `ttl` ms of log time. A full memory is written to the log: a rule has to work without it.
     pub fn remember<T: Serialize>(&self, key: &str, value: &T, ttl: u64) {
         let kept = serde_json::to_vec(value).map_err(|e| e.to_string());

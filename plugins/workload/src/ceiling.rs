@@ -42,7 +42,7 @@ pub(crate) fn alerted(world: &World<'_>, hpa: &ObjectRef, name: &str) -> Verdict
 
 /// A state of an autoscaler that was found at its maximum.
 pub(crate) fn seen(world: &World<'_>, hpa: &ObjectRef) -> Verdict {
-    if world.recall::<bool>(&slot(hpa)).is_none() || limited(world, hpa).is_some() {
+    if !world.remembers(&slot(hpa)) || limited(world, hpa).is_some() {
         return Verdict::default();
     }
     world.forget(&slot(hpa));

@@ -236,7 +236,7 @@ fn line(world: &World<'_>, pod: &ObjectRef, name: &str, line: &Signal) -> Verdic
         return Verdict::default();
     }
     let key = format!("l/{}", words::hash(&pod.path()));
-    if world.recall::<bool>(&key).is_some() {
+    if world.remembers(&key) {
         return Verdict::default();
     }
     world.remember(&key, &true, if held { LINES } else { PEERS });

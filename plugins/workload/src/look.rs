@@ -36,7 +36,7 @@ fn worth(pod: &Pod) -> bool {
 
 /// Looks at a pod and says what has changed about it.
 pub(crate) fn look(world: &World<'_>, id: &ObjectRef) -> Verdict {
-    if case::of(world, id).is_none() && pod::works(world, id) {
+    if case::of(world, id).is_none() && pod::goes_well(world, id) {
         return Verdict::default();
     }
     let Some(pod) = Pod::load(world, id) else {

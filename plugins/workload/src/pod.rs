@@ -1,6 +1,6 @@
 //! A pod as the kubelet reports it: its containers, how each one fares and how it last ended.
 
-use kwhy_sdk::{Condition, Json, ObjectRef, Signal, World, minutes, parse_time};
+use kwhy_sdk::{Condition, Json, ObjectRef, Signal, World, hours, minutes, parse_time};
 
 use crate::{case, told, words::quoted};
 
@@ -234,14 +234,27 @@ impl Pod {
     }
 }
 
-/// Whether a pod runs, is ready, and each of its containers is and has hardly ever ended. Most do most of the time, and
-/// to read one as a whole costs many times as much.
-pub(crate) fn works(world: &World<'_>, id: &ObjectRef) -> bool {
+/// Whether a pod asks for no look: it runs, is ready, and each of its containers is and has hardly ever ended, or they are
+/// being made and nobody complains. Most do most of the time, and to read one as a whole costs many times as much.
+pub(crate) fn goes_well(world: &World<'_>, id: &ObjectRef) -> bool {
     let Some(status) = world.exists(id).then(|| world.read(id, "/status")).flatten() else { return false };
-    let well = |c: &Json| c.is_true("/ready") && c.number("/restartCount") < 2;
-    status.text("/phase") == "Running"
-        && Condition::among(&status.at("/conditions"), "Ready").holds()
-        && ["/containerStatuses", "/initContainerStatuses"].iter().all(|at| status.list(at).iter().all(well))
+    let all = |is: fn(&Json) -> bool| {
+        ["/containerStatuses", "/initContainerStatuses"].iter().all(|at| status.list(at).iter().all(is))
+    };
+    match status.text("/phase") {
+        "Running" => {
+            Condition::among(&status.at("/conditions"), "Ready").holds()
+                && all(|c| c.is_true("/ready") && c.number("/restartCount") < 2)
+        }
+        "Pending" => {
+            let begins = |c: &Json| {
+                matches!(c.text("/state/waiting/reason"), "ContainerCreating" | "PodInitializing")
+                    && !c.has("/lastState/terminated")
+            };
+            all(begins) && world.about(id, "self", "event", "Failed*", world.ago(hours(2)), 1).is_empty()
+        }
+        _ => false,
+    }
 }
 
 /// The top-level owner of an object and the holder of its pod template.

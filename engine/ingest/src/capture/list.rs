@@ -7,6 +7,9 @@
 use std::{
     fmt,
     io::{BufReader, Read},
+    panic::resume_unwind,
+    sync::mpsc,
+    thread,
 };
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -19,6 +22,9 @@ use super::{
 
 /// How much is read at once.
 const BUFFER: usize = 256 * 1024;
+/// Bytes of items that are handed over at once, and how often that may be before they are parsed.
+const BATCH: usize = 256 << 10;
+const WAITING: usize = 4;
 /// Largest file of YAML. Reading it takes some ten times as much memory.
 const YAML: u64 = 64 << 20;
 
@@ -56,7 +62,7 @@ impl Ended {
 }
 
 /// Reads a list in JSON and passes on each item. None where it cannot be opened; it may be opened twice.
-pub(super) fn json<R: Read>(
+pub(super) fn json<R: Read + Send>(
     mut open: impl FnMut() -> Option<R>,
     item: &mut dyn FnMut(Value),
 ) -> Option<(List, Result<(), Ended>)> {
@@ -65,7 +71,7 @@ pub(super) fn json<R: Read>(
         given += 1;
         item(value);
     };
-    let around = frames::cut(open()?, |bytes| {
+    let around = cut(open()?, |bytes| {
         let mut json = serde_json::Deserializer::from_slice(bytes);
         let value = skim(&mut json).and_then(|value| json.end().map(|()| value));
         give(value.map_err(|_| Irregular)?);
@@ -83,6 +89,48 @@ pub(super) fn json<R: Read>(
         Some(rest) => again = rest,
         None => item(value),
     }))
+}
+
+/// Cuts a list into the bytes of its items while another thread takes those that have been cut: each is half of the work.
+fn cut(
+    source: impl Read + Send,
+    mut item: impl FnMut(&[u8]) -> Result<(), Irregular>,
+) -> Result<Vec<u8>, Irregular> {
+    let (sender, receiver) = mpsc::sync_channel(WAITING);
+    thread::scope(|scope| {
+        let cutting = scope.spawn(move || {
+            let mut batch = Batch::default();
+            let around = frames::cut(source, |bytes| {
+                batch.bytes.extend_from_slice(bytes);
+                batch.ends.push(batch.bytes.len());
+                if batch.bytes.len() < BATCH {
+                    return Ok(());
+                }
+                // Who has found something wrong takes no more.
+                sender.send(std::mem::take(&mut batch)).map_err(|_| Irregular)
+            });
+            // What comes before a place where something is wrong counts.
+            let _ = sender.send(batch);
+            around
+        });
+        let taken = receiver.into_iter().try_for_each(|batch| batch.items().try_for_each(&mut item));
+        let around = cutting.join().unwrap_or_else(|panic| resume_unwind(panic));
+        taken.and(around)
+    })
+}
+
+/// Items one after the other.
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Batch {
+    fn items(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(&0).chain(&self.ends);
+        starts.zip(&self.ends).filter_map(|(start, end)| self.bytes.get(*start..*end))
+    }
 }
 
 /// Reads a document of JSON byte by byte and passes on each item of its list.

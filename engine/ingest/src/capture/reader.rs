@@ -359,7 +359,7 @@ impl Reader<'_> {
     }
 
     /// Opens a file as text, or notes why not.
-    fn open(&mut self, file: &Found) -> Option<Box<dyn Read>> {
+    fn open(&mut self, file: &Found) -> Option<Box<dyn Read + Send>> {
         open(file, &mut self.problems)
     }
 
@@ -498,7 +498,7 @@ impl Reader<'_> {
 }
 
 /// Opens a file as text, or notes why not.
-fn open(file: &Found, problems: &mut Problems) -> Option<Box<dyn Read>> {
+fn open(file: &Found, problems: &mut Problems) -> Option<Box<dyn Read + Send>> {
     let opened =
         lines::open(&file.path).map_err(|error| format!("cannot be read: {error}")).and_then(|source| {
             lines::text(source).map_err(|error| match &error {
