@@ -233,8 +233,12 @@ pub async fn finish(engine: Engine, client: &Client, cluster: &str) -> Ended {
 impl Engine {
     /// Waits until it has read everything that was published so far, as [`finish`] does.
     pub async fn catch_up(&self, client: &Client, cluster: &str) {
-        let sequence =
-            client.publish(&format!("kwhy.in.{cluster}.end._"), None, b"\xff the end".to_vec()).await;
+        // With an id, so that it can be sent again where a server is not there yet.
+        let id = format!("the end {:x}", fastrand::u64(..));
+        let headers = [("Nats-Msg-Id".to_owned(), id)].into();
+        let subject = format!("kwhy.in.{cluster}.end._");
+        let end = Stored { subject, headers, body: b"\xff the end".to_vec() };
+        let sequence = client.keep(&end).await;
         let mark = format!("message {sequence} on ");
         self.process.wait_for("the mark at the end", |line| line.contains(&mark).then_some(()));
     }

@@ -10,6 +10,8 @@ mod alertmanager;
 pub mod apiserver;
 mod background;
 pub mod causes;
+pub mod chaos;
+mod cluster;
 mod collector;
 pub mod dumps;
 pub mod findings;
@@ -21,6 +23,7 @@ mod metrics;
 mod nats;
 pub mod opensre;
 mod prometheus;
+mod proxy;
 pub mod python;
 mod slack;
 mod tools;
@@ -32,12 +35,14 @@ use std::{
 
 pub use alertmanager::{Alertmanager, Notify, amtool};
 pub use background::Background;
+pub use cluster::NatsCluster;
 pub use collector::{Collector, as_alertmanager};
 pub use http::{Answer, get, post, request};
 pub use kwhy::{Ended, Engine, Kwhy, finish, recorded, said_of};
 pub use metrics::Metrics;
 pub use nats::{Client, NatsServer, Stored, Subscription, line};
 pub use prometheus::{Prometheus, Rule};
+pub use proxy::Proxy;
 pub use slack::Slack;
 pub use tools::{journal_remote, nats_server, old_nats_server};
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -10,6 +11,7 @@ use std::{
 
 use async_nats::{
     HeaderMap, HeaderValue, Subscriber,
+    connection::State,
     jetstream::{self, stream::RawMessageErrorKind},
 };
 use futures::StreamExt;
@@ -17,6 +19,7 @@ use kwhy_proto::{
     Message as _,
     v1::{Checkpoint, Finding, Signal, SignalBatch},
 };
+use rustix::process::Signal as Interrupt;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -30,11 +33,17 @@ const CONFIG: &str = "nats.conf";
 pub struct NatsServer {
     /// Where it answers.
     pub url: String,
-    program: PathBuf,
+    /// The program, after what starts it.
+    launch: Vec<OsString>,
     // Ended before its store is removed.
     process: Option<Background>,
+    /// Keeps the disk that is its own.
+    disk: Option<Background>,
     store: TempDir,
 }
+
+/// Where a server keeps its streams, in its store.
+const STREAMS: &str = "jetstream";
 
 impl NatsServer {
     /// Starts this program and waits until it is ready.
@@ -53,10 +62,65 @@ impl NatsServer {
     #[must_use]
     pub fn with(program: &Path, config: &str) -> Self {
         let store = tempfile::tempdir().expect("a temporary directory");
+        Self::launched(vec![program.into()], config, store, None)
+    }
+
+    /// The same with its streams on a disk of so many MiB, which [`NatsServer::enlarge`] makes larger.
+    ///
+    /// # Errors
+    /// Where this machine does not let a program mount a disk of its own.
+    ///
+    /// # Panics
+    /// As [`NatsServer::start`].
+    pub fn on_small_disk(program: &Path, mib: u32) -> Result<Self, String> {
+        let store = tempfile::tempdir().expect("a temporary directory");
+        let streams = store.path().join(STREAMS);
+        fs::create_dir(&streams).expect("a folder");
+        let mount = format!("mount -t tmpfs -o size={mib}m kwhy \"$0\"");
+        let own = |script: String| {
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "sh", "-c", &script]).arg(&streams);
+            command
+        };
+        let tried = own(mount.clone()).output().map_err(|error| error.to_string())?;
+        if !tried.status.success() {
+            return Err(String::from_utf8_lossy(&tried.stderr).trim().to_owned());
+        }
+        // The disk is there as long as somebody is who sees it.
+        let disk = Background::start(own(format!("{mount} && echo mounted >&2 && exec sleep infinity")));
+        disk.wait_for("the disk", |line| (line == "mounted").then_some(()));
+        let mut launch: Vec<OsString> =
+            ["nsenter", "--mount", "--target"].into_iter().map(OsString::from).collect();
+        launch.extend([disk.id().to_string().into(), program.into()]);
+        // What is reserved for the streams is more than there is.
+        Ok(Self::launched(launch, "jetstream { max_file_store: 64GB }\n", store, Some(disk)))
+    }
+
+    /// Makes its disk larger.
+    ///
+    /// # Panics
+    /// Where it has none of its own.
+    pub fn enlarge(&self, mib: u32) {
+        let holder = self.disk.as_ref().expect("a disk of its own").id().to_string();
+        let size = format!("remount,size={mib}m");
+        let mut command = Command::new("nsenter");
+        command.args(["--mount", "--target", &holder, "mount", "-o", &size]);
+        let done = command.arg(self.store.path().join(STREAMS)).status().expect("it can be run");
+        assert!(done.success(), "the disk was not enlarged: {done}");
+    }
+
+    fn launched(launch: Vec<OsString>, config: &str, store: TempDir, disk: Option<Background>) -> Self {
         fs::write(store.path().join(CONFIG), config).expect("a file");
-        let (process, address) = start(program, "-1", store.path());
-        let url = format!("nats://{address}");
-        Self { url, program: program.to_owned(), process: Some(process), store }
+        let (process, address) = start(&launch, "-1", store.path());
+        Self { url: format!("nats://{address}"), launch, process: Some(process), disk, store }
+    }
+
+    /// Sends it a signal, as STOP and CONT.
+    ///
+    /// # Panics
+    /// Where it does not run.
+    pub fn signal(&self, signal: Interrupt) {
+        self.process.as_ref().expect("it runs").signal(signal);
     }
 
     /// Ends it without a chance to say anything (SIGKILL). Its store stays.
@@ -90,7 +154,7 @@ impl NatsServer {
     }
 
     fn stream_folder(&self, name: &str) -> PathBuf {
-        self.store.path().join("jetstream/$G/streams").join(name)
+        self.store.path().join(STREAMS).join("$G/streams").join(name)
     }
 
     /// Ends it in order (SIGTERM), so that all is written.
@@ -107,12 +171,14 @@ impl NatsServer {
     pub fn restart(&mut self) {
         self.kill();
         let (_, port) = self.url.rsplit_once(':').expect("an address has a port");
-        self.process = Some(start(&self.program, port, self.store.path()).0);
+        self.process = Some(start(&self.launch, port, self.store.path()).0);
     }
 }
 
-fn start(program: &Path, port: &str, store: &Path) -> (Background, String) {
+fn start(launch: &[OsString], port: &str, store: &Path) -> (Background, String) {
+    let (program, before) = launch.split_first().expect("a program");
     let mut command = Command::new(program);
+    command.args(before);
     command.args(["--addr", "127.0.0.1", "--port", port, "--jetstream", "--store_dir"]).arg(store);
     command.arg("--config").arg(store.join(CONFIG));
     let process = Background::start(command);
@@ -148,7 +214,11 @@ impl Client {
     /// # Panics
     /// Where nobody answers.
     pub async fn connect(url: &str) -> Self {
-        let plain = async_nats::connect(url).await.expect("a connection");
+        // A server that was only restarted is back soon.
+        let options = async_nats::ConnectOptions::new();
+        let options = options.reconnect_delay_callback(|_| Duration::from_millis(100));
+        let servers: Vec<&str> = url.split(',').collect();
+        let plain = options.connect(servers).await.expect("a connection");
         Self { jetstream: jetstream::new(plain.clone()), plain }
     }
 
@@ -176,6 +246,26 @@ impl Client {
                 headers: headers(&message.headers),
                 body: message.payload.to_vec(),
             });
+        }
+        all
+    }
+
+    /// The id of each message that a stream holds, by its sequence; empty where it has none.
+    ///
+    /// # Panics
+    /// Where there is no such stream.
+    pub async fn ids(&self, stream: &str) -> BTreeMap<u64, String> {
+        let count = self.stream(stream).await.info().await.expect("its state").state.messages;
+        let config = jetstream::consumer::pull::OrderedConfig { headers_only: true, ..Default::default() };
+        let consumer = self.stream(stream).await.create_consumer(config).await.expect("a consumer");
+        let mut messages = consumer.messages().await.expect("messages");
+        let mut all = BTreeMap::new();
+        while (all.len() as u64) < count {
+            let next = timeout(PATIENCE, messages.next()).await.expect("they come");
+            let message = next.expect("there are more").expect("a message");
+            let sequence = message.info().expect("its place").stream_sequence;
+            let id = message.headers.as_ref().and_then(|all| all.get("Nats-Msg-Id"));
+            all.insert(sequence, id.map(|id| id.as_str().to_owned()).unwrap_or_default());
         }
         all
     }
@@ -277,6 +367,41 @@ impl Client {
         batches.flat_map(|batch| batch.signals).filter(|signal| signal.source == source).collect()
     }
 
+    /// Publishes until nothing more is acknowledged, as on a full disk; returns how many messages were.
+    ///
+    /// # Panics
+    /// Where that does not happen.
+    pub async fn fill(&self) -> u64 {
+        let mut random = fastrand::Rng::with_seed(1);
+        for stored in 0..10_000 {
+            let body = noise(&mut random, 64 << 10);
+            let sent = self.jetstream.publish("kwhy.in.filler.noise._", body.into()).await;
+            let answer = async { sent.ok()?.await.ok() };
+            if !matches!(timeout(Duration::from_secs(2), answer).await, Ok(Some(_))) {
+                return stored;
+            }
+        }
+        panic!("the disk does not get full");
+    }
+
+    /// Publishes so many messages of so many bytes without waiting for anybody to store them.
+    ///
+    /// # Panics
+    /// Where the server does not answer.
+    pub async fn throw(&self, subject: &str, count: usize, size: usize) {
+        let mut random = fastrand::Rng::with_seed(2);
+        for _ in 0..count {
+            let body = noise(&mut random, size).into();
+            self.plain.publish(subject.to_owned(), body).await.expect("it is sent");
+        }
+        self.plain.flush().await.expect("all are sent");
+    }
+
+    /// A call of the API of JetStream; none where nobody answers.
+    pub async fn api(&self, call: &str, body: &serde_json::Value) -> Option<serde_json::Value> {
+        self.jetstream.request(call.to_owned(), body).await.ok()
+    }
+
     /// The finding revisions that `KWHY_OUT` holds, in its order.
     ///
     /// # Panics
@@ -361,6 +486,46 @@ impl Client {
         self.publish(&message.subject, Some(&format!("{prefix}{id}")), message.body.clone()).await;
     }
 
+    /// Publishes what was stored elsewhere, under its id, again and again until the server says that it has it; returns the
+    /// sequence.
+    ///
+    /// # Panics
+    /// Where it does not say so in three times [`PATIENCE`].
+    pub async fn keep(&self, message: &Stored) -> u64 {
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Msg-Id", message.headers.get("Nats-Msg-Id").expect("an id").as_str());
+        let deadline = Instant::now() + 3 * PATIENCE;
+        loop {
+            // What waits for a connection would be sent at a time that nobody knows.
+            if self.plain.connection_state() == State::Connected {
+                let (subject, body) = (message.subject.clone(), message.body.clone().into());
+                let sent = self.jetstream.publish_with_headers(subject, headers.clone(), body).await;
+                let answer = async { sent.ok()?.await.ok() };
+                if let Ok(Some(stored)) = timeout(Duration::from_secs(2), answer).await {
+                    return stored.sequence;
+                }
+            }
+            assert!(Instant::now() < deadline, "{} was not acknowledged", message.subject);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Changes settings of a stream, under the names that NATS gives them.
+    ///
+    /// # Panics
+    /// Where the server refuses.
+    pub async fn edit(&self, stream: &str, changes: serde_json::Value) {
+        let info: serde_json::Value =
+            self.jetstream.request(format!("STREAM.INFO.{stream}"), &()).await.expect("an answer");
+        let mut config = info.get("config").cloned().expect("a configuration");
+        for (name, value) in changes.as_object().expect("an object") {
+            config.as_object_mut().expect("an object").insert(name.clone(), value.clone());
+        }
+        let update = format!("STREAM.UPDATE.{stream}");
+        let answer: serde_json::Value = self.jetstream.request(update, &config).await.expect("an answer");
+        assert!(answer.get("error").is_none(), "{answer}");
+    }
+
     /// Subscribes; the server knows of it when this returns.
     ///
     /// # Panics
@@ -402,6 +567,13 @@ impl Subscription {
             }
         }
     }
+}
+
+/// What cannot be compressed: anything else is stored in a fraction of its size.
+fn noise(random: &mut fastrand::Rng, size: usize) -> Vec<u8> {
+    let mut body = vec![0; size];
+    random.fill(&mut body);
+    body
 }
 
 /// A body as the line of JSON that `kwhy diagnose` prints.

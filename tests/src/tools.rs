@@ -48,10 +48,12 @@ pub(crate) fn python() -> PathBuf {
     find("KWHY_PYTHON", "tools/venv/bin/python")
 }
 
-/// The target folder: what holds the test binary that runs (`target/debug/deps/x`).
+/// The target folder: what holds the test binary that runs (`target/debug/deps/x`), or a program (`target/debug/x`).
 pub(crate) fn target() -> PathBuf {
-    let test = env::current_exe().expect("a test knows its own file");
-    test.ancestors().nth(3).map(Path::to_owned).expect("a test lies in the target folder")
+    let program = env::current_exe().expect("a program knows its own file");
+    let folder = program.parent().expect("it lies somewhere");
+    let folder = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
+    folder.and_then(Path::parent).map(Path::to_owned).expect("it lies in the target folder")
 }
 
 fn find(variable: &str, in_target: &str) -> PathBuf {

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod bless;
 mod captures;
+mod chaos;
 mod command;
 mod demo;
 mod packs;
@@ -76,6 +77,8 @@ enum Task {
         #[command(subcommand)]
         bench: Option<bench::Bench>,
     },
+    /// Kill, stop, cut off and flood kwhy and its NATS, and check that nothing is lost or doubled
+    Chaos(chaos::Options),
 }
 
 fn main() -> ExitCode {
@@ -109,6 +112,7 @@ fn run(task: Task) -> Result<()> {
         Task::Bless => bless::run(&project),
         Task::Score { captures, release, twice } => captures::score(&project, &captures, release, twice),
         Task::Bench { bench } => bench::run(&project, bench),
+        Task::Chaos(options) => chaos::run(&project, &options),
     }
 }
 

@@ -81,6 +81,11 @@ impl Project {
         self.target.join(if release { "release" } else { "debug" }).join("kwhy")
     }
 
+    /// Where cargo puts another program of the workspace
+    pub(crate) fn debug(&self, program: &str) -> PathBuf {
+        self.target.join("debug").join(program)
+    }
+
     /// `path` as a person in the workspace's root would type it
     pub(crate) fn short<'p>(&self, path: &'p Path) -> &'p Path {
         path.strip_prefix(&self.root).unwrap_or(path)
