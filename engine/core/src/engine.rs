@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     correlator::{Env, State},
+    heard::Heard,
     input::{Input, Inputs},
     matching::{MatchError, Matcher},
     rule::{Failure, Rules},
@@ -93,13 +94,6 @@ pub(crate) struct Entry {
     input: Arc<Input>,
 }
 
-/// Ids that were heard of.
-#[expect(clippy::disallowed_types, reason = "asked for members only, never walked")]
-pub(crate) type Seen = std::collections::HashSet<Arc<str>>;
-
-/// An id that was heard of: when, at which place.
-pub(crate) type Heard = (u64, u64, Arc<str>);
-
 #[derive(Debug, Clone)]
 pub(crate) struct Published {
     pub(crate) revision: u32,
@@ -127,8 +121,7 @@ pub struct Engine<R> {
     pub(crate) adopted: Option<Judged>,
     /// Newest time heard of.
     pub(crate) frontier: u64,
-    pub(crate) seen: Seen,
-    pub(crate) seen_by_time: VecDeque<Heard>,
+    pub(crate) heard: Heard,
     pub(crate) published: BTreeMap<String, Published>,
     notices: Vec<Notice>,
     asks: Vec<LogRequest>,
@@ -163,8 +156,7 @@ impl<R: Rules> Engine<R> {
             retold: None,
             adopted: None,
             frontier: 0,
-            seen: Seen::new(),
-            seen_by_time: VecDeque::new(),
+            heard: Heard::default(),
             published: BTreeMap::new(),
             notices: Vec::new(),
             asks: Vec::new(),
@@ -204,7 +196,7 @@ impl<R: Rules> Engine<R> {
             let input = self.inputs.read(signal);
             return self.apply_recorded(&input);
         }
-        let known = self.seen.contains(id);
+        let known = self.heard.of(id);
         if self.retold.is_none() {
             *(if known { &mut self.counts.1 } else { &mut self.counts.0 }) += 1;
         }
@@ -221,8 +213,7 @@ impl<R: Rules> Engine<R> {
             self.with_env(|state, env| state.advance(at, env));
             return self.emit();
         }
-        self.seen.insert(key.2.clone());
-        self.seen_by_time.push_back((self.frontier.max(at), self.place.number, key.2.clone()));
+        self.heard.hear(id, self.frontier.max(at), self.place.number);
         let too_late = at.saturating_add(self.settings.lateness) < self.frontier;
         let last = self.entries.back();
         let in_order = too_late || (at >= self.frontier && last.is_none_or(|last| key > last.order));
@@ -352,12 +343,7 @@ impl<R: Rules> Engine<R> {
                 self.entries.pop_front();
             }
         }
-        let forget = self.frontier.saturating_sub(self.settings.window);
-        while self.seen_by_time.front().is_some_and(|(at, ..)| *at < forget) {
-            if let Some((.., id)) = self.seen_by_time.pop_front() {
-                self.seen.remove(&id);
-            }
-        }
+        self.heard.forget(self.frontier.saturating_sub(self.settings.window));
     }
 
     /// Puts a late signal where it belongs and replays what came after.

@@ -41,6 +41,7 @@ mod object;
 mod path;
 mod reach;
 mod relation;
+mod selectors;
 mod sieve;
 mod subject;
 mod symptom;

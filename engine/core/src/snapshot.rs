@@ -13,12 +13,13 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     correlator::State,
-    engine::{Engine, Heard, Order, Place, Published},
+    engine::{Engine, Order, Place, Published},
+    heard::Heard,
     rule::Rules,
 };
 
 /// Of the encoding; another one is not read.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What an engine knew at one place of the log. Cheap to take; the work is in [`Snapshot::encode`], which needs no engine.
 #[derive(Debug, Clone)]
@@ -28,7 +29,7 @@ pub struct Snapshot {
     state: State,
     resume: Place,
     through: u64,
-    seen: Vec<Heard>,
+    heard: Heard,
     published: BTreeMap<String, Published>,
     asked: BTreeMap<String, u64>,
     counts: (u64, u64, u64),
@@ -41,7 +42,7 @@ struct Stored {
     state: State,
     resume: Place,
     through: u64,
-    seen: Vec<(u64, Arc<str>)>,
+    heard: Vec<(u64, u128)>,
     published: Vec<Vec<u8>>,
     asked: BTreeMap<String, u64>,
     counts: (u64, u64, u64),
@@ -94,7 +95,7 @@ impl Snapshot {
             state: self.state.clone(),
             resume: self.resume,
             through: self.through,
-            seen: self.seen.iter().map(|(at, _, id)| (*at, id.clone())).collect(),
+            heard: self.heard.before(self.resume.number),
             published: findings
                 .map(|p| Finding { revision: p.revision, ..(*p.content).clone() }.encode_to_vec())
                 .collect(),
@@ -119,7 +120,7 @@ impl<R: Rules> Engine<R> {
             state,
             resume,
             through,
-            seen: self.seen_by_time.iter().take_while(|(_, at, _)| *at < resume.number).cloned().collect(),
+            heard: self.heard.clone(),
             published: self.published.clone(),
             asked: self.asked.clone(),
             counts: self.counts,
@@ -146,8 +147,7 @@ impl<R: Rules> Engine<R> {
         self.checkpoints = [(stored.base, stored.state)].into();
         self.place = resume;
         self.frontier = resume.frontier;
-        self.seen_by_time = stored.seen.into_iter().map(|(at, id)| (at, 0, id)).collect();
-        self.seen = self.seen_by_time.iter().map(|(.., id)| id.clone()).collect();
+        self.heard = stored.heard.into_iter().collect();
         self.published = published(findings);
         self.asked = stored.asked;
         self.counts = stored.counts;
