@@ -19,6 +19,7 @@ use crate::{
     correlator::{Env, State},
     heard::Heard,
     input::{Input, Inputs},
+    late::Late,
     matching::{MatchError, Matcher},
     rule::{Failure, Rules},
     settings::Settings,
@@ -30,6 +31,8 @@ use crate::{
 /// Work between two states that the engine can go back to: what a replay costs weighs against what it costs to go on
 /// from a state that is shared with a checkpoint.
 const CHECKPOINT: usize = 1024;
+/// Two checkpoints need none between them that lie closer together than this part of their age.
+const SPARE: u64 = 4;
 /// Weight of a signal that a rule may be called with. A warning that no rule wants is counted and weighs 1.
 const WEIGHT: usize = 16;
 
@@ -121,6 +124,8 @@ pub struct Engine<R> {
     pub(crate) adopted: Option<Judged>,
     /// Newest time heard of.
     pub(crate) frontier: u64,
+    /// Late signals that are among the entries and not yet in the state.
+    late: Late,
     pub(crate) heard: Heard,
     pub(crate) published: BTreeMap<String, Published>,
     notices: Vec<Notice>,
@@ -156,6 +161,7 @@ impl<R: Rules> Engine<R> {
             retold: None,
             adopted: None,
             frontier: 0,
+            late: Late::default(),
             heard: Heard::default(),
             published: BTreeMap::new(),
             notices: Vec::new(),
@@ -210,6 +216,9 @@ impl<R: Rules> Engine<R> {
                 return Vec::new();
             }
             self.frontier = at;
+            if self.late.is_due(at) {
+                return self.go_back();
+            }
             self.with_env(|state, env| state.advance(at, env));
             return self.emit();
         }
@@ -228,13 +237,22 @@ impl<R: Rules> Engine<R> {
         }
         let (place, input) = (self.place, Arc::new(self.inputs.read(signal)));
         let entry = Entry { order: key, weight, place, input };
-        if in_order {
-            self.entries.push_back(entry.clone());
-            self.take_in(entry);
-            return self.emit();
+        if !in_order {
+            let position = self.entries.partition_point(|known| known.order < entry.order);
+            let after = self.entries.len() - position;
+            self.entries.insert(position, entry.clone());
+            return if self.late.add(entry.order, after, self.frontier) {
+                self.go_back()
+            } else {
+                Vec::new()
+            };
         }
-        self.go_back(entry);
-        self.reconcile()
+        self.entries.push_back(entry.clone());
+        if self.late.is_due(self.frontier) {
+            return self.go_back();
+        }
+        self.take_in(entry);
+        self.emit()
     }
 
     /// Takes in a signal that neither comes late nor again, as where [`Settings::recorded`] holds. The state is shared with
@@ -333,6 +351,7 @@ impl<R: Rules> Engine<R> {
         }
         self.since_checkpoint = 0;
         self.checkpoints.push_back((last, self.state.clone()));
+        self.thin_out();
         // The oldest checkpoint must lie before everything that may still come late.
         let horizon = self.frontier.saturating_sub(self.settings.lateness);
         while self.checkpoints.get(1).is_some_and(|((at, _, _), _)| *at < horizon) {
@@ -346,14 +365,31 @@ impl<R: Rules> Engine<R> {
         self.heard.forget(self.frontier.saturating_sub(self.settings.window));
     }
 
-    /// Puts a late signal where it belongs and replays what came after.
-    fn go_back(&mut self, late: Entry) {
-        let position = self.entries.partition_point(|entry| entry.order < late.order);
-        self.entries.insert(position, late.clone());
-        while self.checkpoints.len() > 1 && self.checkpoints.back().is_some_and(|(at, _)| *at >= late.order) {
+    /// Gives up checkpoints that save little: to go back to the one before takes a quarter longer at most. Each holds all
+    /// that has changed since.
+    fn thin_out(&mut self) {
+        let now = self.frontier;
+        let mut kept: VecDeque<(Order, State)> = VecDeque::new();
+        let mut all = std::mem::take(&mut self.checkpoints).into_iter().peekable();
+        while let Some(checkpoint) = all.next() {
+            let spare = match (kept.back(), all.peek()) {
+                (Some(((before, ..), _)), Some(((after, ..), _))) => after - before < (now - after) / SPARE,
+                _ => false,
+            };
+            if !spare {
+                kept.push_back(checkpoint);
+            }
+        }
+        self.checkpoints = kept;
+    }
+
+    /// Replays what came after the first of the late signals, with them in their places.
+    fn go_back(&mut self) -> Vec<Finding> {
+        let Some(first) = self.late.take() else { return Vec::new() };
+        while self.checkpoints.len() > 1 && self.checkpoints.back().is_some_and(|(at, _)| *at >= first) {
             self.checkpoints.pop_back();
         }
-        let Some((base, state)) = self.checkpoints.back() else { return };
+        let Some((base, state)) = self.checkpoints.back() else { return Vec::new() };
         let from = self.entries.partition_point(|entry| entry.order <= *base);
         self.state = state.clone();
         let replay: Vec<Entry> = self.entries.range(from..).cloned().collect();
@@ -363,6 +399,7 @@ impl<R: Rules> Engine<R> {
         }
         let frontier = self.frontier;
         self.with_env(|state, env| state.advance(frontier, env));
+        self.reconcile()
     }
 
     /// Revisions of the contents that came about in order.
@@ -429,4 +466,51 @@ pub const WITHDRAWN: &str = "withdrawn: a signal that arrived late shows that it
 #[must_use]
 pub fn time_of(signal: &Signal) -> u64 {
     signal.at.as_ref().map_or(0, millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use kwhy_proto::{
+        timestamp,
+        v1::{Event, ObjectRef},
+    };
+
+    use super::*;
+    use crate::rule::{Call, Descriptor, Reply};
+
+    struct NoRules;
+
+    impl Rules for NoRules {
+        fn descriptors(&self) -> &[Descriptor] {
+            &[]
+        }
+
+        fn examine(&mut self, _rule: usize, _call: Call) -> Result<Reply, Failure> {
+            Ok(Reply::default())
+        }
+    }
+
+    #[test]
+    fn of_many_signals_few_former_states_are_kept_and_one_from_before_the_lateness() {
+        let mut engine = Engine::new(Settings::new("lab"), NoRules).unwrap();
+        let lateness = engine.settings.lateness;
+        for n in 0..20_000_u64 {
+            let _none = engine.apply(Signal {
+                id: format!("event/{n}"),
+                source: "event".into(),
+                name: "Pulled".into(),
+                at: Some(timestamp(n * 50)),
+                subject: Some(ObjectRef { kind: "Pod".into(), name: "web".into(), ..ObjectRef::default() }),
+                body: Some(Body::Event(Event::default())),
+                ..Signal::default()
+            });
+        }
+        let ages: Vec<u64> = engine.checkpoints.iter().map(|((at, ..), _)| engine.frontier - at).collect();
+        assert!(ages.len() < 40, "{ages:?}");
+        assert!(ages[0] >= lateness && ages[0] < 2 * lateness, "{ages:?}");
+        // To go back by any time is to go back by a third more at most, or by what lies between two checkpoints.
+        for pair in ages.windows(2) {
+            assert!(pair[0] - pair[1] <= pair[0] / 3 + 2 * 64 * 50, "{ages:?}");
+        }
+    }
 }

@@ -34,6 +34,7 @@ mod incidents;
 mod json;
 mod key;
 mod kin;
+mod late;
 mod lifecycle;
 mod lookup;
 mod lull;

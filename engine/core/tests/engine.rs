@@ -526,6 +526,64 @@ fn last_revisions(said: &[Finding]) -> Vec<Finding> {
     last.into_values().collect()
 }
 
+/// Five hundred signals a second about others, of which every fourth is told in whole seconds and so is late.
+fn noise() -> impl Iterator<Item = (u64, Signal)> {
+    (0..6000_u64).map(|n| {
+        let told = START + 4 * MINUTE + n * 2;
+        let at = if n % 4 == 0 { told / 1000 * 1000 } else { told };
+        let signal = Signal {
+            id: format!("event/noise-{n}"),
+            source: "event".into(),
+            name: "Pulled".into(),
+            at: Some(timestamp(at)),
+            subject: Some(ObjectRef {
+                kind: "Pod".into(),
+                name: format!("other-{}", n % 50),
+                ..Default::default()
+            }),
+            body: Some(Body::Event(kwhy_proto::v1::Event::default())),
+            ..Default::default()
+        };
+        (told, signal)
+    })
+}
+
+#[test]
+fn where_much_is_late_it_is_put_in_its_places_together_and_leads_to_the_same_last_revisions() {
+    let told = incident().into_iter().map(|s| (kwhy_core::engine::time_of(&s), s));
+    // What is told of the incident comes half a second late.
+    let mut arrival: Vec<(u64, Signal)> = told.map(|(at, s)| (at + 500, s)).chain(noise()).collect();
+    arrival.sort_by_key(|(at, _)| *at);
+    let arrival: Vec<Signal> = arrival.into_iter().map(|(_, s)| s).collect();
+    let mut sorted = arrival.clone();
+    sorted.sort_by(|a, b| kwhy_proto::order(a).cmp(&kwhy_proto::order(b)));
+    let (late, in_order) = (run(arrival.clone()), run(sorted));
+    assert!(!last(&in_order).is_empty());
+    assert_eq!(last(&late), last(&in_order));
+    assert_eq!(late, run(arrival.clone()), "the same again");
+
+    // Another process that goes on from a snapshot says the same at the same places.
+    let half = arrival.len() / 2;
+    let mut before = engine();
+    let mut said = Vec::new();
+    for (place, signal) in (1..).zip(&arrival[..half]) {
+        before.stands_at(place);
+        said.extend(before.apply(signal.clone()));
+    }
+    let mut after = engine();
+    let resumed = after.restore("b", &before.snapshot("b").encode().unwrap()).unwrap();
+    for (place, signal) in (1..).zip(&arrival) {
+        if place == half as u64 + 1 {
+            said.extend(after.caught_up());
+        }
+        if place >= resumed.from {
+            after.stands_at(place);
+            said.extend(after.apply(signal.clone()));
+        }
+    }
+    assert_eq!(said, late);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
