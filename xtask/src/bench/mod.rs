@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: figures that can be repeated on any machine, each with its check that the answers are right.
 
+mod load;
 mod measure;
 mod script;
 mod w1;
@@ -16,6 +17,8 @@ pub(crate) enum Bench {
     W1(w1::Options),
     /// Time and memory for a capture of a large cluster: 5,000 pods in 100 nodes
     Scale(script::Options),
+    /// From publishing to a stored revision, at 2,000 signals a second for ten minutes
+    Load(load::Options),
     /// Processor and memory for shipping 5,000 log lines a second from a node into NATS
     Ship(script::Options),
 }
@@ -25,11 +28,13 @@ pub(crate) fn run(project: &Project, bench: Option<Bench>) -> Result<()> {
     match bench {
         Some(Bench::W1(options)) => w1::run(project, &options),
         Some(Bench::Scale(options)) => script::scale(project, &options),
+        Some(Bench::Load(options)) => load::run(project, &options),
         Some(Bench::Ship(options)) => script::ship(project, &options),
         None => {
             w1::run(project, &w1::Options::default())?;
             script::scale(project, &script::Options::default())?;
-            script::ship(project, &script::Options::default())
+            script::ship(project, &script::Options::default())?;
+            load::run(project, &load::Options::default())
         }
     }
 }
