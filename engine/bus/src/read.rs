@@ -23,7 +23,7 @@ use kwhy_proto::{
     v1::{Finding, LogRequest, SignalBatch},
 };
 
-use crate::{Bus, BusError, Cause, send::Backoff, streams, subject};
+use crate::{Bus, BusError, Cause, send::Backoff, state::Doubt, streams, subject};
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -284,6 +284,8 @@ struct Reader {
     live: Option<Live>,
     /// Found together with a gap, to be handed out after it.
     held: Option<Found>,
+    /// Where the stream seems to have lost its end.
+    doubt: Doubt,
     backoff: Backoff,
 }
 
@@ -298,8 +300,19 @@ const FORGET_AFTER: Duration = Duration::from_secs(60);
 
 impl Reader {
     fn new(bus: Bus, stream: &'static str, filter: Option<String>, start: Start) -> Reader {
-        let backoff = Backoff::new();
-        Reader { bus, stream, filter, start, next: None, created: None, live: None, held: None, backoff }
+        let (doubt, backoff) = (Doubt::default(), Backoff::new());
+        Reader {
+            bus,
+            stream,
+            filter,
+            start,
+            next: None,
+            created: None,
+            live: None,
+            held: None,
+            doubt,
+            backoff,
+        }
     }
 
     async fn next(&mut self) -> Result<Found, BusError> {
@@ -383,6 +396,9 @@ impl Reader {
             Start::Sequence(sequence) => sequence.max(1),
             Start::End => last + 1,
         });
+        if !self.doubt.is_over(next > last + 1, info.config.num_replicas) {
+            return Err(Trouble::Passing(Doubt::cause()));
+        }
         if next > last + 1 {
             return Err(Trouble::Final(BusError::TailLost { stream: self.stream, expected: next, last }));
         }

@@ -1,12 +1,42 @@
 //! What the streams hold, for those who look after them.
 
+use std::time::Duration;
+
 use async_nats::jetstream::{
     message::StreamMessage,
     stream::{LastRawMessageErrorKind, RawMessageErrorKind},
 };
 use kwhy_proto::Timestamp;
+use tokio::time::Instant;
 
 use crate::{Bus, BusError, Cause, streams, subject};
+
+/// How long the copies of a stream may disagree on its end while another of them comes to lead: one that is cut off takes
+/// ten seconds and more to know that it does not lead any longer, and one that was just chosen may be behind.
+const UNSETTLED: Duration = Duration::from_secs(30);
+
+/// Doubt in the end of a stream that is older than what was read of it.
+#[derive(Debug, Default)]
+pub(crate) struct Doubt {
+    since: Option<Instant>,
+}
+
+impl Doubt {
+    /// Whether an end that is `behind` what was read has to be believed. Of one copy it has; of several, only when it has
+    /// stayed so for longer than they may disagree.
+    pub(crate) fn is_over(&mut self, behind: bool, copies: usize) -> bool {
+        if !behind {
+            self.since = None;
+            return true;
+        }
+        copies <= 1 || self.since.get_or_insert_with(Instant::now).elapsed() >= UNSETTLED
+    }
+
+    /// What is told meanwhile.
+    pub(crate) fn cause() -> Cause {
+        Cause::of("the server that answers knows less of the stream than was read of it")
+    }
+}
 
 /// A stream as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,14 +63,19 @@ pub struct LogState {
 }
 
 impl Bus {
-    /// What `KWHY_IN` is now; asked again until it is answered.
+    /// What `KWHY_IN` is now, of which the message `seen` is known to have been read; asked again until it is answered, and
+    /// where the stream has several copies, until one answers that has that message, or none came to for half a minute.
     ///
     /// # Errors
     /// JetStream does not answer for as long as a message may be sent again.
-    pub async fn log(&self) -> Result<LogState, BusError> {
+    pub async fn log(&self, seen: u64) -> Result<LogState, BusError> {
+        let mut doubt = Doubt::default();
         self.patiently(async || {
             let stream = self.context.get_stream(streams::IN).await.map_err(Cause::of)?;
             let info = stream.cached_info();
+            if !doubt.is_over(info.state.last_sequence < seen, info.config.num_replicas) {
+                return Err(Doubt::cause());
+            }
             let created = stored_at(info.created.unix_timestamp(), info.created.nanosecond());
             Ok(LogState { created, first: info.state.first_sequence, last: info.state.last_sequence })
         })
@@ -127,4 +162,25 @@ impl Bus {
 
 fn stored_at(seconds: i64, nanos: u32) -> Timestamp {
     Timestamp { seconds, nanos: i32::try_from(nanos).unwrap_or_default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_older_end_is_believed_of_one_copy_at_once_and_of_three_when_it_stays() {
+        let mut doubt = Doubt::default();
+        assert!(doubt.is_over(true, 1), "nobody else could know more");
+        assert!(doubt.is_over(false, 3));
+        assert!(!doubt.is_over(true, 3));
+        tokio::time::advance(UNSETTLED / 2).await;
+        assert!(!doubt.is_over(true, 3));
+        // One that knows all has answered in between.
+        assert!(doubt.is_over(false, 3));
+        tokio::time::advance(UNSETTLED).await;
+        assert!(!doubt.is_over(true, 3));
+        tokio::time::advance(UNSETTLED).await;
+        assert!(doubt.is_over(true, 3));
+    }
 }

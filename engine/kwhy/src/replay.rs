@@ -89,7 +89,7 @@ async fn compare(
         }
     };
     // What is gone by now would be waited for.
-    let log = bus.log().await?;
+    let log = bus.log(0).await?;
     if log.first > end {
         return Ok(None);
     }

@@ -41,8 +41,9 @@ pub(super) async fn begin(post: &Post<'_>, rules: Sandbox) -> Result<Begun> {
     let began = Instant::now();
     let Post { config, bus, cluster, .. } = post;
     let mut engine = Engine::new(config.settings(cluster), rules)?;
-    let log = bus.log().await?;
-    let Some(mut head) = bus.head().await? else {
+    let stored = bus.head().await?;
+    let log = bus.log(stored.as_ref().map_or(0, |head| head.checkpoint.sequence)).await?;
+    let Some(mut head) = stored else {
         return Ok(Begun { engine, from: Start::Beginning, through: 0, head: None, log, began, how: "" });
     };
     let last = &head.checkpoint;
