@@ -5,15 +5,30 @@ use kwhy_sandbox::testing::fixture;
 use kwhy_tests::{Ended, Kwhy, coredns_loop};
 
 /// Rules that run wild, and words of the one message that each gives. The first four are called, as they want all
-/// alerts and the capture has some; the last two are refused before anything of them runs.
-const HOSTILE: [(&str, &[&str]); 6] = [
+/// alerts and the capture has some; the others are refused before anything of them runs.
+const HOSTILE: [(&str, &[&str]); 9] = [
     ("loops", &["rule loops ", "used up its fuel", "all other rules go on"]),
     ("grows", &["rule grows ", "wanted more than 32 MiB of memory", "all other rules go on"]),
     ("panics", &["rule panics ", "panicked: src/lib.rs:7:5: boom", "all other rules go on"]),
     ("recurses", &["rule recurses ", "call stack exhausted", "all other rules go on"]),
     ("files", &["rule left out", "files.wasm: imports `wasi:filesystem/preopens@0.2.3`", "files"]),
     ("files-p1", &["rule left out", "files-p1.wasm: imports `wasi_snapshot_preview1", "files"]),
+    CLOCK,
+    DICE,
+    DICE_P1,
 ];
+
+/// Rules that would not say the same of the same log.
+const CLOCK: Hostile =
+    ("clock", &["rule left out", "clock.wasm: imports `wasi:clocks/wall-clock@0.2.3`", "a clock"]);
+const DICE: Hostile =
+    ("dice", &["rule left out", "dice.wasm: imports `wasi:random/random@0.2.3`", "randomness"]);
+const DICE_P1: Hostile = (
+    "dice-p1",
+    &["rule left out", "dice-p1.wasm: imports `wasi_snapshot_preview1::random_get`", "randomness"],
+);
+
+type Hostile = (&'static str, &'static [&'static str]);
 
 /// Diagnoses the coredns loop beside these fixtures.
 fn beside(fixtures: &[&str]) -> Ended {
@@ -65,6 +80,13 @@ fn each_hostile_rule_gives_one_message_and_changes_no_finding() {
     for one in &HOSTILE {
         assert_harmless(&[*one]);
     }
+}
+
+#[test]
+fn a_rule_that_wants_the_time_or_random_numbers_is_refused_with_the_import() {
+    assert_harmless(&[CLOCK]);
+    assert_harmless(&[DICE]);
+    assert_harmless(&[DICE_P1]);
 }
 
 #[test]

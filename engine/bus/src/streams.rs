@@ -123,7 +123,7 @@ impl Plan {
         let problems = self.compare(&found);
         let (mend, given): (Vec<_>, Vec<_>) =
             problems.into_iter().partition(|problem| problem.mend.is_some());
-        self.unfit(given)?;
+        self.unfit(given, false)?;
         if mend.is_empty() {
             return Ok(());
         }
@@ -139,15 +139,16 @@ impl Plan {
         }
         let updated = self.request(context, "UPDATE", &Value::Object(config)).await?;
         let updated = updated.map_err(|error| self.failed("update", error))?;
-        self.unfit(self.compare(&updated))
+        self.unfit(self.compare(&updated), true)
     }
 
-    fn unfit(&self, problems: Vec<Problem>) -> Result<(), BusError> {
+    /// `asked`: the server was asked for what differs, and said nothing against it.
+    fn unfit(&self, problems: Vec<Problem>, asked: bool) -> Result<(), BusError> {
         if problems.is_empty() {
             return Ok(());
         }
         let problems = problems.into_iter().map(|problem| problem.text).collect();
-        Err(BusError::Unfit { stream: self.name, problems })
+        Err(BusError::Unfit { stream: self.name, problems, asked })
     }
 
     fn compare(&self, found: &Map<String, Value>) -> Vec<Problem> {
@@ -195,6 +196,7 @@ impl Plan {
             SUBJECTS_OVERLAP => BusError::Unfit {
                 stream: self.name,
                 problems: vec![format!("another stream takes some of its subjects ({})", error.text)],
+                asked: false,
             },
             _ => BusError::Api { doing: self.doing(verb), cause },
         }

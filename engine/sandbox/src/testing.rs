@@ -20,8 +20,11 @@ macro_rules! fixtures {
 
 fixtures!(
     "bloated",
+    "clock",
     "configured",
     "counts",
+    "dice",
+    "dice-p1",
     "dumb",
     "echo",
     "files",
@@ -55,13 +58,31 @@ pub fn fixture(name: &str) -> Vec<u8> {
     encoded.unwrap_or(module)
 }
 
+/// The rule `echo` as one of another version, which finds its cause to be a warning: people are told of it.
+///
+/// # Panics
+/// Never while the fixture is valid.
+#[must_use]
+pub fn loud_echo(version: &str) -> Vec<u8> {
+    let body = text("echo")
+        .replace("infoEcho of a signal", "warningEcho of a signal")
+        .replace("(i32.const 1132) (i32.const 4)", "(i32.const 1132) (i32.const 7)")
+        .replace("(i32.const 1140) (i32.const 2052)", "(i32.const 1140) (i32.const 2055)");
+    let module = assemble("echo", version, &body);
+    ComponentEncoder::default().module(&module).and_then(|mut e| e.encode()).expect("a component")
+}
+
 /// The fixture as a core module that says which contract it was built against, as a compiler leaves it.
 ///
 /// # Panics
 /// Where there is no fixture of that name.
 #[must_use]
 pub fn module(name: &str) -> Vec<u8> {
-    let full = text(name).replace("(;prelude;)", &prelude(name, text(name)));
+    assemble(name, "0.1.0", text(name))
+}
+
+fn assemble(name: &str, version: &str, body: &str) -> Vec<u8> {
+    let full = body.replace("(;prelude;)", &prelude(name, version, body));
     let mut module = wat::parse_str(full).unwrap_or_else(|e| panic!("{name}.wat: {e}"));
     let mut resolve = Resolve::default();
     let package = resolve.push_source("kwhy-rules.wit", CONTRACT).expect("the contract is valid");
@@ -76,9 +97,9 @@ fn text(name: &str) -> &'static str {
 }
 
 /// Memory, allocator, `describe` and `configure`, as far as `body` does not bring its own.
-fn prelude(name: &str, body: &str) -> String {
+fn prelude(name: &str, version: &str, body: &str) -> String {
     let schema = if body.contains("#configure") { "{}" } else { "" };
-    let texts = [name, "0.1.0", &format!("{name}.cause"), "The cause of the fixture", "alert", schema]
+    let texts = [name, version, &format!("{name}.cause"), "The cause of the fixture", "alert", schema]
         .map(str::to_owned);
     // The descriptor at 16, its one code at 56, its one subscription at 88, the texts from 136 on.
     let mut next = 136;

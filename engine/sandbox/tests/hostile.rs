@@ -6,7 +6,7 @@ mod support;
 
 use std::{sync::Mutex, time::Duration};
 
-use kwhy_core::rule::{Failure, RuleSignal, Rules as _};
+use kwhy_core::rule::{Call, Descriptor, Failure, Reply, RuleSignal, Rules};
 use kwhy_sandbox::{Limits, Sandbox};
 use support::{NOW, assert_echo, beside, call, examine, signal};
 
@@ -44,7 +44,11 @@ fn memory_ends_at_the_limit() {
     let mut sandbox = beside("grows", Limits::default());
     assert_eq!(examine(&mut sandbox, "").unwrap_err(), Failure::Memory { limit_mib: 32 });
     assert_echo(&mut sandbox);
+}
 
+/// The twin: it is the limit that stops it.
+#[test]
+fn where_more_memory_is_allowed_a_rule_gets_it() {
     let mut lifted = beside("grows", Limits { memory_bytes: 65 << 20, ..Limits::default() });
     assert!(examine(&mut lifted, "").is_ok(), "64 MiB are given where 65 are allowed");
 }
@@ -60,6 +64,29 @@ fn a_panic_ends_with_the_words_of_the_panic() {
         examine(&mut silent, "trap").unwrap_err(),
         trap("wasm trap: wasm `unreachable` instruction executed")
     );
+}
+
+/// A rule that runs in no sandbox.
+struct Bare([Descriptor; 1]);
+
+impl Rules for Bare {
+    fn descriptors(&self) -> &[Descriptor] {
+        &self.0
+    }
+
+    fn examine(&mut self, _: usize, _: Call) -> Result<Reply, Failure> {
+        panic!("boom")
+    }
+}
+
+/// The twin: without the sandbox a rule that panics takes the engine with it, and all other rules.
+#[test]
+fn without_a_sandbox_a_rule_that_panics_takes_the_engine_with_it() {
+    let alone = std::panic::catch_unwind(|| {
+        let mut rules = Bare([Descriptor::default()]);
+        let _answer = rules.examine(0, call(vec![signal("")]));
+    });
+    assert!(alone.is_err());
 }
 
 #[test]

@@ -140,7 +140,7 @@ fn draw(number: usize, fault: Fault, random: &mut Rng, long: bool, logs: usize) 
         log: random.usize(..logs.max(1)),
         standby: random.bool(),
         blows,
-        many: if long { random.u32(5_000..20_000) } else { random.u32(300..500) },
+        many: if long { random.u32(2_000..6_000) } else { random.u32(300..500) },
     }
 }
 

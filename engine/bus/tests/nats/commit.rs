@@ -104,6 +104,32 @@ async fn more_revisions_than_a_batch_takes_are_stored_before_their_checkpoint() 
     assert_eq!(revisions(&bench).await, 1101);
 }
 
+/// The twin: as one batch the server would take none of them.
+#[tokio::test]
+async fn of_a_batch_of_more_than_a_thousand_the_server_takes_nothing() {
+    let bench = Bench::start().await;
+    let mut answer = None;
+    for n in 1..=1100 {
+        let mut headers = async_nats::HeaderMap::new();
+        headers.insert("Nats-Batch-Id", "too-many");
+        headers.insert("Nats-Batch-Sequence", n.to_string().as_str());
+        if n == 1100 {
+            headers.insert("Nats-Batch-Commit", "1");
+        }
+        let request = async_nats::Request::new().headers(headers).payload("x".into());
+        let subject = format!("kwhy.out.f.homelab.f{n}.1._.a.b");
+        if n == 1 || n == 1100 {
+            answer = Some(bench.plain.send_request(subject, request).await.expect("an answer"));
+        } else {
+            let headers = request.headers.expect("headers");
+            bench.plain.publish_with_headers(subject, headers, "x".into()).await.expect("it is sent");
+        }
+    }
+    let answer = String::from_utf8_lossy(&answer.expect("an answer").payload).into_owned();
+    assert!(answer.contains("\"error\""), "{answer}");
+    assert_eq!(revisions(&bench).await, 0);
+}
+
 #[tokio::test]
 async fn a_server_killed_in_the_middle_of_commits_loses_and_doubles_nothing() {
     let mut bench = Bench::start().await;

@@ -132,7 +132,7 @@ async fn a_stream_that_cannot_be_mended_is_refused_with_each_setting_and_untouch
         "retention": "limits", "num_replicas": 1 });
     api(&plain, "STREAM.CREATE.KWHY_IN", odd).await;
     let error = refusal(&settings(&server.url)).await;
-    let BusError::Unfit { stream: "KWHY_IN", problems } = &error else { panic!("{error:?}") };
+    let BusError::Unfit { stream: "KWHY_IN", problems, .. } = &error else { panic!("{error:?}") };
     let expected = |text: &str| problems.iter().any(|problem| problem.contains(text));
     assert!(
         expected("storage is \"memory\" and must be \"file\"") && expected("subjects is"),
@@ -165,4 +165,30 @@ async fn messages_cannot_be_deleted_or_purged() {
     }
     assert_eq!(bench.messages("KWHY_IN").await, 1);
     edit(&bench.plain, "KWHY_IN", json!({ "description": "still editable" })).await;
+}
+
+/// The twin: it is the flags of the stream that refuse.
+#[tokio::test]
+async fn without_its_flags_a_stream_can_be_purged_and_its_messages_deleted() {
+    let server = Bare::start(&new_server(), &[], true).await;
+    let plain = async_nats::connect(&server.url).await.expect("a client");
+    let open = json!({ "name": "KWHY_IN", "subjects": ["kwhy.in.>"], "storage": "file", "retention": "limits",
+        "num_replicas": 1 });
+    api(&plain, "STREAM.CREATE.KWHY_IN", open).await;
+    for _ in 0..2 {
+        api_publish(&plain, "kwhy.in.homelab.event.x").await;
+    }
+    for (call, body) in
+        [("STREAM.MSG.DELETE.KWHY_IN", json!({ "seq": 1 })), ("STREAM.PURGE.KWHY_IN", json!({}))]
+    {
+        let answer = api(&plain, call, body).await;
+        assert_eq!(answer["success"], true, "{call}: {answer}");
+    }
+    let state = api(&plain, "STREAM.INFO.KWHY_IN", Value::Null).await["state"].clone();
+    assert_eq!((&state["messages"], &state["last_seq"]), (&json!(0), &json!(2)));
+}
+
+async fn api_publish(plain: &async_nats::Client, subject: &str) {
+    let sent = async_nats::jetstream::new(plain.clone()).publish(subject.to_owned(), "x".into()).await;
+    sent.expect("it is sent").await.expect("it is stored");
 }

@@ -97,6 +97,7 @@ async fn term(
         let now = now.clone();
         move || work::work(engine, through, from_reader, &said, shots, &now)
     })?;
+    let taken_in = head.as_ref().map_or(0, |head| head.checkpoint.sequence);
     let own = head.iter().filter(|head| head.checkpoint.identity == identity);
     let kept = own.flat_map(|head| head.checkpoint.snapshots.clone()).collect();
     let (keeper, snapshots) = keep::start(post.bus.clone(), from_worker, kept);
@@ -117,8 +118,13 @@ async fn term(
                     Told { place: sequence, entry: id, signals: Vec::new() }
                 }
                 Some(Ok(Entry::Gap { first, last })) => {
-                    let why = "the stream dropped them before they were read";
-                    start::tell_of_loss(post, first, last, why, now.load(Ordering::Relaxed)).await?;
+                    // What was taken in before is not lost, though this process did not hear it: a log that is quiet for long
+                    // enough is empty.
+                    let unread = first.max(taken_in + 1);
+                    if unread <= last {
+                        let why = "the stream dropped them before they were read";
+                        start::tell_of_loss(post, unread, last, why, now.load(Ordering::Relaxed)).await?;
+                    }
                     continue;
                 }
                 Some(Err(error @ BusError::TailLost { .. })) => return Ok(End::Anew(error.to_string())),

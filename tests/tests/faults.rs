@@ -1,0 +1,441 @@
+//! What happens to the way between kwhy and NATS, to what NATS keeps, and to rules while they are at work.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends where its ground gives way"
+)]
+
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use async_nats::{HeaderMap, connection::State};
+use fastrand::Rng;
+use kwhy_bus::{Bus, Settings, chain};
+use kwhy_proto::{
+    Message as _,
+    v1::{Checkpoint, Finding, SignalBatch},
+};
+use kwhy_sandbox::testing::loud_echo;
+use kwhy_tests::{
+    CLUSTER, Client, Engine, Kwhy, NatsServer, PATIENCE, Proxy, Slack, Stored, coredns_loop, eventually,
+    finish, get, nats_server, old_nats_server, recorded, said_of,
+};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+fn config(kwhy: &Kwhy) -> PathBuf {
+    kwhy.write("faults.yaml", "engine:\n  snapshot_every: 0s\n  takeover_after: 3s\n")
+}
+
+fn engine(kwhy: &Kwhy, url: &str) -> Engine {
+    kwhy.engine(&[&"--nats", &url, &"--cluster", &CLUSTER, &"--config", &config(kwhy)])
+}
+
+async fn publish(client: &Client, messages: &[Stored]) -> u64 {
+    let mut last = 0;
+    for message in messages {
+        last = client.keep(message).await;
+    }
+    last
+}
+
+async fn taken_in(client: &Client, sequence: u64) {
+    eventually(&format!("checkpoint at {sequence}"), async || {
+        client.checkpoint(CLUSTER).await.filter(|checkpoint| checkpoint.sequence >= sequence)
+    })
+    .await;
+}
+
+/// Longest that a dead connection may stay unnoticed: two pings of ten seconds, and what it takes to go on.
+const NOTICED: Duration = Duration::from_secs(40);
+
+#[tokio::test]
+async fn a_connection_that_is_dead_without_a_word_is_noticed_and_all_is_taken_in() {
+    let kwhy = Kwhy::new();
+    let expected = said_of(&kwhy, &coredns_loop());
+    let messages = recorded(&kwhy, &coredns_loop()).await;
+    let server = NatsServer::start(&nats_server());
+    let proxy = Proxy::to(&server.url);
+    let engine = engine(&kwhy, &proxy.url);
+    let client = Client::connect(&server.url).await;
+    let half = messages.len() / 2;
+    let sequence = publish(&client, &messages[..half]).await;
+    taken_in(&client, sequence).await;
+    proxy.fall_silent();
+    let silent = Instant::now();
+    let sequence = publish(&client, &messages[half..]).await;
+    proxy.heal();
+    taken_in(&client, sequence).await;
+    assert!(silent.elapsed() < NOTICED, "{:?}", silent.elapsed());
+    let ended = finish(engine, &client, CLUSTER).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(client.revisions().await, expected);
+}
+
+/// The twin: without pings of its own nobody notices.
+#[tokio::test]
+async fn a_client_that_does_not_ping_never_notices_a_dead_connection() {
+    let server = NatsServer::start(&nats_server());
+    let proxy = Proxy::to(&server.url);
+    let options = async_nats::ConnectOptions::new().ping_interval(Duration::from_secs(3600));
+    let client = options.connect(&proxy.url).await.expect("a connection");
+    proxy.fall_silent();
+    tokio::time::sleep(NOTICED).await;
+    assert_eq!(client.connection_state(), State::Connected);
+}
+
+/// An old server, and a way to it on which it calls itself a new one.
+fn liar() -> (NatsServer, Proxy) {
+    let server = NatsServer::start(&old_nats_server());
+    let proxy = Proxy::that_rewrites(&server.url, |line| {
+        let Some((before, rest)) = line.split_once(r#""version":""#) else { return line.to_owned() };
+        let (_, after) = rest.split_once('"').expect("a version ends");
+        format!(r#"{before}"version":"2.15.1"{after}"#)
+    });
+    (server, proxy)
+}
+
+#[tokio::test]
+async fn a_server_that_claims_to_be_newer_than_it_is_is_found_out_at_the_start() {
+    let (server, proxy) = liar();
+    let kwhy = Kwhy::new();
+    let ended = kwhy.run(&[&"run", &"--nats", &proxy.url, &"--cluster", &CLUSTER]);
+    assert_eq!((ended.code, ended.errors().len()), (Some(2), 1), "{}", ended.stderr);
+    for words in ["kwhy: ", "older than it says", "2.15.1", "2.12.7"] {
+        assert!(ended.stderr.contains(words), "{words} in {}", ended.stderr);
+    }
+    let client = Client::connect(&server.url).await;
+    let found = client.api("STREAM.INFO.KWHY_OUT", &Value::Null).await.expect("an answer");
+    assert_eq!(found["error"]["err_code"], 10059, "nothing can have been stored: {found}");
+}
+
+fn finding(id: &str) -> Finding {
+    Finding {
+        id: id.to_owned(),
+        revision: 1,
+        code: "a.b".to_owned(),
+        cluster: CLUSTER.to_owned(),
+        ..Finding::default()
+    }
+}
+
+/// A stream of findings on a server that takes no batches.
+async fn stream_of_old(server: &NatsServer) -> Client {
+    let client = Client::connect(&server.url).await;
+    let stream = json!({ "name": "KWHY_OUT", "subjects": ["kwhy.out.>"], "storage": "file", "retention": "limits",
+        "num_replicas": 1, "allow_atomic": true });
+    let made = client.api("STREAM.CREATE.KWHY_OUT", &stream).await.expect("an answer");
+    assert!(made.get("error").is_none(), "{made}");
+    client
+}
+
+/// Where the start did not find it out, the first message of the first commit does, and no checkpoint follows it.
+#[tokio::test]
+async fn a_server_that_takes_no_batches_is_found_out_by_the_first_commit() {
+    let (server, proxy) = liar();
+    let client = stream_of_old(&server).await;
+    let bus = Bus::publisher(&Settings::new(proxy.url.clone(), CLUSTER)).await.expect("it says it is new");
+    let findings = [finding("f1"), finding("f2"), finding("f3")];
+    let checkpoint = Checkpoint {
+        cluster: CLUSTER.to_owned(),
+        sequence: 7,
+        chain: chain(&[], 7, &findings),
+        ..Checkpoint::default()
+    };
+    let error = bus.commit(&findings, &checkpoint, None).await.expect_err("it takes no batches");
+    let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    assert!(cause.contains("stores the messages of a batch one by one"), "{error}: {cause}");
+    assert_eq!(client.count("KWHY_OUT", "kwhy.out.f.>").await, 1, "the first, of which the error tells");
+    assert!(client.checkpoint(CLUSTER).await.is_none());
+}
+
+/// The twin: who does not look at the first answer stores half a batch and takes it for none.
+#[tokio::test]
+async fn a_batch_whose_first_answer_nobody_looks_at_is_half_stored_by_an_old_server() {
+    let (server, proxy) = liar();
+    let client = stream_of_old(&server).await;
+    let plain = async_nats::connect(&proxy.url).await.expect("a connection");
+    for n in 1..=2 {
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Batch-Id", "half");
+        headers.insert("Nats-Batch-Sequence", n.to_string().as_str());
+        let subject = format!("kwhy.out.f.{CLUSTER}.f{n}.1._.a.b");
+        plain.publish_with_headers(subject, headers, "x".into()).await.expect("it is sent");
+    }
+    plain.flush().await.expect("it is sent");
+    // No commit ever comes.
+    eventually("half a batch", async || (client.count("KWHY_OUT", ">").await == 2).then_some(())).await;
+}
+
+/// What was lost says a gap: its first and last sequence.
+async fn gaps(client: &Client) -> Vec<String> {
+    client.signals("gap").await.into_iter().map(|gap| gap.message).collect()
+}
+
+/// The stream drops what an engine that is away has not read.
+async fn overrun(kwhy: &Kwhy, client: &Client, server: &NatsServer) -> (u64, u64) {
+    let messages = recorded(kwhy, &coredns_loop()).await;
+    let (early, late) = messages.split_at(messages.len() / 4);
+    let first = engine(kwhy, &server.url);
+    publish(client, early).await;
+    assert_eq!(finish(first, client, CLUSTER).await.code, Some(0));
+    let read = client.checkpoint(CLUSTER).await.expect("a checkpoint").sequence;
+    client.edit("KWHY_IN", json!({"max_msgs": 30})).await;
+    publish(client, late).await;
+    let kept = *client.ids("KWHY_IN").await.keys().next().expect("some are kept");
+    assert!(kept > read + 1, "{kept} is kept and {read} was read");
+    (read, kept)
+}
+
+#[tokio::test]
+async fn what_was_dropped_before_it_was_read_is_told_once_with_its_range_and_the_rest_is_taken_in() {
+    let kwhy = Kwhy::new();
+    let server = NatsServer::start(&nats_server());
+    kwhy.make_streams(&server.url, CLUSTER);
+    let client = Client::connect(&server.url).await;
+    let (read, kept) = overrun(&kwhy, &client, &server).await;
+    let second = engine(&kwhy, &server.url);
+    let ended = finish(second, &client, CLUSTER).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let range = format!(
+        "messages {} to {} of KWHY_IN are lost: the stream dropped them before they were read",
+        read + 1,
+        kept - 1
+    );
+    assert_eq!(gaps(&client).await, [range], "{}", ended.stderr);
+    // Whoever starts again has nothing more to say of it.
+    let third = finish(engine(&kwhy, &server.url), &client, CLUSTER).await;
+    assert_eq!((third.code, gaps(&client).await.len()), (Some(0), 1), "{}", third.stderr);
+    let all = client.findings().await;
+    let lost: BTreeSet<&str> =
+        all.iter().filter(|f| f.code == "kwhy.signals-lost").map(|f| f.id.as_str()).collect();
+    assert_eq!(lost.len(), 1, "{all:#?}");
+    let each: BTreeSet<(&str, u32)> = all.iter().map(|f| (f.id.as_str(), f.revision)).collect();
+    assert_eq!(each.len(), all.len(), "each revision once");
+}
+
+/// A cluster of which nothing is heard for longer than the stream keeps anything.
+#[tokio::test]
+async fn what_was_taken_in_before_the_stream_dropped_it_is_not_told_as_lost() {
+    let kwhy = Kwhy::new();
+    let messages = recorded(&kwhy, &coredns_loop()).await;
+    let server = NatsServer::start(&nats_server());
+    let client = Client::connect(&server.url).await;
+    let first = engine(&kwhy, &server.url);
+    publish(&client, &messages).await;
+    assert_eq!(finish(first, &client, CLUSTER).await.code, Some(0));
+    client.edit("KWHY_IN", json!({"max_msgs": 1})).await;
+    let second = finish(engine(&kwhy, &server.url), &client, CLUSTER).await;
+    assert_eq!((second.code, gaps(&client).await.len()), (Some(0), 0), "{}", second.stderr);
+}
+
+/// The twin: a plain reader that was there before is handed what is left, and nobody tells it of the rest.
+#[tokio::test]
+async fn a_plain_reader_is_not_told_of_what_the_stream_dropped() {
+    let kwhy = Kwhy::new();
+    let server = NatsServer::start(&nats_server());
+    kwhy.make_streams(&server.url, CLUSTER);
+    let client = Client::connect(&server.url).await;
+    let (_read, kept) = overrun(&kwhy, &client, &server).await;
+    let got = client.stored_under("KWHY_IN", ">").await;
+    assert_eq!(*client.ids("KWHY_IN").await.keys().next().expect("some"), kept);
+    assert_eq!(got.len(), client.ids("KWHY_IN").await.len());
+    assert!(gaps(&client).await.is_empty());
+}
+
+/// What people were told of the cause of a rule before and after it was swapped, and all findings.
+struct Swapped {
+    before: Vec<String>,
+    after: Vec<String>,
+    findings: Vec<Finding>,
+}
+
+/// Feeds the coredns loop to an engine with a rule that is swapped for one of this version while its incidents are open.
+/// `forget`: what is stored is gone then, and the log comes anew.
+async fn swapped(version: &str, forget: bool) -> Swapped {
+    let kwhy = Kwhy::new();
+    let slack = Slack::listen();
+    let rules = kwhy.write("rules/echo.wasm", loud_echo("0.1.0"));
+    let rules = rules.parent().expect("a folder");
+    let config = kwhy
+        .write("swap.yaml", format!("engine:\n  snapshot_every: 0s\nslack:\n  webhook_url: {}\n", slack.url));
+    let messages = recorded(&kwhy, &coredns_loop()).await;
+    let start = |server: &NatsServer| {
+        kwhy.engine(&[
+            &"--nats",
+            &server.url,
+            &"--cluster",
+            &CLUSTER,
+            &"--config",
+            &config,
+            &"--rules",
+            &rules,
+        ])
+    };
+    let told = || -> Vec<String> {
+        let mut told: Vec<String> =
+            slack.rest().into_iter().filter(|post| post.contains("Echo of a signal")).collect();
+        told.sort();
+        told
+    };
+    let alert = |message: &Stored| {
+        let batch = SignalBatch::decode(message.body.as_slice()).unwrap_or_default();
+        batch.signals.iter().any(|signal| signal.source == "alert")
+    };
+    let alerts: Vec<usize> = (0..messages.len()).filter(|&n| alert(&messages[n])).collect();
+    let (early, late) = messages.split_at(alerts[alerts.len() / 2] + 1);
+    let mut server = NatsServer::start(&nats_server());
+    let mut client = Client::connect(&server.url).await;
+    let first = start(&server);
+    publish(&client, early).await;
+    let ended = finish(first, &client, CLUSTER).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let before = told();
+    kwhy.write("rules/echo.wasm", loud_echo(version));
+    if forget {
+        server = NatsServer::start(&nats_server());
+        client = Client::connect(&server.url).await;
+    }
+    let second = start(&server);
+    if forget {
+        publish(&client, early).await;
+        second.catch_up(&client, CLUSTER).await;
+        // Longer than a finding must be unchanged for people to be told.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+    publish(&client, late).await;
+    let ended = finish(second, &client, CLUSTER).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    Swapped { before, after: told(), findings: client.findings().await }
+}
+
+#[tokio::test]
+async fn a_rule_that_is_swapped_in_the_middle_of_an_incident_goes_on_with_it_and_nobody_is_told_twice() {
+    let new = swapped("0.2.0", false).await;
+    let old = swapped("0.1.0", false).await;
+    assert!(!new.before.is_empty(), "somebody was told of an incident");
+    assert_eq!(new.before, old.before);
+    for Swapped { before, after, .. } in [&new, &old] {
+        assert!(after.iter().all(|post| !before.contains(post)), "{before:#?}\n{after:#?}");
+    }
+    let ids = |all: &[Finding]| -> BTreeSet<String> { all.iter().map(|f| f.id.clone()).collect() };
+    assert_eq!(ids(&new.findings), ids(&old.findings), "the incidents are the same");
+    let each: BTreeSet<(&str, u32)> = new.findings.iter().map(|f| (f.id.as_str(), f.revision)).collect();
+    assert_eq!(each.len(), new.findings.len(), "each revision once");
+    let of_new = |f: &&Finding| f.rule.as_ref().is_some_and(|rule| rule.version == "0.2.0");
+    assert_ne!(new.findings.iter().filter(of_new).count(), 0, "the new version has taken over");
+}
+
+/// The twin: who does not know what was told tells it again.
+#[tokio::test]
+async fn an_engine_that_does_not_know_what_was_told_tells_it_twice() {
+    let Swapped { before, after, .. } = swapped("0.2.0", true).await;
+    assert!(after.iter().any(|post| before.contains(post)), "{before:#?}\n{after:#?}");
+}
+
+/// How soon after the last fault all must be well again.
+const WELL: Duration = Duration::from_secs(60);
+
+/// Whether all is taken in and the probes are green within a time.
+async fn is_well_within(limit: Duration, client: Option<&Client>, sequence: u64, probes: &str) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        let done = match client {
+            Some(client) => client.checkpoint(CLUSTER).await.is_some_and(|it| it.sequence >= sequence),
+            None => false,
+        };
+        if done && get(&format!("{probes}/-/ready")).status == 200 {
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+fn probes_of(engine: &Engine) -> String {
+    let said = engine.process.said();
+    said.lines().find_map(|line| line.strip_prefix("probes: ")).expect("where it is asked").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn after_random_faults_all_is_taken_in_and_the_probes_are_green_within_a_minute() {
+    let kwhy = Kwhy::new();
+    let expected = said_of(&kwhy, &coredns_loop());
+    let messages = recorded(&kwhy, &coredns_loop()).await;
+    let mut server = NatsServer::start(&nats_server());
+    let proxy = Proxy::to(&server.url);
+    let engine = kwhy.engine(&[
+        &"--nats",
+        &proxy.url,
+        &"--cluster",
+        &CLUSTER,
+        &"--config",
+        &config(&kwhy),
+        &"--listen",
+        &"127.0.0.1:0",
+    ]);
+    let probes = probes_of(&engine);
+    let client = Client::connect(&server.url).await;
+    let load = tokio::spawn({
+        let client = client.clone();
+        async move {
+            let mut last = 0;
+            for message in messages {
+                last = client.keep(&message).await;
+                tokio::time::sleep(Duration::from_millis(60)).await;
+            }
+            last
+        }
+    });
+    let mut random = Rng::with_seed(60);
+    let mut faults = Vec::new();
+    for _ in 0..8 {
+        let pause = Duration::from_millis(random.u64(200..2000));
+        let fault = ["cut", "silent", "stopped", "killed"][random.usize(..4)];
+        match fault {
+            "cut" => proxy.cut(),
+            "silent" => proxy.fall_silent(),
+            "stopped" => server.signal(Signal::STOP),
+            _ => server.kill(),
+        }
+        tokio::time::sleep(pause).await;
+        match fault {
+            "silent" => proxy.heal(),
+            "stopped" => server.signal(Signal::CONT),
+            "killed" => server.restart(),
+            _ => {}
+        }
+        faults.push((fault, pause));
+    }
+    let last = load.await.expect("all is acknowledged");
+    assert!(
+        is_well_within(WELL, Some(&client), last, &probes).await,
+        "{faults:?}: {}",
+        engine.process.said()
+    );
+    let ended = finish(engine, &client, CLUSTER).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(client.revisions().await, expected, "{faults:?}");
+}
+
+/// The twin: where the trouble does not end, the check says so.
+#[tokio::test]
+async fn the_check_of_getting_well_fails_where_nats_stays_away() {
+    let kwhy = Kwhy::new();
+    let server = NatsServer::start(&nats_server());
+    let proxy = Proxy::to(&server.url);
+    let engine = kwhy.engine(&[&"--nats", &proxy.url, &"--cluster", &CLUSTER, &"--listen", &"127.0.0.1:0"]);
+    let probes = probes_of(&engine);
+    let client = Client::connect(&server.url).await;
+    let sequence = client.publish(&format!("kwhy.in.{CLUSTER}.end._"), None, b"\xff".to_vec()).await;
+    taken_in(&client, sequence).await;
+    assert!(is_well_within(PATIENCE, Some(&client), sequence, &probes).await);
+    proxy.fall_silent();
+    assert!(!is_well_within(Duration::from_secs(8), Some(&client), sequence + 1, &probes).await);
+}
