@@ -76,6 +76,35 @@ async fn a_connection_that_is_dead_without_a_word_is_noticed_and_all_is_taken_in
     assert_eq!(client.revisions().await, expected);
 }
 
+/// How soon what was on its way when the connection ended must have been read again; two heartbeats and a new consumer.
+const READ_AGAIN: Duration = Duration::from_secs(15);
+
+/// The server takes it for delivered, and nothing comes after it that would tell that it was not.
+#[tokio::test]
+async fn what_was_on_its_way_when_the_connection_ended_is_read_again_though_nothing_follows_it() {
+    let kwhy = Kwhy::new();
+    let messages = recorded(&kwhy, &coredns_loop()).await;
+    let server = NatsServer::start(&nats_server());
+    let proxy = Proxy::to(&server.url);
+    let engine = engine(&kwhy, &proxy.url);
+    let client = Client::connect(&server.url).await;
+    let mut sequence = publish(&client, &messages[..10]).await;
+    taken_in(&client, sequence).await;
+    for message in &messages[10..13] {
+        proxy.fall_silent();
+        sequence = client.keep(message).await;
+        // Until the server has sent it.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        proxy.heal();
+        proxy.cut();
+        let cut = Instant::now();
+        taken_in(&client, sequence).await;
+        assert!(cut.elapsed() < READ_AGAIN, "{:?}", cut.elapsed());
+    }
+    assert_eq!(finish(engine, &client, CLUSTER).await.code, Some(0));
+    assert!(client.checkpoint(CLUSTER).await.is_some_and(|it| it.sequence >= sequence));
+}
+
 /// The twin: without pings of its own nobody notices.
 #[tokio::test]
 async fn a_client_that_does_not_ping_never_notices_a_dead_connection() {

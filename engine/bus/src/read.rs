@@ -5,7 +5,7 @@
 //! starts at the next sequence, so nothing comes twice. The client's own ordered consumer does the same but notices a
 //! restarted server only after two missed heartbeats of 15 seconds, and does not tell holes from lost deliveries.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use async_nats::{
     HeaderMap, Subject,
@@ -22,6 +22,7 @@ use kwhy_proto::{
     Message, Timestamp,
     v1::{Finding, LogRequest, SignalBatch},
 };
+use tokio::time::timeout;
 
 use crate::{Bus, BusError, Cause, send::Backoff, state::Doubt, streams, subject};
 
@@ -270,6 +271,13 @@ struct Live {
     messages: pull::Stream,
     /// How many messages it has delivered; the server counts too.
     delivered: u64,
+    /// The connection on which it was started.
+    connection: u64,
+}
+
+/// The how manieth connection stands.
+fn connection(bus: &Bus) -> u64 {
+    bus.client.statistics().connects.load(Ordering::Relaxed)
 }
 
 struct Reader {
@@ -333,7 +341,15 @@ impl Reader {
                 }
                 continue;
             };
-            let delivered = match live.messages.next().await {
+            let Ok(next) = timeout(HEARTBEAT, live.messages.next()).await else {
+                // What was on its way when a connection ended counts as delivered, and the heartbeats go on: only the next
+                // message, whenever it comes, would tell.
+                if live.connection != connection(&self.bus) {
+                    self.drop_consumer(&Cause::of("the connection was lost"));
+                }
+                continue;
+            };
+            let delivered = match next {
                 Some(Ok(message)) => {
                     live.delivered += 1;
                     place(&message).map(|place| (message, place))
@@ -379,6 +395,7 @@ impl Reader {
 
     /// Looks at the stream and starts a consumer at the next sequence. Gives the gap before it, if there is one.
     async fn open(&mut self) -> Result<Option<Found>, Trouble> {
+        let connection = connection(&self.bus);
         let stream = self.bus.context.get_stream(self.stream).await.map_err(|error| match error.kind() {
             GetStreamErrorKind::JetStream(error) if error.error_code().0 == STREAM_NOT_FOUND => {
                 Trouble::Final(BusError::Replaced { stream: self.stream })
@@ -422,7 +439,7 @@ impl Reader {
             .messages()
             .await
             .map_err(|error| Trouble::Passing(Cause::of(error)))?;
-        self.live = Some(Live { messages, delivered: 0 });
+        self.live = Some(Live { messages, delivered: 0, connection });
         self.next = Some(from);
         Ok((from > next).then(|| Found::Gap(next, from - 1)))
     }
