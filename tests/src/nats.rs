@@ -23,7 +23,7 @@ use rustix::process::Signal as Interrupt;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::{Background, PATIENCE};
+use crate::{Background, PATIENCE, eventually};
 
 /// The configuration of a server, beside its store.
 const CONFIG: &str = "nats.conf";
@@ -475,6 +475,17 @@ impl Client {
         let stored = sent.expect("it is sent").await.expect("it is stored");
         assert!(!stored.duplicate, "{subject}: {id:?} is taken for a duplicate");
         stored.sequence
+    }
+
+    /// Waits until the checkpoint of a cluster knows of a message.
+    ///
+    /// # Panics
+    /// Where it does not in time.
+    pub async fn taken_in(&self, cluster: &str, sequence: u64) {
+        eventually(&format!("checkpoint at {sequence}"), async || {
+            self.checkpoint(cluster).await.filter(|checkpoint| checkpoint.sequence >= sequence)
+        })
+        .await;
     }
 
     /// Publishes what was stored elsewhere, under its id after a prefix.

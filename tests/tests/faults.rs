@@ -43,13 +43,6 @@ async fn publish(client: &Client, messages: &[Stored]) -> u64 {
     last
 }
 
-async fn taken_in(client: &Client, sequence: u64) {
-    eventually(&format!("checkpoint at {sequence}"), async || {
-        client.checkpoint(CLUSTER).await.filter(|checkpoint| checkpoint.sequence >= sequence)
-    })
-    .await;
-}
-
 /// Longest that a dead connection may stay unnoticed: two pings of ten seconds, and what it takes to go on.
 const NOTICED: Duration = Duration::from_secs(40);
 
@@ -64,12 +57,12 @@ async fn a_connection_that_is_dead_without_a_word_is_noticed_and_all_is_taken_in
     let client = Client::connect(&server.url).await;
     let half = messages.len() / 2;
     let sequence = publish(&client, &messages[..half]).await;
-    taken_in(&client, sequence).await;
+    client.taken_in(CLUSTER, sequence).await;
     proxy.fall_silent();
     let silent = Instant::now();
     let sequence = publish(&client, &messages[half..]).await;
     proxy.heal();
-    taken_in(&client, sequence).await;
+    client.taken_in(CLUSTER, sequence).await;
     assert!(silent.elapsed() < NOTICED, "{:?}", silent.elapsed());
     let ended = finish(engine, &client, CLUSTER).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -89,7 +82,7 @@ async fn what_was_on_its_way_when_the_connection_ended_is_read_again_though_noth
     let engine = engine(&kwhy, &proxy.url);
     let client = Client::connect(&server.url).await;
     let mut sequence = publish(&client, &messages[..10]).await;
-    taken_in(&client, sequence).await;
+    client.taken_in(CLUSTER, sequence).await;
     for message in &messages[10..13] {
         proxy.fall_silent();
         sequence = client.keep(message).await;
@@ -98,7 +91,7 @@ async fn what_was_on_its_way_when_the_connection_ended_is_read_again_though_noth
         proxy.heal();
         proxy.cut();
         let cut = Instant::now();
-        taken_in(&client, sequence).await;
+        client.taken_in(CLUSTER, sequence).await;
         assert!(cut.elapsed() < READ_AGAIN, "{:?}", cut.elapsed());
     }
     assert_eq!(finish(engine, &client, CLUSTER).await.code, Some(0));
@@ -463,7 +456,7 @@ async fn the_check_of_getting_well_fails_where_nats_stays_away() {
     let probes = probes_of(&engine);
     let client = Client::connect(&server.url).await;
     let sequence = client.publish(&format!("kwhy.in.{CLUSTER}.end._"), None, b"\xff".to_vec()).await;
-    taken_in(&client, sequence).await;
+    client.taken_in(CLUSTER, sequence).await;
     assert!(is_well_within(PATIENCE, Some(&client), sequence, &probes).await);
     proxy.fall_silent();
     assert!(!is_well_within(Duration::from_secs(8), Some(&client), sequence + 1, &probes).await);

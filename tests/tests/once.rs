@@ -30,14 +30,6 @@ fn engine(kwhy: &Kwhy, server: &NatsServer) -> Engine {
     kwhy.engine(&[&"--nats", &server.url, &"--cluster", &CLUSTER, &"--config", &config(kwhy)])
 }
 
-/// Waits until the checkpoint knows of that message.
-async fn wait_for_checkpoint(client: &Client, sequence: u64) {
-    eventually(&format!("checkpoint at {sequence}"), async || {
-        client.checkpoint(CLUSTER).await.filter(|checkpoint| checkpoint.sequence >= sequence)
-    })
-    .await;
-}
-
 /// Others may be tried: `KWHY_SEED=7 KWHY_KILLS=500 cargo test …`.
 fn number<T: std::str::FromStr>(name: &str, usual: T) -> T {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
@@ -100,7 +92,7 @@ async fn a_restart_reads_no_more_of_the_log_than_it_must() {
     let engine = engine(&kwhy, &server);
     let client = Client::connect(&server.url).await;
     publish(&client, &messages).await;
-    wait_for_checkpoint(&client, messages.len() as u64).await;
+    client.taken_in(CLUSTER, messages.len() as u64).await;
     let named =
         async || client.checkpoint(CLUSTER).await.filter(|checkpoint| !checkpoint.snapshots.is_empty());
     eventually("snapshot in the checkpoint", named).await;
@@ -147,7 +139,7 @@ async fn a_second_engine_takes_over_within_ten_seconds_and_the_first_steps_down(
     let (one, other) = (engine(&kwhy, &server), engine(&kwhy, &server));
     let half = messages.len() / 2;
     publish(&client, &messages[..half]).await;
-    wait_for_checkpoint(&client, half as u64).await;
+    client.taken_in(CLUSTER, half as u64).await;
     let before = client.checkpoint(CLUSTER).await.expect("a checkpoint");
     let stores = |engine: &Engine| before.owner.contains(&format!("/{}/", engine.process.id()));
     let (first, second) = if stores(&one) { (one, other) } else { (other, one) };
@@ -157,7 +149,7 @@ async fn a_second_engine_takes_over_within_ten_seconds_and_the_first_steps_down(
     signal(&first, Signal::STOP);
     let stopped = Instant::now();
     publish(&client, &messages[half..]).await;
-    wait_for_checkpoint(&client, messages.len() as u64).await;
+    client.taken_in(CLUSTER, messages.len() as u64).await;
     assert!(stopped.elapsed() < Duration::from_secs(10), "{:?}", stopped.elapsed());
     let after = client.checkpoint(CLUSTER).await.expect("a checkpoint");
     assert_ne!(after.owner, before.owner);
@@ -181,12 +173,12 @@ async fn an_engine_whose_checkpoint_is_not_the_newest_stores_nothing_more_until_
     let client = Client::connect(&server.url).await;
     let engine = engine(&kwhy, &server);
     publish(&client, &messages[..1]).await;
-    wait_for_checkpoint(&client, 1).await;
+    client.taken_in(CLUSTER, 1).await;
     client.forge_checkpoint(CLUSTER, "elsewhere").await;
     engine.process.wait_for("that it stands by", |line| line.starts_with("standing by").then_some(()));
     publish(&client, &messages[1..]).await;
     assert_eq!(client.revisions().await, [""; 0], "another stores them");
-    wait_for_checkpoint(&client, messages.len() as u64).await;
+    client.taken_in(CLUSTER, messages.len() as u64).await;
     let ended = finish(engine, &client, CLUSTER).await;
     assert_eq!(client.revisions().await, expected, "{}", ended.stderr);
 }
@@ -251,7 +243,7 @@ async fn what_takes_the_place_of_lost_messages_is_told_to_the_rules() {
     let client = Client::connect(&server.url).await;
     publish(&client, lost).await;
     let second = engine(&kwhy, &server);
-    wait_for_checkpoint(&client, (early.len() + lost.len()) as u64).await;
+    client.taken_in(CLUSTER, (early.len() + lost.len()) as u64).await;
     assert_eq!(second.process.terminate().code, Some(0));
     let causes =
         |revisions: &[String]| revisions.iter().filter(|r| r.contains("\"coredns.forward-loop\"")).count();
@@ -296,14 +288,14 @@ async fn an_engine_with_other_rules_or_times_that_takes_over_doubles_and_loses_n
     let first = engine(&kwhy, &server);
     let half = messages.len() / 2;
     publish(&client, &messages[..half]).await;
-    wait_for_checkpoint(&client, half as u64).await;
+    client.taken_in(CLUSTER, half as u64).await;
     let other = kwhy.write("other.yaml", "engine:\n  takeover_after: 3s\ntimes:\n  hold_down: 7m\n");
     let second = kwhy.engine(&[&"--nats", &server.url, &"--cluster", &CLUSTER, &"--config", &other]);
     publish(&client, &messages[half..half + 5]).await;
-    wait_for_checkpoint(&client, half as u64 + 5).await;
+    client.taken_in(CLUSTER, half as u64 + 5).await;
     first.process.kill();
     publish(&client, &messages[half + 5..]).await;
-    wait_for_checkpoint(&client, messages.len() as u64).await;
+    client.taken_in(CLUSTER, messages.len() as u64).await;
     let ended = finish(second, &client, CLUSTER).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stderr.contains("starting anew"), "{}", ended.stderr);

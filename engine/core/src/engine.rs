@@ -19,7 +19,7 @@ use crate::{
     correlator::{Env, State},
     heard::Heard,
     input::{Input, Inputs},
-    late::Late,
+    late::{self, Late},
     matching::{MatchError, Matcher},
     rule::{Failure, Rules},
     settings::Settings,
@@ -352,8 +352,8 @@ impl<R: Rules> Engine<R> {
         self.since_checkpoint = 0;
         self.checkpoints.push_back((last, self.state.clone()));
         self.thin_out();
-        // The oldest checkpoint must lie before everything that may still come late.
-        let horizon = self.frontier.saturating_sub(self.settings.lateness);
+        // The oldest checkpoint must lie before everything that may still come late, or came and waits.
+        let horizon = self.frontier.saturating_sub(self.settings.lateness).saturating_sub(late::WAIT);
         while self.checkpoints.get(1).is_some_and(|((at, _, _), _)| *at < horizon) {
             self.checkpoints.pop_front();
         }
@@ -373,7 +373,9 @@ impl<R: Rules> Engine<R> {
         let mut all = std::mem::take(&mut self.checkpoints).into_iter().peekable();
         while let Some(checkpoint) = all.next() {
             let spare = match (kept.back(), all.peek()) {
-                (Some(((before, ..), _)), Some(((after, ..), _))) => after - before < (now - after) / SPARE,
+                (Some(((before, ..), _)), Some(((after, ..), _))) => {
+                    after.saturating_sub(*before) < now.saturating_sub(*after) / SPARE
+                }
                 _ => false,
             };
             if !spare {
@@ -490,20 +492,47 @@ mod tests {
         }
     }
 
+    fn event(at: u64) -> Signal {
+        Signal {
+            id: format!("event/{at}"),
+            source: "event".into(),
+            name: "Pulled".into(),
+            at: Some(timestamp(at)),
+            subject: Some(ObjectRef { kind: "Pod".into(), name: "web".into(), ..ObjectRef::default() }),
+            body: Some(Body::Event(Event::default())),
+            ..Signal::default()
+        }
+    }
+
+    #[test]
+    fn for_a_signal_that_waits_at_the_end_of_the_lateness_there_is_a_state_from_before_it() {
+        let mut engine = Engine::new(Settings::new("lab"), NoRules).unwrap();
+        let lateness = engine.settings.lateness;
+        let mut at = 0;
+        let mut on = |engine: &mut Engine<NoRules>| {
+            at += 50;
+            let _none = engine.apply(event(at));
+        };
+        (0..20_000).for_each(|_| on(&mut engine));
+        // Until the second state is about to be old enough to be the first.
+        while engine.frontier + 100 <= engine.checkpoints[1].0.0 + lateness {
+            on(&mut engine);
+        }
+        let late = engine.frontier - lateness;
+        let _none = engine.apply(Signal { id: "event/late".into(), ..event(late) });
+        on(&mut engine);
+        engine.since_checkpoint = CHECKPOINT - 1;
+        on(&mut engine);
+        assert!(engine.late.take().is_some(), "it waits");
+        assert!(engine.checkpoints[0].0.0 < late, "{} and {late}", engine.checkpoints[0].0.0);
+    }
+
     #[test]
     fn of_many_signals_few_former_states_are_kept_and_one_from_before_the_lateness() {
         let mut engine = Engine::new(Settings::new("lab"), NoRules).unwrap();
         let lateness = engine.settings.lateness;
-        for n in 0..20_000_u64 {
-            let _none = engine.apply(Signal {
-                id: format!("event/{n}"),
-                source: "event".into(),
-                name: "Pulled".into(),
-                at: Some(timestamp(n * 50)),
-                subject: Some(ObjectRef { kind: "Pod".into(), name: "web".into(), ..ObjectRef::default() }),
-                body: Some(Body::Event(Event::default())),
-                ..Signal::default()
-            });
+        for n in 0..20_000 {
+            let _none = engine.apply(event(n * 50));
         }
         let ages: Vec<u64> = engine.checkpoints.iter().map(|((at, ..), _)| engine.frontier - at).collect();
         assert!(ages.len() < 40, "{ages:?}");

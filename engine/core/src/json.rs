@@ -107,7 +107,6 @@ impl Serialize for Json {
     }
 }
 
-/// As compact JSON.
 impl Json {
     /// Compact JSON with sorted names; none where it cannot be written, which no fragment of an object can come to.
     pub(crate) fn written(&self) -> Option<String> {
@@ -118,6 +117,7 @@ impl Json {
     }
 }
 
+/// As compact JSON.
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.written().ok_or(fmt::Error)?)

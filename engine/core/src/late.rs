@@ -11,7 +11,7 @@ use crate::engine::Order;
 /// Entries that may be replayed at once in a second of log time, some tens of milliseconds of work.
 const AT_ONCE: usize = 1000;
 /// How long a late signal may wait for others, ms of log time.
-const WAIT: u64 = 150;
+pub(crate) const WAIT: u64 = 150;
 
 /// Late signals that wait.
 #[derive(Debug, Default)]

@@ -163,18 +163,20 @@ pub(crate) fn selector(object: &Object) -> Option<&Json> {
     Some(selector)
 }
 
+/// The labels that a selector asks for by value: all of it in the plain form of Services, else its matchLabels.
+pub(crate) fn labels_asked(selector: &Json) -> Option<&Json> {
+    let labelled = selector.get("matchLabels");
+    if labelled.is_none() && selector.get("matchExpressions").is_none() { Some(selector) } else { labelled }
+}
+
 /// Whether a pod's labels meet a selector, in the plain form of Services or with matchLabels/matchExpressions.
 pub(crate) fn selects(selector: &Json, pod: &Object) -> bool {
     let labels = pod.at("/metadata/labels");
     let label = |name: &str| labels.and_then(|l| l.get(name)).and_then(Json::as_str);
     let plain = |map: &Json| map.as_object().into_iter().flatten().all(|(name, v)| label(name) == v.as_str());
-    let labelled = selector.get("matchLabels");
-    let expressions = selector.get("matchExpressions");
-    if labelled.is_none() && expressions.is_none() {
-        return plain(selector);
-    }
-    labelled.is_none_or(plain)
-        && items(expressions).iter().all(|e| {
+    let labels_meet = labels_asked(selector).is_none_or(plain);
+    labels_meet
+        && items(selector.get("matchExpressions")).iter().all(|e| {
             let value = label(text(e.get("key")));
             let listed = |v: &str| items(e.get("values")).iter().any(|x| x.as_str() == Some(v));
             match text(e.get("operator")) {

@@ -9,7 +9,7 @@ use crate::{
     key::Key,
     lookup::Lookup,
     object::Object,
-    relation::{SELECTING, selector, selects},
+    relation::{SELECTING, labels_asked, selector, selects},
 };
 
 /// What selects pods, each by one of the labels that it asks for; a clone is cheap.
@@ -71,9 +71,7 @@ impl Selectors {
 /// Where an object that selects is found: at a label that it asks for, else where those are that ask for none.
 fn place(object: &Object) -> Option<String> {
     let by = selector(object)?;
-    let labelled = by.get("matchLabels");
-    let plain = if labelled.is_some() || by.get("matchExpressions").is_some() { labelled } else { Some(by) };
-    let mut labels = plain.and_then(Json::as_object).into_iter().flatten();
+    let mut labels = labels_asked(by).and_then(Json::as_object).into_iter().flatten();
     let asked = labels.find_map(|(name, value)| Some((name.as_ref(), value.as_str()?)));
     let (name, value) = asked.unwrap_or_default();
     Some(spelled(&object.key.namespace, name, value))
