@@ -3,9 +3,11 @@
 //! `kwhy/v1/*.proto` beside this crate is the contract; the types here are made from it at build time. Their
 //! serde form is canonical protobuf JSON. Maps are ordered, so equal values have equal bytes.
 
+mod fit;
 mod order;
 mod timestamp;
 
+pub use fit::{LARGEST_FINDING, fit};
 pub use order::{millis, order, timestamp};
 pub use prost::{DecodeError, Message};
 pub use timestamp::{BadTime, Timestamp};

@@ -16,7 +16,7 @@ use async_nats::{HeaderMap, connection::State};
 use fastrand::Rng;
 use kwhy_bus::{Bus, Settings, chain};
 use kwhy_proto::{
-    Message as _,
+    LARGEST_FINDING, Message as _,
     v1::{Checkpoint, Finding, SignalBatch},
 };
 use kwhy_sandbox::testing::loud_echo;
@@ -267,6 +267,51 @@ async fn a_plain_reader_is_not_told_of_what_the_stream_dropped() {
     assert_eq!(*client.ids("KWHY_IN").await.keys().next().expect("some"), kept);
     assert_eq!(got.len(), client.ids("KWHY_IN").await.len());
     assert!(gaps(&client).await.is_empty());
+}
+
+/// A capture in which hundreds of wordy alerts fire about one pod: more than a message of NATS takes in one finding.
+fn storm_of_words(kwhy: &Kwhy) -> PathBuf {
+    let alert = |shard: u32| {
+        json!({
+            "labels": {"alertname": "ShardLag", "namespace": "shop", "pod": "web-0", "shard": shard.to_string()},
+            "annotations": {"description": format!("shard {shard} {}", "lags ".repeat(800))},
+            "startsAt": "2026-11-01T10:01:00Z", "endsAt": "2026-11-01T11:00:00Z",
+            "generatorURL": "http://prometheus/graph",
+        })
+    };
+    let alerts: Vec<Value> = (0..200).map(alert).collect();
+    let delivery = json!({"at": "2026-11-01T10:01:00Z", "payload": alerts});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "shop", "name": "web-0", "uid": "u1",
+        "creationTimestamp": "2026-11-01T09:00:00Z"}});
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [pod]});
+    kwhy.write("storm/alerts.ndjson", format!("{delivery}\n"));
+    kwhy.write("storm/objects.json", list.to_string());
+    let span = format!("cluster: {CLUSTER}\nfrom: 2026-11-01T10:00:00Z\nto: 2026-11-01T10:30:00Z\n");
+    kwhy.write("storm/capture.yaml", span).parent().expect("a folder").to_owned()
+}
+
+/// The whole of it would be refused, again and again, and nothing after it would ever be stored.
+#[tokio::test]
+async fn a_finding_that_would_be_too_large_is_stored_without_its_end_and_says_so() {
+    let kwhy = Kwhy::new();
+    let capture = storm_of_words(&kwhy);
+    let expected = said_of(&kwhy, &capture);
+    // As little as a server may take.
+    let server = NatsServer::with(&nats_server(), "max_payload: 544KB\n");
+    let messages = recorded(&kwhy, &capture).await;
+    let engine = engine(&kwhy, &server.url);
+    let client = Client::connect(&server.url).await;
+    publish(&client, &messages).await;
+    let ended = finish(engine, &client, CLUSTER).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(client.revisions().await, expected);
+    let all = client.findings().await;
+    let large = all.iter().filter(|f| f.code == "unexplained.alerts").max_by_key(|f| f.revision);
+    let large = large.expect("an account of the alerts");
+    assert!(large.encoded_len() > LARGEST_FINDING / 2, "{}", large.encoded_len());
+    let left_out: u32 = large.omitted.iter().filter(|it| it.what == "symptoms").map(|it| it.count).sum();
+    assert_eq!(large.symptoms.len() + left_out as usize, 200);
+    assert!(left_out > 0 && all.iter().all(|f| f.encoded_len() < LARGEST_FINDING + 1024));
 }
 
 /// What people were told of the cause of a rule before and after it was swapped, and all findings.

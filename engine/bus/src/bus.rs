@@ -7,6 +7,7 @@ use async_nats::{
     connection::State,
     jetstream::{Context, ContextBuilder, ErrorCode, message::PublishMessage},
 };
+use kwhy_proto::LARGEST_FINDING;
 use percent_encoding::percent_decode_str;
 use tokio::time::{Instant, timeout_at};
 
@@ -17,6 +18,8 @@ pub const OLDEST_SERVER: &str = "2.12.7";
 
 /// A batch of log lines and its headers must fit.
 const SMALLEST_PAYLOAD: usize = 128 * 1024;
+/// The largest finding must fit, with its number, times and headers.
+const FINDING_PAYLOAD: usize = LARGEST_FINDING + 16 * 1024;
 
 /// A connection to NATS with its streams in place. Cheap to clone.
 #[derive(Clone)]
@@ -32,11 +35,12 @@ impl Bus {
     ///
     /// # Errors
     /// Settings that cannot work; a server that does not answer, refuses the credentials, is older than
-    /// [`OLDEST_SERVER`], has no JetStream or no room; a stream that exists and cannot be made to fit.
+    /// [`OLDEST_SERVER`], takes too small messages, has no JetStream or no room; a stream that exists and cannot be made to fit.
     pub async fn connect(settings: &Settings) -> Result<Bus, BusError> {
         let deadline = Instant::now() + settings.connect_timeout;
         let bus = Bus::greet(settings, deadline).await?;
         let url = settings.shown_url();
+        takes(&bus.client, &url, FINDING_PAYLOAD)?;
         let forgetful = |error| match error {
             BusError::Unfit { stream, problems, asked: true } => BusError::Forgets {
                 url: url.clone(),
@@ -93,13 +97,7 @@ impl Bus {
         if !is_at_least(&server.version, OLDEST_SERVER) {
             return Err(BusError::TooOld { url, found: server.version, needed: OLDEST_SERVER });
         }
-        if server.max_payload < SMALLEST_PAYLOAD {
-            return Err(BusError::PayloadTooSmall {
-                url,
-                found: server.max_payload,
-                needed: SMALLEST_PAYLOAD,
-            });
-        }
+        takes(&client, &url, SMALLEST_PAYLOAD)?;
 
         let context = ContextBuilder::new().timeout(settings.ack_timeout).build(client.clone());
         Ok(Bus { client, context, settings: Arc::new(settings.clone()) })
@@ -199,6 +197,15 @@ fn options(settings: &Settings) -> Result<(ConnectOptions, Vec<ServerAddr>), Bus
         options = options.add_root_certificates(path.clone());
     }
     Ok((options, servers))
+}
+
+/// Whether the server takes messages of that size.
+fn takes(client: &Client, url: &str, needed: usize) -> Result<(), BusError> {
+    let found = client.max_payload();
+    if found < needed {
+        return Err(BusError::PayloadTooSmall { url: url.to_owned(), found, needed });
+    }
+    Ok(())
 }
 
 fn refused(url: &str, waited: Duration, error: &ConnectError) -> BusError {

@@ -1,6 +1,6 @@
 //! Findings onto `KWHY_OUT`, each revision once.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use async_nats::{
     HeaderMap,
@@ -8,12 +8,12 @@ use async_nats::{
     jetstream::{message::StreamMessage, stream::RawMessageErrorKind},
 };
 use futures::StreamExt as _;
-use kwhy_proto::{Message, v1::Finding};
+use kwhy_proto::{Message, fit, v1::Finding};
 use tokio::time::timeout;
 
 use crate::{
     Bus, BusError, Cause, Entry, Filter, Start,
-    send::{Outgoing, Sent},
+    send::{Outgoing, Sent, header_bytes},
     streams, subject,
 };
 
@@ -146,7 +146,8 @@ impl Bus {
         headers.insert("Content-Type", JSON);
         // Not the id of the protobuf: a stream that takes in both would drop one as a duplicate.
         headers.insert(NATS_MESSAGE_ID, format!("{}/json", message_id(finding)));
-        let sent = match serde_json::to_vec(finding) {
+        let limit = self.client.max_payload().saturating_sub(header_bytes(&headers));
+        let sent = match json_within(finding, limit) {
             Ok(body) => {
                 let sent = self.client.publish_with_headers(subject::json(finding), headers, body.into());
                 match timeout(Duration::from_secs(1), sent).await {
@@ -170,6 +171,18 @@ pub(crate) fn message(finding: &Finding) -> Outgoing {
     headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, "0");
     headers.insert(EXPECTED_UNDER, subject::copies(finding));
     Outgoing { subject: subject::finding(finding), headers, body: finding.encode_to_vec().into() }
+}
+
+/// A finding as JSON of at most so many bytes. JSON is larger than protobuf, so more may have to be left out of it.
+fn json_within(finding: &Finding, limit: usize) -> serde_json::Result<Vec<u8>> {
+    let mut body = serde_json::to_vec(finding)?;
+    let (mut finding, mut most) = (Cow::Borrowed(finding), finding.encoded_len());
+    while body.len() > limit && most > 0 {
+        most /= 2;
+        fit(finding.to_mut(), most);
+        body = serde_json::to_vec(&*finding)?;
+    }
+    Ok(body)
 }
 
 fn message_id(finding: &Finding) -> String {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use kwhy_proto::{
-    timestamp,
+    LARGEST_FINDING, fit, timestamp,
     v1::{self, Finding, Severity, Status},
 };
 
@@ -32,6 +32,7 @@ impl State {
             self.incidents.insert(key, incident.clone());
         }
         let mut finding = self.finding(key, &incident, env);
+        fit(&mut finding, LARGEST_FINDING);
         let known = self.findings.get(&finding.id);
         if let Some(known) = known {
             finding.updated_at = known.updated_at;
@@ -126,6 +127,7 @@ impl State {
             superseded: incident.superseded.clone(),
             folded_under: incident.under.clone().unwrap_or_default(),
             changes: self.changes(incident),
+            omitted: Vec::new(),
         }
     }
 

@@ -82,7 +82,9 @@ async fn run(webhook: Option<Webhook>, mut news: mpsc::Receiver<News>) {
 /// to those who were told that it had begun.
 fn quiet(finding: &Finding, told: &BTreeMap<String, i32>) -> bool {
     let mut alerts = finding.symptoms.iter().filter(|symptom| symptom.source == "alert").peekable();
-    let held_back = alerts.peek().is_some() && alerts.all(|alert| alert.suppressed);
+    // Of those that were left out nobody knows.
+    let held_back =
+        alerts.peek().is_some() && alerts.all(|alert| alert.suppressed) && finding.omitted.is_empty();
     let begun = told.get(&finding.id) == Some(&Status::Open.into());
     held_back && !(finding.status() == Status::Resolved && begun)
 }

@@ -56,6 +56,17 @@ pub(crate) fn count(n: impl Into<u64>, one: &str) -> String {
     }
 }
 
+/// `1200 symptoms, 3 texts`: what was left out of a finding that would have been too large; none of one that is whole.
+pub(crate) fn omitted(finding: &Finding) -> Option<String> {
+    let each = finding.omitted.iter().map(|it| match it.what.as_str() {
+        // One of a word that has no other number, or that it is not worth bending.
+        "evidence" | "path" | "remedy" | "rejected" | "superseded" => format!("{} of {}", it.count, it.what),
+        what => count(it.count, what.strip_suffix('s').unwrap_or(what)),
+    });
+    let all: Vec<String> = each.collect();
+    (!all.is_empty()).then(|| sanitize::line(&all.join(", ")))
+}
+
 /// `ConfigMap kube-system/coredns`, `Node kal`; without the namespace where the reader knows it.
 pub(crate) fn object(object: &ObjectRef, known_namespace: &str) -> String {
     let place = match object.namespace.is_empty() || object.namespace == known_namespace {
@@ -159,6 +170,8 @@ fn masked(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use kwhy_proto::v1::Omission;
+
     use super::*;
 
     fn named(kind: &str, name: &str) -> ObjectRef {
@@ -176,6 +189,15 @@ mod tests {
         ]
         .map(|(kind, name)| short(&named(kind, name)));
         assert_eq!(said, ["k2g6n", "postgres-1", "web-admin", "cm/coredns", "prometheus/main"]);
+    }
+
+    #[test]
+    fn what_was_left_out_is_counted() {
+        let left_out = |what: &str, count| Omission { what: what.into(), count, bytes: 9 };
+        assert_eq!(omitted(&Finding::default()), None);
+        let all = vec![left_out("symptoms", 1200), left_out("evidence", 3), left_out("texts", 1)];
+        let said = omitted(&Finding { omitted: all, ..Finding::default() });
+        assert_eq!(said.as_deref(), Some("1200 symptoms, 3 of evidence, 1 text"));
     }
 
     #[test]

@@ -7,7 +7,9 @@
     reason = "a test"
 )]
 
-use kwhy_proto::v1::{Change, Evidence, Finding, ObjectRef, PathStep, Rejection, Remedy, RuleRef, Symptom};
+use kwhy_proto::v1::{
+    Change, Evidence, Finding, ObjectRef, Omission, PathStep, Rejection, Remedy, RuleRef, Symptom,
+};
 use kwhy_publish::{
     json,
     sanitize::hidden,
@@ -148,6 +150,9 @@ fn finding() -> impl Strategy<Value = Finding> {
                 superseded: vec![w.next(), w.next()],
                 folded_under: w.next(),
                 changes: (0..few).map(|_| w.change()).collect(),
+                omitted: (0..few)
+                    .map(|_| Omission { what: w.next(), count: number, bytes: number })
+                    .collect(),
             }
         },
     )

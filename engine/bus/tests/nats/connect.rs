@@ -93,6 +93,19 @@ async fn a_server_without_jetstream_is_refused() {
 }
 
 #[tokio::test]
+async fn a_server_that_takes_lines_and_not_the_largest_finding_will_do_for_collectors_alone() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let config = dir.path().join("nats.conf");
+    std::fs::write(&config, "max_payload: 262144").expect("a file");
+    let config = config.to_str().expect("a path in UTF-8");
+    let small = Bare::start(&new_server(), &["--config", config], true).await;
+    let error = refusal(&settings(&small.url)).await;
+    assert!(matches!(error, BusError::PayloadTooSmall { found: 262_144, .. }), "{error:?}");
+    assert!(error.to_string().contains("raise max_payload"), "{error}");
+    Bus::publisher(&settings(&small.url)).await.expect("lines are smaller").close().await;
+}
+
+#[tokio::test]
 async fn a_stream_larger_than_the_disk_is_refused_by_name() {
     let server = Bare::start(&new_server(), &[], true).await;
     let mut greedy = settings(&server.url);

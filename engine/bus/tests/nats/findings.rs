@@ -5,7 +5,7 @@ use futures::{StreamExt, pin_mut};
 use kwhy_bus::{Bus, BusError, Committed, Entry, Filter, Settings, Start};
 use kwhy_proto::{
     Message,
-    v1::{Finding, ObjectRef},
+    v1::{Finding, ObjectRef, Symptom},
 };
 use serde_json::json;
 
@@ -206,6 +206,23 @@ async fn findings_that_cannot_be_stored_are_named() {
     let huge = Finding { explanation: "x".repeat(2 << 20), ..finding("f1", 1) };
     let error = bench.bus.publish_findings(&[huge]).await.expect_err("too large");
     assert!(matches!(&error, BusError::FindingTooLarge { id, revision: 1, .. } if id == "f1"), "{error:?}");
+}
+
+#[tokio::test]
+async fn of_a_finding_whose_json_is_too_large_the_twin_leaves_out_more() {
+    let bench = Bench::start().await;
+    let mut twins = bench.subscribe("kwhy.findings.json.>").await;
+    // In JSON each of these bytes is six.
+    let symptom = Symptom { name: "A".into(), message: "\u{1}".repeat(1000), ..Symptom::default() };
+    let large = Finding { symptoms: vec![symptom; 400], ..finding("f1", 1) };
+    bench.bus.publish_findings(std::slice::from_ref(&large)).await.expect("stored");
+    let twin = soon("the twin", twins.next()).await.expect("a message");
+    let twin: Finding = serde_json::from_slice(&twin.payload).expect("a finding");
+    assert_eq!((&twin.id, twin.revision), (&large.id, 1));
+    assert!(twin.symptoms.len() > 50 && twin.symptoms.len() < 400, "{}", twin.symptoms.len());
+    let missing = u32::try_from(400 - twin.symptoms.len()).expect("few");
+    let told: Vec<_> = twin.omitted.iter().map(|it| (it.what.as_str(), it.count)).collect();
+    assert_eq!(told, [("symptoms", missing)]);
 }
 
 #[tokio::test]

@@ -64,6 +64,16 @@ pub(super) fn put(
     changes(page, finding, clock);
     also(page, finding, folded);
     remedies(page, finding);
+    missing(page, finding);
+}
+
+/// What the finding itself lacks, as it would have been too large.
+fn missing(page: &mut Page, finding: &Finding) {
+    if let Some(what) = describe::omitted(finding) {
+        page.gap();
+        let text = format!("left out, as it would have been too large: {what}");
+        page.wrapped(Line::new().to(2), Ink::Quiet, &text, 2);
+    }
 }
 
 /// Every time that is shown.
@@ -387,7 +397,7 @@ fn remedies(page: &mut Page, finding: &Finding) {
 
 #[cfg(test)]
 mod tests {
-    use kwhy_proto::v1::{Evidence, ObjectRef, Remedy, Severity, Status};
+    use kwhy_proto::v1::{Evidence, ObjectRef, Omission, Remedy, Severity, Status};
 
     use super::*;
 
@@ -427,6 +437,13 @@ mod tests {
         );
         assert!(text.contains("Do    if it comes back:\n        1  look\n"), "{text}");
         assert!(!text.contains("confirmed"), "{text}");
+    }
+
+    #[test]
+    fn what_was_left_out_is_told() {
+        let omitted = vec![Omission { what: "symptoms".into(), count: 1200, bytes: 600_000 }];
+        let text = said(&Finding { omitted, ..warning() });
+        assert!(text.ends_with("  left out, as it would have been too large: 1200 symptoms\n"), "{text}");
     }
 
     #[test]
