@@ -1,17 +1,19 @@
 //! The kwhy binary: run to its end, or as `kwhy run` in the background.
 
 use std::{
+    cell::RefCell,
     env,
     ffi::OsStr,
     fs,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 
-use crate::{Background, Client, NatsServer, Stored, python, tools};
+use crate::{Answer, Background, Client, NatsServer, Stored, get, python, tools};
 
 /// What a program left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,8 +178,25 @@ impl Kwhy {
         command.args(args.iter().map(|arg| arg.as_ref()));
         let process = Background::start(command);
         let url = process.wait_for("line `nats: URL`", |line| line.strip_prefix("nats: ").map(str::to_owned));
-        process.wait_for("line `ready`", |line| (line == "ready").then_some(()));
-        Engine { process, url }
+        let probes = RefCell::default();
+        process.wait_for("line `ready`", |line| {
+            if let Some(url) = line.strip_prefix("probes: ") {
+                probes.replace(Some(url.to_owned()));
+            }
+            (line == "ready").then_some(())
+        });
+        Engine { process, url, probes: probes.into_inner() }
+    }
+
+    /// The same of a cluster in this NATS: with snapshots as often as there is anything new, taken over after three seconds
+    /// of silence, and answering probes.
+    #[must_use]
+    pub fn eager(&self, url: &str, cluster: &str) -> Engine {
+        let config = self.write(
+            "eager.yaml",
+            "engine: {snapshot_every: 0s, takeover_after: 3s}\nprobes: {listen: 127.0.0.1:0}\n",
+        );
+        self.engine(&[&"--nats", &url, &"--cluster", &cluster, &"--config", &config])
     }
 
     /// Makes the streams of NATS, as the first `kwhy run` does, and returns what it left behind.
@@ -219,6 +238,8 @@ pub struct Engine {
     pub process: Background,
     /// Its NATS.
     pub url: String,
+    /// Where it answers probes, if it does.
+    pub probes: Option<String>,
 }
 
 /// Ends an engine when it has read and stored everything that was published so far, and returns what it left behind.
@@ -231,6 +252,62 @@ pub async fn finish(engine: Engine, client: &Client, cluster: &str) -> Ended {
 }
 
 impl Engine {
+    /// What it answers to whoever asks for this path of its probes.
+    ///
+    /// # Panics
+    /// Where it answers none.
+    #[must_use]
+    pub fn ask(&self, path: &str) -> Answer {
+        get(&format!("{}{path}", self.probes.as_ref().expect("an address for probes")))
+    }
+
+    /// A figure of `/metrics` that has no labels.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[must_use]
+    pub fn figure(&self, name: &str) -> f64 {
+        let page = self.ask("/metrics").body;
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in\n{page}"))
+    }
+
+    /// What it says once it is not ready.
+    ///
+    /// # Errors
+    /// It stays ready for longer.
+    pub async fn is_red_within(&self, limit: Duration) -> Result<String, String> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let answer = self.ask("/-/ready");
+            if answer.status == 503 {
+                return Ok(answer.body);
+            }
+            if Instant::now() > deadline {
+                return Err(format!("it is ready for {limit:?} and more"));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Errors
+    /// What keeps it for longer.
+    pub async fn is_green_within(&self, limit: Duration) -> Result<(), String> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let answer = self.ask("/-/ready");
+            if answer.status == 200 {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("it is not ready for {limit:?} and more: {}", answer.body.trim()));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// Waits until it has read everything that was published so far, as [`finish`] does.
     pub async fn catch_up(&self, client: &Client, cluster: &str) {
         // With an id, so that it can be sent again where a server is not there yet.

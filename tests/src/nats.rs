@@ -5,7 +5,7 @@ use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, ExitStatus},
     time::{Duration, Instant},
 };
 
@@ -96,17 +96,30 @@ impl NatsServer {
         Ok(Self::launched(launch, "jetstream { max_file_store: 64GB }\n", store, Some(disk)))
     }
 
+    /// Takes what is left of its disk: a stream that had no room for a large message may leave some for small ones.
+    ///
+    /// # Panics
+    /// Where it has none of its own.
+    pub fn fill_disk(&self) {
+        // It ends where nothing more can be written, which is no success.
+        let _full = self.on_disk("cat /dev/zero > \"$0/filler\" 2> /dev/null");
+    }
+
     /// Makes its disk larger.
     ///
     /// # Panics
     /// Where it has none of its own.
     pub fn enlarge(&self, mib: u32) {
-        let holder = self.disk.as_ref().expect("a disk of its own").id().to_string();
-        let size = format!("remount,size={mib}m");
-        let mut command = Command::new("nsenter");
-        command.args(["--mount", "--target", &holder, "mount", "-o", &size]);
-        let done = command.arg(self.store.path().join(STREAMS)).status().expect("it can be run");
+        let done = self.on_disk(&format!("rm -f \"$0/filler\" && mount -o remount,size={mib}m \"$0\""));
         assert!(done.success(), "the disk was not enlarged: {done}");
+    }
+
+    /// Runs a script that sees its disk.
+    fn on_disk(&self, script: &str) -> ExitStatus {
+        let holder = self.disk.as_ref().expect("a disk of its own").id().to_string();
+        let mut command = Command::new("nsenter");
+        command.args(["--mount", "--target", &holder, "sh", "-c", script]);
+        command.arg(self.store.path().join(STREAMS)).status().expect("it can be run")
     }
 
     fn launched(launch: Vec<OsString>, config: &str, store: TempDir, disk: Option<Background>) -> Self {
@@ -430,6 +443,13 @@ impl Client {
         let stream = self.stream("KWHY_OUT").await;
         let last = stream.get_last_raw_message_by_subject(&format!("kwhy.out.ckpt.{cluster}")).await.ok()?;
         Some(Checkpoint::decode(last.payload).expect("a checkpoint"))
+    }
+
+    /// The sequence of the newest checkpoint of a cluster; 0 where nobody has stored one.
+    pub async fn head_sequence(&self, cluster: &str) -> u64 {
+        let stream = self.stream("KWHY_OUT").await;
+        let last = stream.get_last_raw_message_by_subject(&format!("kwhy.out.ckpt.{cluster}")).await;
+        last.map_or(0, |last| last.sequence)
     }
 
     /// Stores a checkpoint in the name of another process, without any condition.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use kwhy_tests::{
-    Client, Kwhy, NatsServer,
+    CLUSTER, Client, Kwhy, NatsServer, PATIENCE,
     chaos::{self, Fault, Options},
     nats_server,
 };
@@ -57,4 +57,15 @@ async fn what_nobody_waits_for_is_lost_on_a_full_disk() {
     let client = Client::connect(&server.url).await;
     let after = client.ids("KWHY_IN").await.len();
     assert!(after < before + 20, "{before} then {after}");
+}
+
+/// The twin: where nothing is the matter the check of the probes says so.
+#[tokio::test]
+async fn the_check_of_probes_that_turn_red_fails_where_all_is_well() {
+    let kwhy = Kwhy::new();
+    let server = NatsServer::start(&nats_server());
+    let engine = kwhy.eager(&server.url, CLUSTER);
+    assert_eq!(engine.is_green_within(PATIENCE).await, Ok(()));
+    // Longer than without a checkpoint it may be ready.
+    assert!(engine.is_red_within(Duration::from_secs(12)).await.is_err());
 }

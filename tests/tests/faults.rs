@@ -22,18 +22,10 @@ use kwhy_proto::{
 use kwhy_sandbox::testing::loud_echo;
 use kwhy_tests::{
     CLUSTER, Client, Engine, Kwhy, NatsServer, PATIENCE, Proxy, Slack, Stored, coredns_loop, eventually,
-    finish, get, nats_server, old_nats_server, recorded, said_of,
+    finish, nats_server, old_nats_server, recorded, said_of,
 };
 use rustix::process::Signal;
 use serde_json::{Value, json};
-
-fn config(kwhy: &Kwhy) -> PathBuf {
-    kwhy.write("faults.yaml", "engine:\n  snapshot_every: 0s\n  takeover_after: 3s\n")
-}
-
-fn engine(kwhy: &Kwhy, url: &str) -> Engine {
-    kwhy.engine(&[&"--nats", &url, &"--cluster", &CLUSTER, &"--config", &config(kwhy)])
-}
 
 async fn publish(client: &Client, messages: &[Stored]) -> u64 {
     let mut last = 0;
@@ -53,7 +45,7 @@ async fn a_connection_that_is_dead_without_a_word_is_noticed_and_all_is_taken_in
     let messages = recorded(&kwhy, &coredns_loop()).await;
     let server = NatsServer::start(&nats_server());
     let proxy = Proxy::to(&server.url);
-    let engine = engine(&kwhy, &proxy.url);
+    let engine = kwhy.eager(&proxy.url, CLUSTER);
     let client = Client::connect(&server.url).await;
     let half = messages.len() / 2;
     let sequence = publish(&client, &messages[..half]).await;
@@ -79,7 +71,7 @@ async fn what_was_on_its_way_when_the_connection_ended_is_read_again_though_noth
     let messages = recorded(&kwhy, &coredns_loop()).await;
     let server = NatsServer::start(&nats_server());
     let proxy = Proxy::to(&server.url);
-    let engine = engine(&kwhy, &proxy.url);
+    let engine = kwhy.eager(&proxy.url, CLUSTER);
     let client = Client::connect(&server.url).await;
     let mut sequence = publish(&client, &messages[..10]).await;
     client.taken_in(CLUSTER, sequence).await;
@@ -202,7 +194,7 @@ async fn gaps(client: &Client) -> Vec<String> {
 async fn overrun(kwhy: &Kwhy, client: &Client, server: &NatsServer) -> (u64, u64) {
     let messages = recorded(kwhy, &coredns_loop()).await;
     let (early, late) = messages.split_at(messages.len() / 4);
-    let first = engine(kwhy, &server.url);
+    let first = kwhy.eager(&server.url, CLUSTER);
     publish(client, early).await;
     assert_eq!(finish(first, client, CLUSTER).await.code, Some(0));
     let read = client.checkpoint(CLUSTER).await.expect("a checkpoint").sequence;
@@ -220,7 +212,7 @@ async fn what_was_dropped_before_it_was_read_is_told_once_with_its_range_and_the
     kwhy.make_streams(&server.url, CLUSTER);
     let client = Client::connect(&server.url).await;
     let (read, kept) = overrun(&kwhy, &client, &server).await;
-    let second = engine(&kwhy, &server.url);
+    let second = kwhy.eager(&server.url, CLUSTER);
     let ended = finish(second, &client, CLUSTER).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let range = format!(
@@ -230,7 +222,7 @@ async fn what_was_dropped_before_it_was_read_is_told_once_with_its_range_and_the
     );
     assert_eq!(gaps(&client).await, [range], "{}", ended.stderr);
     // Whoever starts again has nothing more to say of it.
-    let third = finish(engine(&kwhy, &server.url), &client, CLUSTER).await;
+    let third = finish(kwhy.eager(&server.url, CLUSTER), &client, CLUSTER).await;
     assert_eq!((third.code, gaps(&client).await.len()), (Some(0), 1), "{}", third.stderr);
     let all = client.findings().await;
     let lost: BTreeSet<&str> =
@@ -247,11 +239,11 @@ async fn what_was_taken_in_before_the_stream_dropped_it_is_not_told_as_lost() {
     let messages = recorded(&kwhy, &coredns_loop()).await;
     let server = NatsServer::start(&nats_server());
     let client = Client::connect(&server.url).await;
-    let first = engine(&kwhy, &server.url);
+    let first = kwhy.eager(&server.url, CLUSTER);
     publish(&client, &messages).await;
     assert_eq!(finish(first, &client, CLUSTER).await.code, Some(0));
     client.edit("KWHY_IN", json!({"max_msgs": 1})).await;
-    let second = finish(engine(&kwhy, &server.url), &client, CLUSTER).await;
+    let second = finish(kwhy.eager(&server.url, CLUSTER), &client, CLUSTER).await;
     assert_eq!((second.code, gaps(&client).await.len()), (Some(0), 0), "{}", second.stderr);
 }
 
@@ -299,7 +291,7 @@ async fn a_finding_that_would_be_too_large_is_stored_without_its_end_and_says_so
     // As little as a server may take.
     let server = NatsServer::with(&nats_server(), "max_payload: 544KB\n");
     let messages = recorded(&kwhy, &capture).await;
-    let engine = engine(&kwhy, &server.url);
+    let engine = kwhy.eager(&server.url, CLUSTER);
     let client = Client::connect(&server.url).await;
     publish(&client, &messages).await;
     let ended = finish(engine, &client, CLUSTER).await;
@@ -408,26 +400,15 @@ async fn an_engine_that_does_not_know_what_was_told_tells_it_twice() {
 const WELL: Duration = Duration::from_secs(60);
 
 /// Whether all is taken in and the probes are green within a time.
-async fn is_well_within(limit: Duration, client: Option<&Client>, sequence: u64, probes: &str) -> bool {
+async fn is_well_within(limit: Duration, client: &Client, sequence: u64, engine: &Engine) -> bool {
     let deadline = Instant::now() + limit;
-    loop {
-        let done = match client {
-            Some(client) => client.checkpoint(CLUSTER).await.is_some_and(|it| it.sequence >= sequence),
-            None => false,
-        };
-        if done && get(&format!("{probes}/-/ready")).status == 200 {
-            return true;
-        }
+    while client.checkpoint(CLUSTER).await.is_none_or(|it| it.sequence < sequence) {
         if Instant::now() > deadline {
             return false;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-}
-
-fn probes_of(engine: &Engine) -> String {
-    let said = engine.process.said();
-    said.lines().find_map(|line| line.strip_prefix("probes: ")).expect("where it is asked").to_owned()
+    engine.is_green_within(deadline.saturating_duration_since(Instant::now())).await.is_ok()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -437,17 +418,7 @@ async fn after_random_faults_all_is_taken_in_and_the_probes_are_green_within_a_m
     let messages = recorded(&kwhy, &coredns_loop()).await;
     let mut server = NatsServer::start(&nats_server());
     let proxy = Proxy::to(&server.url);
-    let engine = kwhy.engine(&[
-        &"--nats",
-        &proxy.url,
-        &"--cluster",
-        &CLUSTER,
-        &"--config",
-        &config(&kwhy),
-        &"--listen",
-        &"127.0.0.1:0",
-    ]);
-    let probes = probes_of(&engine);
+    let engine = kwhy.eager(&proxy.url, CLUSTER);
     let client = Client::connect(&server.url).await;
     let load = tokio::spawn({
         let client = client.clone();
@@ -481,11 +452,7 @@ async fn after_random_faults_all_is_taken_in_and_the_probes_are_green_within_a_m
         faults.push((fault, pause));
     }
     let last = load.await.expect("all is acknowledged");
-    assert!(
-        is_well_within(WELL, Some(&client), last, &probes).await,
-        "{faults:?}: {}",
-        engine.process.said()
-    );
+    assert!(is_well_within(WELL, &client, last, &engine).await, "{faults:?}: {}", engine.process.said());
     let ended = finish(engine, &client, CLUSTER).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(client.revisions().await, expected, "{faults:?}");
@@ -497,12 +464,11 @@ async fn the_check_of_getting_well_fails_where_nats_stays_away() {
     let kwhy = Kwhy::new();
     let server = NatsServer::start(&nats_server());
     let proxy = Proxy::to(&server.url);
-    let engine = kwhy.engine(&[&"--nats", &proxy.url, &"--cluster", &CLUSTER, &"--listen", &"127.0.0.1:0"]);
-    let probes = probes_of(&engine);
+    let engine = kwhy.eager(&proxy.url, CLUSTER);
     let client = Client::connect(&server.url).await;
     let sequence = client.publish(&format!("kwhy.in.{CLUSTER}.end._"), None, b"\xff".to_vec()).await;
     client.taken_in(CLUSTER, sequence).await;
-    assert!(is_well_within(PATIENCE, Some(&client), sequence, &probes).await);
+    assert!(is_well_within(PATIENCE, &client, sequence, &engine).await);
     proxy.fall_silent();
-    assert!(!is_well_within(Duration::from_secs(8), Some(&client), sequence + 1, &probes).await);
+    assert!(!is_well_within(Duration::from_secs(8), &client, sequence + 1, &engine).await);
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use kwhy_tests::{
-    CLUSTER, Client, Engine, Kwhy, NatsServer, Stored, coredns_loop, eventually, finish, nats_server,
-    recorded, said_of,
+    Background, CLUSTER, Client, Engine, Kwhy, NatsServer, Stored, coredns_loop, eventually, finish,
+    nats_server, python, recorded, said_of,
 };
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -19,15 +19,6 @@ async fn publish(client: &Client, messages: &[Stored]) {
     for message in messages {
         client.ship(message, "").await;
     }
-}
-
-/// A configuration with snapshots as often as there is anything new.
-fn config(kwhy: &Kwhy) -> std::path::PathBuf {
-    kwhy.write("once.yaml", "engine:\n  snapshot_every: 0s\n  takeover_after: 3s\n")
-}
-
-fn engine(kwhy: &Kwhy, server: &NatsServer) -> Engine {
-    kwhy.engine(&[&"--nats", &server.url, &"--cluster", &CLUSTER, &"--config", &config(kwhy)])
 }
 
 /// Others may be tried: `KWHY_SEED=7 KWHY_KILLS=500 cargo test …`.
@@ -45,7 +36,7 @@ async fn an_engine_killed_again_and_again_stores_what_one_that_lives_would() {
     let mut left = kills;
     while left > 0 {
         let server = NatsServer::start(&nats_server());
-        let mut engine = engine(&kwhy, &server);
+        let mut engine = kwhy.eager(&server.url, CLUSTER);
         let client = Client::connect(&server.url).await;
         let mut rest = messages.as_slice();
         let kills = left.min(6);
@@ -57,7 +48,7 @@ async fn an_engine_killed_again_and_again_stores_what_one_that_lives_would() {
             // Anywhere between at once and after all of it is stored.
             tokio::time::sleep(Duration::from_millis(random.u64(..400))).await;
             engine.process.kill();
-            engine = self::engine(&kwhy, &server);
+            engine = kwhy.eager(&server.url, CLUSTER);
         }
         publish(&client, rest).await;
         let ended = finish(engine, &client, CLUSTER).await;
@@ -73,7 +64,7 @@ async fn a_revision_stored_twice_would_be_seen() {
     let kwhy = Kwhy::new();
     let expected = said_of(&kwhy, &coredns_loop());
     let server = NatsServer::start(&nats_server());
-    let engine = engine(&kwhy, &server);
+    let engine = kwhy.eager(&server.url, CLUSTER);
     let client = Client::connect(&server.url).await;
     kwhy.feed(&coredns_loop(), &server.url);
     let _ended = finish(engine, &client, CLUSTER).await;
@@ -89,7 +80,7 @@ async fn a_restart_reads_no_more_of_the_log_than_it_must() {
     let kwhy = Kwhy::new();
     let messages = recorded(&kwhy, &coredns_loop()).await;
     let server = NatsServer::start(&nats_server());
-    let engine = engine(&kwhy, &server);
+    let engine = kwhy.eager(&server.url, CLUSTER);
     let client = Client::connect(&server.url).await;
     publish(&client, &messages).await;
     client.taken_in(CLUSTER, messages.len() as u64).await;
@@ -97,7 +88,7 @@ async fn a_restart_reads_no_more_of_the_log_than_it_must() {
         async || client.checkpoint(CLUSTER).await.filter(|checkpoint| !checkpoint.snapshots.is_empty());
     eventually("snapshot in the checkpoint", named).await;
     engine.process.kill();
-    let engine = self::engine(&kwhy, &server);
+    let engine = kwhy.eager(&server.url, CLUSTER);
     let said = engine.process.wait_for("that it has caught up", |line| {
         line.starts_with("caught up with message ").then(|| line.to_owned())
     });
@@ -113,13 +104,13 @@ async fn a_snapshot_that_is_damaged_or_gone_is_done_without() {
     let server = NatsServer::start(&nats_server());
     let client = Client::connect(&server.url).await;
     for (n, part) in messages.chunks(messages.len().div_ceil(3)).enumerate() {
-        let engine = engine(&kwhy, &server);
+        let engine = kwhy.eager(&server.url, CLUSTER);
         publish(&client, part).await;
         let ended = finish(engine, &client, CLUSTER).await;
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         client.break_snapshots(n % 2 == 0).await;
     }
-    let engine = engine(&kwhy, &server);
+    let engine = kwhy.eager(&server.url, CLUSTER);
     let ended = finish(engine, &client, CLUSTER).await;
     assert_eq!(client.revisions().await, expected, "{}", ended.stderr);
 }
@@ -136,7 +127,7 @@ async fn a_second_engine_takes_over_within_ten_seconds_and_the_first_steps_down(
     let messages = recorded(&kwhy, &coredns_loop()).await;
     let server = NatsServer::start(&nats_server());
     let client = Client::connect(&server.url).await;
-    let (one, other) = (engine(&kwhy, &server), engine(&kwhy, &server));
+    let (one, other) = (kwhy.eager(&server.url, CLUSTER), kwhy.eager(&server.url, CLUSTER));
     let half = messages.len() / 2;
     publish(&client, &messages[..half]).await;
     client.taken_in(CLUSTER, half as u64).await;
@@ -163,6 +154,49 @@ async fn a_second_engine_takes_over_within_ten_seconds_and_the_first_steps_down(
     assert_eq!(client.revisions().await, expected);
 }
 
+/// Its process lives and stores checkpoints, each like the one before: a standby that looks for silence alone would wait for
+/// ever.
+#[tokio::test]
+async fn an_owner_whose_engine_hangs_while_its_checkpoints_come_is_taken_over() {
+    let kwhy = Kwhy::new();
+    let expected = said_of(&kwhy, &coredns_loop());
+    let messages = recorded(&kwhy, &coredns_loop()).await;
+    let server = NatsServer::start(&nats_server());
+    let client = Client::connect(&server.url).await;
+    let first = kwhy.eager(&server.url, CLUSTER);
+    let half = messages.len() / 2;
+    publish(&client, &messages[..half]).await;
+    client.taken_in(CLUSTER, half as u64).await;
+    let second = kwhy.eager(&server.url, CLUSTER);
+    let owner = client.checkpoint(CLUSTER).await.expect("a checkpoint").owner;
+    assert!(owner.contains(&format!("/{}/", first.process.id())), "{owner}");
+
+    let frozen = Background::start(python::script("freeze.py", [&first.process.id().to_string(), "engine"]));
+    frozen.wait_for("that the thread stands still", |line| (line == "frozen").then_some(()));
+    let sequence = client.keep(&messages[half]).await;
+    publish(&client, &messages[half + 1..]).await;
+    // Longer than an owner may be silent: it is not.
+    let head = async || client.head_sequence(CLUSTER).await;
+    for _ in 0..3 {
+        let before = head().await;
+        eventually("a further checkpoint of the same", async || {
+            let newest = client.checkpoint(CLUSTER).await?;
+            (newest.owner == owner && newest.sequence < sequence && head().await > before).then_some(())
+        })
+        .await;
+    }
+    eventually("the lag", async || (first.figure("kwhy_engine_lag_messages") > 0.0).then_some(())).await;
+    assert_eq!((first.figure("kwhy_engine_owner"), second.figure("kwhy_engine_owner")), (1.0, 0.0));
+    second.process.wait_for("that it takes over", |line| line.starts_with("taking over").then_some(()));
+    client.taken_in(CLUSTER, messages.len() as u64).await;
+    frozen.kill();
+    first.process.wait_for("that it stands by", |line| line.starts_with("standing by").then_some(()));
+    let ended = finish(second, &client, CLUSTER).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(first.process.terminate().code, Some(0));
+    assert_eq!(client.revisions().await, expected);
+}
+
 /// What fences is the condition on the checkpoint alone: one that is stored without it, by nobody who lives, is enough.
 #[tokio::test]
 async fn an_engine_whose_checkpoint_is_not_the_newest_stores_nothing_more_until_that_one_falls_silent() {
@@ -171,7 +205,7 @@ async fn an_engine_whose_checkpoint_is_not_the_newest_stores_nothing_more_until_
     let messages = recorded(&kwhy, &coredns_loop()).await;
     let server = NatsServer::start(&nats_server());
     let client = Client::connect(&server.url).await;
-    let engine = engine(&kwhy, &server);
+    let engine = kwhy.eager(&server.url, CLUSTER);
     publish(&client, &messages[..1]).await;
     client.taken_in(CLUSTER, 1).await;
     client.forge_checkpoint(CLUSTER, "elsewhere").await;
@@ -191,14 +225,14 @@ async fn a_log_that_lost_its_end_is_gone_on_with_and_says_so() {
     let (early, late) = messages.split_at(messages.len() / 2);
     let mut server = NatsServer::start(&nats_server());
     let client = Client::connect(&server.url).await;
-    let first = engine(&kwhy, &server);
+    let first = kwhy.eager(&server.url, CLUSTER);
     publish(&client, early).await;
     assert_eq!(finish(first, &client, CLUSTER).await.code, Some(0));
     server.stop();
     let backup = server.copy_of_stream("KWHY_IN");
     server.restart();
     let client = Client::connect(&server.url).await;
-    let second = engine(&kwhy, &server);
+    let second = kwhy.eager(&server.url, CLUSTER);
     publish(&client, late).await;
     assert_eq!(finish(second, &client, CLUSTER).await.code, Some(0));
     let before = client.findings().await;
@@ -207,7 +241,7 @@ async fn a_log_that_lost_its_end_is_gone_on_with_and_says_so() {
     server.restart();
     let client = Client::connect(&server.url).await;
 
-    let third = engine(&kwhy, &server);
+    let third = kwhy.eager(&server.url, CLUSTER);
     third
         .process
         .wait_for("that something is lost", |line| line.contains("of KWHY_IN are lost").then_some(()));
@@ -234,7 +268,7 @@ async fn what_takes_the_place_of_lost_messages_is_told_to_the_rules() {
     let (lost, others) = late.split_at(2);
     let mut server = NatsServer::start(&nats_server());
     let client = Client::connect(&server.url).await;
-    let first = engine(&kwhy, &server);
+    let first = kwhy.eager(&server.url, CLUSTER);
     publish(&client, early).await;
     assert_eq!(first.process.terminate().code, Some(0));
     server.stop();
@@ -242,7 +276,7 @@ async fn what_takes_the_place_of_lost_messages_is_told_to_the_rules() {
     server.restart();
     let client = Client::connect(&server.url).await;
     publish(&client, lost).await;
-    let second = engine(&kwhy, &server);
+    let second = kwhy.eager(&server.url, CLUSTER);
     client.taken_in(CLUSTER, (early.len() + lost.len()) as u64).await;
     assert_eq!(second.process.terminate().code, Some(0));
     let causes =
@@ -253,7 +287,7 @@ async fn what_takes_the_place_of_lost_messages_is_told_to_the_rules() {
     server.restart();
     let client = Client::connect(&server.url).await;
     publish(&client, others).await;
-    let third = engine(&kwhy, &server);
+    let third = kwhy.eager(&server.url, CLUSTER);
     let ended = finish(third, &client, CLUSTER).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stderr.contains("of KWHY_IN are lost"), "{}", ended.stderr);
@@ -267,13 +301,13 @@ async fn a_server_that_was_only_stopped_has_lost_nothing() {
     let messages = recorded(&kwhy, &coredns_loop()).await;
     let mut server = NatsServer::start(&nats_server());
     let client = Client::connect(&server.url).await;
-    let first = engine(&kwhy, &server);
+    let first = kwhy.eager(&server.url, CLUSTER);
     publish(&client, &messages).await;
     assert_eq!(finish(first, &client, CLUSTER).await.code, Some(0));
     server.stop();
     server.restart();
     let client = Client::connect(&server.url).await;
-    let second = engine(&kwhy, &server);
+    let second = kwhy.eager(&server.url, CLUSTER);
     let ended = finish(second, &client, CLUSTER).await;
     assert_eq!((ended.code, ended.stderr.contains("lost")), (Some(0), false), "{}", ended.stderr);
 }
@@ -285,7 +319,7 @@ async fn an_engine_with_other_rules_or_times_that_takes_over_doubles_and_loses_n
     let messages = recorded(&kwhy, &coredns_loop()).await;
     let server = NatsServer::start(&nats_server());
     let client = Client::connect(&server.url).await;
-    let first = engine(&kwhy, &server);
+    let first = kwhy.eager(&server.url, CLUSTER);
     let half = messages.len() / 2;
     publish(&client, &messages[..half]).await;
     client.taken_in(CLUSTER, half as u64).await;

@@ -6,13 +6,14 @@
     reason = "a test ends where its ground gives way"
 )]
 
-use std::{ffi::OsStr, fs};
+use std::{ffi::OsStr, fs, time::Duration};
 
 use kwhy_tests::{
-    Background, CLUSTER, Kwhy, NatsServer, Prometheus, Rule,
+    Background, CLUSTER, Client, Kwhy, NatsServer, PATIENCE, Prometheus, Rule,
     apiserver::{ApiServer, Fault, On, just_now},
-    as_alertmanager, eventually, get, nats_server,
+    as_alertmanager, coredns_loop, eventually, get, nats_server,
 };
+use rustix::process::Signal;
 use serde_json::json;
 
 const PODS: &str = "/api/v1/pods";
@@ -89,6 +90,50 @@ async fn a_collector_of_the_cluster_is_ready_while_all_that_it_may_read_is_watch
     nats.restart();
     probed.until_ready().await;
     assert_eq!(probed.process.terminate().code, Some(0));
+}
+
+#[tokio::test]
+async fn an_engine_tells_how_far_it_is_and_is_not_ready_while_nothing_is_stored() {
+    let kwhy = Kwhy::new();
+    let nats = NatsServer::start(&nats_server());
+    let client = Client::connect(&nats.url).await;
+    let owner = kwhy.eager(&nats.url, CLUSTER);
+    kwhy.feed(&coredns_loop(), &nats.url);
+    owner.catch_up(&client, CLUSTER).await;
+    let last = client.ids("KWHY_IN").await.len() as u64;
+    client.taken_in(CLUSTER, last).await;
+    let standby = kwhy.eager(&nats.url, CLUSTER);
+    standby.catch_up(&client, CLUSTER).await;
+    client.taken_in(CLUSTER, last + 1).await;
+    for (engine, stores) in [(&owner, 1.0), (&standby, 0.0)] {
+        assert_eq!(engine.is_green_within(PATIENCE).await, Ok(()));
+        assert_eq!(engine.figure("kwhy_engine_owner"), stores);
+        for name in ["kwhy_engine_position", "kwhy_commit_position"] {
+            eventually(name, async || (engine.figure(name) == (last + 1) as f64).then_some(())).await;
+        }
+        eventually("no lag", async || (engine.figure("kwhy_engine_lag_messages") == 0.0).then_some(())).await;
+        assert_eq!(engine.figure("kwhy_engine_lag_seconds"), 0.0);
+        assert!(engine.figure("kwhy_commit_age_seconds") < 8.0);
+    }
+    let revisions = client.revisions().await.len() as f64;
+    assert_eq!(owner.figure("kwhy_revisions_stored_total"), revisions);
+    assert_eq!(standby.figure("kwhy_revisions_stored_total"), 0.0);
+    nats.signal(Signal::STOP);
+    for engine in [&owner, &standby] {
+        let why = engine.is_red_within(Duration::from_secs(10)).await.expect("red");
+        assert!(why.contains("NATS does not answer"), "{why}");
+        assert_eq!(engine.ask("/-/healthy").status, 200);
+    }
+    let why = eventually("the age of the checkpoint", async || {
+        let why = owner.ask("/-/ready").body;
+        why.contains("no checkpoint was stored for ").then_some(why)
+    })
+    .await;
+    assert!(owner.figure("kwhy_commit_age_seconds") >= 8.0, "{why}");
+    nats.signal(Signal::CONT);
+    for engine in [&owner, &standby] {
+        assert_eq!(engine.is_green_within(PATIENCE).await, Ok(()));
+    }
 }
 
 /// The twin: what was never granted is done without.

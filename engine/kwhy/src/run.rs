@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use kwhy_bus::{Bus, Server, server::Options};
 use kwhy_collect::{
     Outgoing, logs,
-    probes::{Kube, Vitals},
+    probes::{self, Kube, Vitals},
 };
 use kwhy_publish::slack::Webhook;
 
@@ -69,13 +69,22 @@ pub(crate) async fn run(config: &Config, given: Given) -> Result<Exit> {
     eprintln!("ready");
 
     let owner = term::owner::name();
-    let post = Post { config, bus: &bus, cluster: cluster.clone(), rules: given.rules, owner };
+    let health = probes::Engine::default();
+    let post = Post {
+        config,
+        bus: &bus,
+        cluster: cluster.clone(),
+        rules: given.rules,
+        owner,
+        health: health.clone(),
+    };
     let (reads_logs, takes_alerts) = (node.is_some(), alerts.is_some());
     let (watches, reading) = (Kube::default(), logs::Vitals::default());
     let vitals = Vitals {
         kube: config.kube.watch.then(|| watches.clone()),
         logs: reads_logs.then(|| reading.clone()),
         alerts: takes_alerts.then(Outgoing::default),
+        engine: Some(health),
     };
     let ended = tokio::select! {
         result = term::run(&post, rules, webhook, stop) => result,

@@ -2,7 +2,6 @@
 
 use std::{
     fmt::Write as _,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -41,22 +40,22 @@ pub(super) async fn play(round: &Round, log: &Arc<Log>) -> Result<Played, String
         Fault::ServerKilled => {
             let mut server = NatsServer::start(&nats_server());
             let scene = Scene::on(&server.url, log).await;
-            let played = scene.under_load(round, async |_, blow| {
+            let played = scene.under_load(round, async |_, _, blow| {
                 server.kill();
                 tokio::time::sleep(blow.pause).await;
                 server.restart();
-                "server killed".to_owned()
+                Ok("server killed".to_owned())
             });
             Ok(played.await)
         }
         Fault::ServerStopped => {
             let server = NatsServer::start(&nats_server());
             let scene = Scene::on(&server.url, log).await;
-            let played = scene.under_load(round, async |_, blow| {
+            let played = scene.under_load(round, async |_, _, blow| {
                 server.signal(Signal::STOP);
                 tokio::time::sleep(blow.pause).await;
                 server.signal(Signal::CONT);
-                format!("server stopped for {:?}", blow.pause)
+                Ok(format!("server stopped for {:?}", blow.pause))
             });
             Ok(played.await)
         }
@@ -64,11 +63,11 @@ pub(super) async fn play(round: &Round, log: &Arc<Log>) -> Result<Played, String
             let server = NatsServer::start(&nats_server());
             let proxy = Proxy::to(&server.url);
             let scene = Scene { engine_url: proxy.url.clone(), ..Scene::on(&server.url, log).await };
-            let played = scene.under_load(round, async |_, blow| {
+            let played = scene.under_load(round, async |_, _, blow| {
                 proxy.fall_silent();
                 tokio::time::sleep(blow.pause).await;
                 proxy.heal();
-                format!("connection of the engine dead, new ones after {:?}", blow.pause)
+                Ok(format!("connection of the engine dead, new ones after {:?}", blow.pause))
             });
             Ok(played.await)
         }
@@ -81,7 +80,6 @@ pub(super) async fn play(round: &Round, log: &Arc<Log>) -> Result<Played, String
 /// Kwhy on a server.
 struct Scene {
     kwhy: Kwhy,
-    config: PathBuf,
     /// Where the engine finds NATS.
     engine_url: String,
     client: Client,
@@ -91,14 +89,12 @@ struct Scene {
 impl Scene {
     async fn on(url: &str, log: &Arc<Log>) -> Self {
         let kwhy = Kwhy::new();
-        let config = kwhy.write("chaos.yaml", "engine:\n  snapshot_every: 0s\n  takeover_after: 3s\n");
         let client = Client::connect(url).await;
-        Self { kwhy, config, engine_url: url.to_owned(), client, log: log.clone() }
+        Self { kwhy, engine_url: url.to_owned(), client, log: log.clone() }
     }
 
     fn engine(&self) -> Engine {
-        let cluster = &self.log.cluster;
-        self.kwhy.engine(&[&"--nats", &self.engine_url, &"--cluster", cluster, &"--config", &self.config])
+        self.kwhy.eager(&self.engine_url, &self.log.cluster)
     }
 
     fn engines(&self, standby: bool) -> Vec<Engine> {
@@ -116,20 +112,26 @@ impl Scene {
     async fn under_load(
         self,
         round: &Round,
-        mut strike: impl AsyncFnMut(&Client, &Blow) -> String,
+        mut strike: impl AsyncFnMut(&Client, &[Engine], &Blow) -> Result<String, String>,
     ) -> Played {
         let engines = self.engines(round.standby);
         let load = Load::start(self.client.clone(), self.log.clone());
         let mut injected = beginning(round);
+        let mut wrong = Vec::new();
         for blow in &round.blows {
             let place = place(&self.log, blow);
             load.reached(place).await;
-            let done = strike(&self.client, blow).await;
-            let _ = write!(injected, "; {done} at {place}");
+            match strike(&self.client, &engines, blow).await {
+                Ok(done) => {
+                    let _ = write!(injected, "; {done} at {place}");
+                }
+                Err(why) => wrong.push(why),
+            }
         }
         let acknowledged = load.all().await;
         let (seen, faults) = self.end(engines, acknowledged).await;
-        played(injected, &self.log, &seen, faults)
+        wrong.extend(faults);
+        played(injected, &self.log, &seen, wrong)
     }
 
     /// Ends the engines when they have taken in all, and looks at what there is.
@@ -265,6 +267,8 @@ async fn twice(round: &Round, log: &Arc<Log>) -> Played {
     played(injected, log, &last, wrong)
 }
 
+/// How soon the probes must tell that nothing can be stored. Some checkpoints find room in the last page of a file.
+const RED: Duration = Duration::from_secs(60);
 /// MiB of the disk at first, and then.
 const SMALL: u32 = 24;
 const LARGE: u32 = 512;
@@ -273,13 +277,22 @@ async fn disk_full(round: &Round, log: &Arc<Log>) -> Result<Played, String> {
     let mut server = NatsServer::on_small_disk(&nats_server(), SMALL)?;
     let scene = Scene::on(&server.url, log).await;
     let filler = scene.client.clone();
-    let played = scene.under_load(round, async |_, blow| {
+    let played = scene.under_load(round, async |_, engines, blow| {
         // Messages of others fill it while the log is sent.
         let stored = filler.fill().await;
+        server.fill_disk();
+        let mut health = Vec::new();
+        for engine in engines {
+            health.push(engine.is_red_within(RED).await.map(|_| ()));
+        }
         tokio::time::sleep(blow.pause).await;
         server.enlarge(LARGE);
         server.restart();
-        format!("disk full for {:?} after {stored} further messages", blow.pause)
+        for engine in engines {
+            health.push(engine.is_green_within(PATIENCE).await);
+        }
+        health.into_iter().collect::<Result<(), String>>()?;
+        Ok(format!("disk full for {:?} after {stored} further messages, and told by the probes", blow.pause))
     });
     Ok(played.await)
 }
@@ -292,15 +305,15 @@ async fn cluster(round: &Round, log: &Arc<Log>) -> Played {
     let client = scene.client.clone();
     cluster.keep_three(&client).await;
     let mut played = scene
-        .under_load(round, async |client, blow| {
+        .under_load(round, async |client, _, blow| {
             let stream = if blow.second { "KWHY_OUT" } else { "KWHY_IN" };
             let leader = crate::eventually("leader", async || cluster.leader(client, stream).await).await;
             if round.fault == Fault::LeaderKilled {
                 cluster.kill_for(leader, blow.pause).await;
-                format!("leader of {stream} dead for {:?}", blow.pause)
+                Ok(format!("leader of {stream} dead for {:?}", blow.pause))
             } else {
                 cluster.leave_alone_for(leader, blow.pause).await;
-                format!("leader of {stream} alone for {:?}", blow.pause)
+                Ok(format!("leader of {stream} alone for {:?}", blow.pause))
             }
         })
         .await;

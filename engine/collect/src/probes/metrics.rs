@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::Vitals;
+use super::{EngineFigures, Vitals};
 
 /// The `Content-Type` of a page.
 pub(crate) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -35,6 +35,7 @@ impl Collector for Shown {
         gauges(&mut encoder, "build_info", "Always 1; which kwhy this is", version)?;
         self.watches(&mut encoder)?;
         self.logs(&mut encoder)?;
+        self.engine(&mut encoder)?;
         self.publishing(&mut encoder)
     }
 }
@@ -96,6 +97,46 @@ impl Shown {
             "log_gaps",
             "How often lines of this node's logs were lost, for whatever reason",
             reading.map(|reading| (none, reading.gaps())),
+        )
+    }
+
+    fn engine(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(engine) = &self.vitals.engine else { return Ok(()) };
+        let EngineFigures { owner, taken_in, behind, waiting, committed, age, revisions } = engine.figures();
+        let none: [(&str, &str); 0] = [];
+        let mut gauge =
+            |name: &str, help: &str, value: f64| gauges(encoder, name, help, [(none, Gauge::new(value))]);
+        gauge(
+            "engine_owner",
+            "Whether this process stores the findings; 0 while it stands by",
+            f64::from(u8::from(owner)),
+        )?;
+        gauge(
+            "engine_position",
+            "Sequence in KWHY_IN of the message that was taken in last",
+            taken_in as f64,
+        )?;
+        gauge("engine_lag_messages", "Messages of KWHY_IN that follow that one", behind as f64)?;
+        gauge(
+            "engine_lag_seconds",
+            "How long the oldest of these has been waiting; 0 where all are taken in",
+            waiting.as_secs_f64(),
+        )?;
+        gauge(
+            "commit_position",
+            "Sequence in KWHY_IN up to which findings are stored, by whichever process",
+            committed as f64,
+        )?;
+        gauge(
+            "commit_age_seconds",
+            "Since when no checkpoint has been stored, by whichever process; below 3 where all is well",
+            age.as_secs_f64(),
+        )?;
+        counters(
+            encoder,
+            "revisions_stored",
+            "Finding revisions that this process has stored",
+            [(none, revisions)],
         )
     }
 

@@ -3,19 +3,28 @@
 //! | path | answer |
 //! |---|---|
 //! | `/-/healthy` | 200 while the process answers at all |
-//! | `/-/ready` | 200 while NATS and every source does its work, else 503 with a line for each that does not |
+//! | `/-/ready` | 200 while NATS, every source and the engine do their work, else 503 with a line for each that does not |
 //! | `/metrics` | figures in the text format of Prometheus |
 //!
 //! Nothing is asked for when somebody looks, but NATS, and that at most every two seconds.
 
+mod engine;
 mod metrics;
 mod reach;
 mod server;
 
+use std::time::Duration;
+
 use crate::{Outgoing, kube, logs};
 
-pub use self::server::Probes;
+pub use self::{
+    engine::{Engine, EngineFigures},
+    server::Probes,
+};
 pub(crate) use self::{reach::Reach, server::page};
+
+/// How long NATS may owe an acknowledgement.
+const OWED: Duration = Duration::from_secs(30);
 
 /// What of a process can be told about. Clones show the same.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +35,8 @@ pub struct Vitals {
     pub logs: Option<logs::Vitals>,
     /// How the publishing of alerts goes, where they are taken.
     pub alerts: Option<Outgoing>,
+    /// The engine, where there is one.
+    pub engine: Option<Engine>,
 }
 
 /// The watches of a cluster.
@@ -38,12 +49,19 @@ pub struct Kube {
 }
 
 impl Vitals {
-    /// What keeps sources from doing their work at `now` (ms since the Unix epoch), a line each.
+    /// What keeps sources and the engine from doing their work at `now` (ms since the Unix epoch), a line each.
     #[must_use]
     pub fn troubles(&self, now: u64) -> Vec<String> {
         let watches = self.kube.iter().flat_map(|kube| kube.watches.troubles(now));
         let logs = self.logs.iter().flat_map(|logs| logs.reading.troubles());
-        watches.chain(logs).collect()
+        // Logs tell so themselves; alerts are answered with it.
+        let owed = self.kube.iter().filter_map(|kube| kube.outgoing.figures().waiting);
+        let owed = owed.filter(|waiting| *waiting >= OWED);
+        let owed = owed.map(|waiting| {
+            format!("NATS does not acknowledge what was watched, for {} s", waiting.as_secs())
+        });
+        let engine = self.engine.iter().flat_map(Engine::troubles);
+        watches.chain(owed).chain(logs).chain(engine).collect()
     }
 
     /// How publishing goes, by what is published.

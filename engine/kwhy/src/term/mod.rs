@@ -2,8 +2,8 @@
 //!
 //! Every process that runs for a cluster takes in the same log and comes to the same findings; one of them, who stored the
 //! newest checkpoint, stores them. So a second process is a standby for nothing: when no new checkpoint has come for a
-//! while, it stores its own, and the condition on the checkpoint alone decides which of them it was. Whoever is late
-//! stands by from then on.
+//! while, or for longer none that goes further though the log does, it stores its own, and the condition on the
+//! checkpoint alone decides which of them it was. Whoever is late stands by from then on.
 
 mod keep;
 pub(crate) mod owner;
@@ -15,6 +15,7 @@ mod work;
 mod writer;
 
 use std::{
+    convert::Infallible,
     path::PathBuf,
     pin::pin,
     sync::{
@@ -22,14 +23,16 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use anyhow::{Result, anyhow, bail};
 use futures::StreamExt as _;
 use kwhy_bus::{Bus, BusError, Entry};
+use kwhy_collect::probes;
 use kwhy_publish::slack::Webhook;
 use kwhy_sandbox::Sandbox;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::sleep};
 
 use self::{
     start::Begun,
@@ -41,6 +44,12 @@ use crate::{config::Config, notify, raw, rules};
 /// Entries between the stages; what does not fit waits in the stream.
 const BETWEEN: usize = 64;
 
+/// After how many times as long as for a silent one an owner is taken over that stores checkpoints and does not get on. It
+/// may be slow for a while, where it has much to judge anew.
+const STUCK: u32 = 5;
+/// How often is looked where the log ends, for those who want to know how far behind the engine is.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// What stays the same from term to term.
 pub(crate) struct Post<'a> {
     pub(crate) config: &'a Config,
@@ -49,6 +58,8 @@ pub(crate) struct Post<'a> {
     pub(crate) rules: Vec<PathBuf>,
     /// Names this process.
     pub(crate) owner: String,
+    /// Who is told how it goes.
+    pub(crate) health: probes::Engine,
 }
 
 /// Correlates until told to stop, at first with these rules. What was read by then is stored before this returns.
@@ -60,17 +71,35 @@ pub(crate) async fn run(
 ) -> Result<()> {
     let (news, notifier) = notify::start(webhook);
     let mut stop = pin!(stop);
-    loop {
-        let begun = start::begin(post, rules).await?;
-        match term(post, begun, news.clone(), stop.as_mut()).await? {
-            End::Stopped => break,
-            End::Anew(why) => eprintln!("kwhy: {why}; starting anew from what is stored"),
+    let terms = async {
+        loop {
+            let begun = start::begin(post, rules).await?;
+            match term(post, begun, news.clone(), stop.as_mut()).await? {
+                End::Stopped => return Ok(()),
+                End::Anew(why) => eprintln!("kwhy: {why}; starting anew from what is stored"),
+            }
+            rules = rules::load(post.config, &post.rules)?;
         }
-        rules = rules::load(post.config, &post.rules)?;
-    }
+    };
+    let ended: Result<()> = tokio::select! {
+        ended = terms => ended,
+        never = follow(post) => match never {},
+    };
+    ended?;
     drop(news);
     notifier.await?;
     Ok(())
+}
+
+/// Looks where the log ends, without end.
+async fn follow(post: &Post<'_>) -> Infallible {
+    loop {
+        // While NATS is away nobody knows.
+        if let Ok(last) = post.bus.last_input().await {
+            post.health.note_end(last.unwrap_or_default());
+        }
+        sleep(LOOK).await;
+    }
 }
 
 /// One term: from a start to an end, or to where the log or another process makes a new start necessary.
@@ -141,8 +170,10 @@ async fn term(
         cluster: post.cluster.clone(),
         owner: post.owner.clone(),
         takeover_after: post.config.engine.takeover_after(),
+        stuck_after: post.config.engine.takeover_after() * STUCK,
         snapshots,
         news,
+        health: post.health.clone(),
     };
     let writer = Writer::new(desk, identity, head, log, owns, Behind { through, began, how });
     // It owns its end of the channel, so that an engine that waits there for a reader ends with it.

@@ -13,6 +13,7 @@ use std::{
 use anyhow::Result;
 use fastrand::Rng;
 use kwhy_bus::{Commit, Committed, Head, LogState};
+use kwhy_collect::probes::Engine;
 use kwhy_proto::{
     Timestamp,
     v1::{Checkpoint, Finding, LogRequest},
@@ -49,6 +50,8 @@ struct Server {
     head: Option<Head>,
     stored: Vec<Finding>,
     conditions: bool,
+    /// Nothing comes late.
+    calm: bool,
 }
 
 /// A process's way to the server.
@@ -78,7 +81,7 @@ impl Store for Link {
         before: Option<&Head>,
     ) -> Result<Commit> {
         // Most arrive soon; of a process that stands still, long after.
-        let late = self.random.borrow_mut().u8(..12) == 0;
+        let late = !self.server.borrow().calm && self.random.borrow_mut().u8(..12) == 0;
         self.pause(if late { 20_000 } else { 40 }).await;
         let commit = {
             let mut server = self.server.borrow_mut();
@@ -104,7 +107,8 @@ impl Store for Link {
 }
 
 /// Starts a process that goes on from where the newest checkpoint, or an older snapshot, stands.
-fn start(link: &Link, name: u64) -> JoinHandle<()> {
+/// At `hangs_at` its engine stops for ever, while it lives on. `stuck_after`: see [`Desk`].
+fn start(link: &Link, name: u64, hangs_at: Option<u64>, stuck_after: Duration) -> JoinHandle<()> {
     let link = link.clone();
     spawn_local(async move {
         let Ok(head) = link.head().await else { return };
@@ -119,8 +123,10 @@ fn start(link: &Link, name: u64) -> JoinHandle<()> {
             cluster: "lab".to_owned(),
             owner: format!("elsewhere/{name}/1"),
             takeover_after: Duration::from_secs(6),
+            stuck_after,
             snapshots,
             news,
+            health: Engine::default(),
         };
         let log = LogState { created: Timestamp::default(), first: 1, last: PLACES };
         let behind = Behind { through: 0, began: std::time::Instant::now(), how: "" };
@@ -130,6 +136,9 @@ fn start(link: &Link, name: u64) -> JoinHandle<()> {
         let feeder = async {
             for place in from..=PLACES {
                 link.pause(200).await;
+                if hangs_at == Some(place) {
+                    break;
+                }
                 let answer = Answer {
                     place,
                     entry: place.to_string(),
@@ -153,20 +162,36 @@ fn start(link: &Link, name: u64) -> JoinHandle<()> {
     })
 }
 
-/// What is stored after a schedule of kills and starts, and whether all was within the time there was.
-async fn schedule(seed: u64, conditions: bool) -> (Vec<Finding>, bool) {
-    let server = Server { sequence: 0, head: None, stored: Vec::new(), conditions };
+/// What protects, on or off.
+#[derive(Clone, Copy)]
+struct Protection {
+    /// The server holds on to the condition on the checkpoint.
+    conditions: bool,
+    /// An owner that does not get on is taken over.
+    unstuck: bool,
+}
+
+const ALL: Protection = Protection { conditions: true, unstuck: true };
+
+/// What is stored after a schedule of kills and starts, and whether all was within the time there was. `calm`: no commit is
+/// late, so nobody is silent but who is dead.
+async fn schedule(seed: u64, protection: Protection, calm: bool) -> (Vec<Finding>, bool) {
+    let stuck_after = if protection.unstuck { Duration::from_secs(30) } else { Duration::MAX };
+    let server =
+        Server { sequence: 0, head: None, stored: Vec::new(), conditions: protection.conditions, calm };
     let link =
         Link { server: Rc::new(RefCell::new(server)), random: Rc::new(RefCell::new(Rng::with_seed(seed))) };
-    let mut processes = vec![start(&link, 0)];
-    let (kills, several) = {
+    let (kills, several, hangs_at) = {
         let mut random = link.random.borrow_mut();
-        (random.u8(..6), random.usize(1..=3))
+        (random.u8(..6), random.usize(1..=3), random.u64(..2 * PLACES))
     };
+    // One of several, or nobody would be left to get it done.
+    let hangs_at = (several > 1).then_some(hangs_at);
+    let mut processes = vec![start(&link, 0, hangs_at, stuck_after)];
     let mut name = 0;
     let mut renew = |processes: &mut Vec<JoinHandle<()>>| {
         name += 1;
-        processes.push(start(&link, name));
+        processes.push(start(&link, name, None, stuck_after));
     };
     while processes.len() < several {
         renew(&mut processes);
@@ -189,9 +214,9 @@ async fn schedule(seed: u64, conditions: bool) -> (Vec<Finding>, bool) {
     (stored, done)
 }
 
-fn run(seed: u64, conditions: bool) -> (Vec<Finding>, bool) {
+fn run(seed: u64, protection: Protection, calm: bool) -> (Vec<Finding>, bool) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    LocalSet::new().block_on(&runtime.unwrap(), schedule(seed, conditions))
+    LocalSet::new().block_on(&runtime.unwrap(), schedule(seed, protection, calm))
 }
 
 fn expected() -> Vec<Finding> {
@@ -207,7 +232,7 @@ fn number(name: &str, usual: u64) -> u64 {
 fn in_every_schedule_each_revision_is_stored_once_and_in_order() {
     let (first, count) = (number("KWHY_SEED", 0), number("KWHY_SCHEDULES", 10_000));
     for seed in first..first + count {
-        let (stored, done) = run(seed, true);
+        let (stored, done) = run(seed, ALL, seed % 4 == 0);
         let titles = |all: &[Finding]| all.iter().map(|f| f.title.clone()).collect::<Vec<_>>();
         assert_eq!(titles(&stored), titles(&expected()), "seed {seed}");
         assert!(done, "seed {seed}: not all is stored in time");
@@ -217,5 +242,13 @@ fn in_every_schedule_each_revision_is_stored_once_and_in_order() {
 /// The twin: a server that stores whatever comes.
 #[test]
 fn without_the_condition_on_the_checkpoint_some_schedules_store_twice() {
-    assert!((0..200).any(|seed| run(seed, false).0 != expected()));
+    let protection = Protection { conditions: false, ..ALL };
+    assert!((0..200).any(|seed| run(seed, protection, false).0 != expected()));
+}
+
+/// The twin: an owner whose engine hangs stores its checkpoints, and what follows is never stored.
+#[test]
+fn a_standby_that_looks_for_silence_alone_waits_for_ever() {
+    let protection = Protection { unstuck: false, ..ALL };
+    assert!((0..200).any(|seed| !run(seed, protection, true).1));
 }

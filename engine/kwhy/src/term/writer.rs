@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::Result;
 use kwhy_bus::{Commit, Committed, Head, LogState, chain};
+use kwhy_collect::probes::Engine;
 use kwhy_proto::{
     timestamp,
     v1::{Checkpoint, Finding, SnapshotRef},
@@ -43,9 +44,11 @@ enum Role {
     Owner {
         stored: Instant,
     },
-    /// Since when the newest checkpoint is the newest.
     Standby {
+        /// Since when the newest checkpoint is the newest.
         since: Instant,
+        /// Since when this process has been further than the newest checkpoints, and they all at the same place.
+        stuck: Option<Instant>,
     },
 }
 
@@ -57,10 +60,14 @@ pub(super) struct Desk<'a, S> {
     pub(super) owner: String,
     /// How long no other process must have stored a checkpoint before this one does.
     pub(super) takeover_after: Duration,
+    /// For how long the checkpoints of another process must not have gone further, though this one is, before it does.
+    pub(super) stuck_after: Duration,
     /// What is stored of what the engine knew, the newest first.
     pub(super) snapshots: watch::Receiver<Vec<SnapshotRef>>,
     /// Who tells people.
     pub(super) news: mpsc::Sender<News>,
+    /// Who is told how it goes.
+    pub(super) health: Engine,
 }
 
 pub(super) struct Writer<'a, S> {
@@ -102,7 +109,7 @@ impl<'a, S: Store> Writer<'a, S> {
             identity,
             head,
             log,
-            role: Role::Standby { since: Instant::now() },
+            role: Role::Standby { since: Instant::now(), stuck: None },
             owns,
             pending: VecDeque::new(),
             notices: Notices::default(),
@@ -160,6 +167,7 @@ impl<'a, S: Store> Writer<'a, S> {
     /// Takes note of what the engine says.
     fn hear(&mut self, mut answer: Answer) {
         self.notices.show(std::mem::take(&mut answer.notices));
+        self.desk.health.note_taken_in(answer.place);
         if let Some(Behind { through, began, how }) = self.behind.take_if(|b| answer.place >= b.through)
             && through > 0
         {
@@ -180,19 +188,17 @@ impl<'a, S: Store> Writer<'a, S> {
         self.pending.iter().any(|answer| !answer.revisions.is_empty() || !answer.asks.is_empty())
     }
 
-    /// As one who waits: whether there is a new checkpoint, and for how long there has been none.
+    /// As one who waits: whether there is a new checkpoint, and for how long there has been none, or none that goes further.
     async fn look(&mut self) -> Result<Option<End>> {
         let head = self.desk.store.head().await?;
-        if head.as_ref().map(|head| head.sequence) != self.head.as_ref().map(|head| head.sequence) {
-            let released = head.as_ref().is_some_and(|head| head.checkpoint.released);
+        let mut takes_over = head.as_ref().is_some_and(|head| head.checkpoint.released);
+        if head.as_ref().map(|head| head.sequence) == self.head.as_ref().map(|head| head.sequence) {
+            takes_over |= self.head.as_ref().is_some_and(|head| owner::is_gone(&head.checkpoint.owner))
+                || matches!(self.role, Role::Standby { since, .. } if since.elapsed() >= self.desk.takeover_after);
+        } else {
             self.follow(head).await;
-            if !released {
-                return Ok(None);
-            }
-        } else if let Role::Standby { since } = self.role
-            && !self.head.as_ref().is_some_and(|head| owner::is_gone(&head.checkpoint.owner))
-            && since.elapsed() < self.desk.takeover_after
-        {
+        }
+        if !takes_over && !self.owner_is_stuck() {
             return Ok(None);
         }
         let stranger = self.is_a_stranger();
@@ -204,6 +210,25 @@ impl<'a, S: Store> Writer<'a, S> {
         }))
     }
 
+    /// Whether the one who stores has stayed at one place for long though the log goes on: its checkpoints come, and its
+    /// engine hangs. Whoever comes to that place and hangs there as well is no further, and leaves it to stand.
+    fn owner_is_stuck(&mut self) -> bool {
+        let stored = self.stored_up_to();
+        let further = self.pending.iter().any(|answer| answer.place > stored);
+        let Role::Standby { stuck, .. } = &mut self.role else { return false };
+        if !further {
+            *stuck = None;
+            return false;
+        }
+        let long = stuck.get_or_insert_with(Instant::now).elapsed() >= self.desk.stuck_after;
+        if long {
+            eprintln!(
+                "taking over: another kwhy stores checkpoints, but none beyond message {stored} of KWHY_IN"
+            );
+        }
+        long
+    }
+
     /// Whether the newest checkpoint is of a process that would say other things of the same log.
     fn is_a_stranger(&self) -> bool {
         self.head.as_ref().is_some_and(|head| head.checkpoint.identity != self.identity)
@@ -211,10 +236,17 @@ impl<'a, S: Store> Writer<'a, S> {
 
     /// Lets go of what another process has stored.
     async fn follow(&mut self, head: Option<Head>) {
+        let before = self.stored_up_to();
         self.head = head;
-        self.role = Role::Standby { since: Instant::now() };
-        self.owns.store(false, Ordering::Relaxed);
         let stored = self.stored_up_to();
+        let stuck = match self.role {
+            Role::Standby { stuck, .. } if stored == before => stuck,
+            _ => None,
+        };
+        self.role = Role::Standby { since: Instant::now(), stuck };
+        self.owns.store(false, Ordering::Relaxed);
+        self.desk.health.note_owner(false);
+        self.desk.health.note_checkpoint(stored, 0);
         let (known, pending) =
             self.pending.drain(..).partition(|a: &Answer| a.place <= stored && !a.judged_anew);
         self.pending = pending;
@@ -249,6 +281,8 @@ impl<'a, S: Store> Writer<'a, S> {
                 self.head = Some(head);
                 self.role = Role::Owner { stored: Instant::now() };
                 self.owns.store(true, Ordering::Relaxed);
+                self.desk.health.note_owner(true);
+                self.desk.health.note_checkpoint(self.stored_up_to(), 0);
                 if stranger { Ok(()) } else { self.store(false).await }
             }
         }
@@ -296,6 +330,9 @@ impl<'a, S: Store> Writer<'a, S> {
                 Commit::Stored(head, stored) => {
                     self.head = Some(head);
                     self.role = Role::Owner { stored: Instant::now() };
+                    let new =
+                        stored.iter().filter(|committed| matches!(committed, Committed::Now(_))).count();
+                    self.desk.health.note_checkpoint(self.stored_up_to(), new);
                     for (finding, committed) in revisions.into_iter().zip(stored) {
                         let stored = matches!(committed, Committed::Now(_));
                         // Nobody listens any more only when the process ends.
