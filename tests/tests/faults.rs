@@ -207,11 +207,25 @@ async fn overrun(kwhy: &Kwhy, client: &Client, server: &NatsServer) -> (u64, u64
 
 #[tokio::test]
 async fn what_was_dropped_before_it_was_read_is_told_once_with_its_range_and_the_rest_is_taken_in() {
+    told_of_overrun(false).await;
+}
+
+/// Where the log is read from its beginning, there is no hole in it to be met.
+#[tokio::test]
+async fn what_was_dropped_is_told_once_where_there_is_no_snapshot_too() {
+    told_of_overrun(true).await;
+}
+
+/// `forgetful`: without a snapshot to go on from.
+async fn told_of_overrun(forgetful: bool) {
     let kwhy = Kwhy::new();
     let server = NatsServer::start(&nats_server());
     kwhy.make_streams(&server.url, CLUSTER);
     let client = Client::connect(&server.url).await;
     let (read, kept) = overrun(&kwhy, &client, &server).await;
+    if forgetful {
+        client.break_snapshots(true).await;
+    }
     let second = kwhy.eager(&server.url, CLUSTER);
     let ended = finish(second, &client, CLUSTER).await;
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);

@@ -151,8 +151,8 @@ async fn term(
                     // enough is empty.
                     let unread = first.max(taken_in + 1);
                     if unread <= last {
-                        let why = "the stream dropped them before they were read";
-                        start::tell_of_loss(post, unread, last, why, now.load(Ordering::Relaxed)).await?;
+                        let now = now.load(Ordering::Relaxed);
+                        start::tell_of_loss(post, unread, last, start::DROPPED, now).await?;
                     }
                     continue;
                 }

@@ -13,6 +13,9 @@ use kwhy_sandbox::Sandbox;
 
 use super::Post;
 
+/// Why messages are lost that are older than what the stream keeps.
+pub(super) const DROPPED: &str = "the stream dropped them before they were read";
+
 /// An engine and where it goes on.
 pub(super) struct Begun {
     pub(super) engine: Engine<Sandbox>,
@@ -69,6 +72,11 @@ pub(super) async fn begin(post: &Post<'_>, rules: Sandbox) -> Result<Begun> {
             let filter = Filter { cluster: Some(cluster.clone()), ..Filter::default() };
             let judged = if lost.is_some() { Judged::Newer } else { Judged::Anew };
             engine.adopt(bus.stored_findings(&filter).await?, through, judged);
+            // Whoever reads on from a place meets the gap there; from the beginning there is none to be met.
+            if lost.is_none() && log.first > through + 1 {
+                let now = last.at.as_ref().map_or_else(kwhy_collect::clock::wall, millis);
+                tell_of_loss(post, through + 1, log.first - 1, DROPPED, now).await?;
+            }
             (Start::Beginning, through, "from the beginning of the log")
         }
     };
