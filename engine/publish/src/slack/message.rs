@@ -323,7 +323,9 @@ fn context(finding: &Finding) -> Value {
         literal(&describe::code(finding), 100, Telling::Ends),
         since,
         literal(&finding.cluster, 80, Telling::Ends),
-        describe::omitted(finding).map(|what| format!("without {what}")).unwrap_or_default(),
+        describe::omitted(finding)
+            .map(|what| literal(&format!("without {what}"), 120, Telling::Start))
+            .unwrap_or_default(),
     ];
     let words: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     json!({ "type": "plain_text", "text": or_dash(words.join(" · ")), "emoji": false })
