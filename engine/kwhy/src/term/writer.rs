@@ -136,7 +136,7 @@ impl<'a, S: Store> Writer<'a, S> {
                         break;
                     }
                     for answer in batch.drain(..) {
-                        self.hear(answer);
+                        self.hear(answer).await;
                     }
                     if matches!(self.role, Role::Owner { .. }) && self.worth_storing() {
                         self.store(false).await?;
@@ -165,7 +165,7 @@ impl<'a, S: Store> Writer<'a, S> {
     }
 
     /// Takes note of what the engine says.
-    fn hear(&mut self, mut answer: Answer) {
+    async fn hear(&mut self, mut answer: Answer) {
         self.notices.show(std::mem::take(&mut answer.notices));
         self.desk.health.note_taken_in(answer.place);
         if let Some(Behind { through, began, how }) = self.behind.take_if(|b| answer.place >= b.through)
@@ -176,6 +176,15 @@ impl<'a, S: Store> Writer<'a, S> {
         }
         if answer.judged_anew || answer.place > self.stored_up_to() {
             self.pending.push_back(answer);
+        } else {
+            self.pass_over(answer).await;
+        }
+    }
+
+    /// What is stored already was told by whoever stored it.
+    async fn pass_over(&self, answer: Answer) {
+        for finding in answer.revisions {
+            let _ = self.desk.news.send(News { finding, stored: false }).await;
         }
     }
 
@@ -247,11 +256,11 @@ impl<'a, S: Store> Writer<'a, S> {
         self.owns.store(false, Ordering::Relaxed);
         self.desk.health.note_owner(false);
         self.desk.health.note_checkpoint(stored, 0);
-        let (known, pending) =
+        let (known, pending): (VecDeque<Answer>, _) =
             self.pending.drain(..).partition(|a: &Answer| a.place <= stored && !a.judged_anew);
         self.pending = pending;
-        for finding in known.into_iter().flat_map(|answer: Answer| answer.revisions) {
-            let _ = self.desk.news.send(News { finding, stored: false }).await;
+        for answer in known {
+            self.pass_over(answer).await;
         }
     }
 
