@@ -1,6 +1,6 @@
 //! `control-plane.apiserver-slow`: those who need the API server wait for it in vain, and nothing below it tells why.
 
-use kwhy_sdk::{Diagnosis, Evidence, Explains, Remedy, Signal, Step, World, hours, minutes};
+use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, World, hours, minutes};
 
 use crate::{
     WINDOW, line,
@@ -25,9 +25,10 @@ pub(crate) fn slow(world: &World<'_>, since: u64) -> Option<Diagnosis> {
     let nodes = nodes(&waits);
     // One node alone that waits has a bad way to the API server.
     let all = world.list("Node", "").len();
-    let kubelets = nodes.len() >= 2 || (all == 1 && waits.len() >= 3);
+    let lasted = longest(&waits);
+    let kubelets = (nodes.len() >= 2 || (all == 1 && waits.len() >= 3)) && lasted >= HICCUP;
     let witnesses = [!unanswered.is_empty(), kubelets, !leases.is_empty()].iter().filter(|w| **w).count();
-    let many = kubelets && waits.len() >= 5;
+    let many = kubelets && waits.len() >= 5 && lasted >= minutes(2);
     if witnesses == 0 || (alerts.is_empty() && witnesses < 2 && !many) {
         return None;
     }
@@ -48,7 +49,12 @@ pub(crate) fn slow(world: &World<'_>, since: u64) -> Option<Diagnosis> {
         "warning"
     }
     .to_owned();
-    d.title = "The API server does not answer in time".to_owned();
+    let refused: Vec<&Signal> = waits.iter().filter(|l| !l.field("server").is_empty()).collect();
+    let refused = refused.first().filter(|_| refused.len() * 2 > waits.len()).map(|l| l.field("server"));
+    d.title = match refused {
+        Some(at) => format!("The API server cannot be reached: nothing answers at {at}"),
+        None => "The API server does not answer in time".to_owned(),
+    };
     let mut who: Vec<String> = Vec::new();
     if kubelets {
         who.push(format!("the kubelets of {} nodes", nodes.len()));
@@ -66,11 +72,17 @@ pub(crate) fn slow(world: &World<'_>, since: u64) -> Option<Diagnosis> {
         }
         _ => String::new(),
     };
-    d.explanation = format!(
-        "{} waited in vain.{fares} Nothing in what etcd says of its disk tells why: a client that asks too \
+    d.explanation = match refused {
+        Some(at) => format!(
+            "{} are turned away at {at}: kube-apiserver does not run there, or what stands before it leads nowhere.{fares}",
+            capital(&who.join(", "))
+        ),
+        None => format!(
+            "{} waited in vain.{fares} Nothing in what etcd says of its disk tells why: a client that asks too \
          much, too little memory or processor time on the control plane, or the network between them is next to look at.",
-        capital(&who.join(", "))
-    );
+            capital(&who.join(", "))
+        ),
+    };
     d.evidence.extend(alerts.iter().take(2).map(|a| Evidence::signal(a, 50, "measured")));
     d.evidence
         .extend(unanswered.iter().take(2).map(|l| Evidence::signal(l, 40, "etcd gave no answer in time")));
@@ -87,7 +99,22 @@ pub(crate) fn slow(world: &World<'_>, since: u64) -> Option<Diagnosis> {
             }
         }
     }
+    // A node whose kubelet is turned away looks cut off.
+    for node in &nodes {
+        let cut = Explains::alert("node.down", &ObjectRef::new("Node", "", node), "self");
+        d.explains.push(Explains { source: "finding".into(), ..cut });
+    }
     d.path = vec![Step::new(&root, "", "does not answer in time")];
+    if let Some(at) = refused {
+        let host = at.rsplit_once(':').map_or(at, |(host, _)| host).trim_matches(['[', ']']);
+        d.remedies = vec![
+            Remedy::new(format!("see on {host} whether kube-apiserver runs, and what it said last"))
+                .command(format!("ssh {host} 'sudo crictl ps -a --name kube-apiserver; sudo crictl logs --tail 30 $(sudo crictl ps -aq --name kube-apiserver | head -1)'"))
+                .command(format!("ssh {host} sudo journalctl -u kubelet -n 50 --no-pager     # k3s and rke2: -u k3s, -u rke2-server"))
+                .command(format!("curl -ksS https://{at}/livez?verbose")),
+        ];
+        return Some(d);
+    }
     d.remedies = vec![
         Remedy::new("see who asks so much of it, and what waits")
             .command("kubectl get --raw /metrics | grep -E 'apiserver_(current_inflight_requests|flowcontrol_current_inqueue_requests)'")
@@ -97,6 +124,24 @@ pub(crate) fn slow(world: &World<'_>, since: u64) -> Option<Diagnosis> {
             .command("kubectl -n kube-system get pods -l tier=control-plane -o wide"),
     ];
     Some(d)
+}
+
+/// Kubelets that are put off for no longer meet a restart.
+const HICCUP: u64 = minutes(1);
+
+/// How long they were put off at a stretch, at most.
+fn longest(waits: &[Signal]) -> u64 {
+    let mut times: Vec<u64> = waits.iter().map(|l| l.at).collect();
+    times.sort_unstable();
+    let (mut most, mut began, mut last) = (0, 0, 0);
+    for at in times {
+        if at > last + minutes(2) {
+            began = at;
+        }
+        last = at;
+        most = most.max(last - began);
+    }
+    most
 }
 
 fn capital(text: &str) -> String {

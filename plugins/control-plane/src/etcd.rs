@@ -7,7 +7,7 @@ use kwhy_sdk::{
 
 use crate::{
     WINDOW, line,
-    part::{Part, cluster, firing, lines, loudest, node_of, told},
+    part::{Part, cluster, etcdctl, firing, lines, loudest, node_of, told},
 };
 
 pub(crate) const SLOW_DISK: &str = "control-plane.etcd-slow-disk";
@@ -25,7 +25,7 @@ const OFTEN: usize = 3;
 const MANY: usize = 15;
 
 /// What a slow or undecided etcd makes people see elsewhere.
-fn explains(world: &World<'_>, root: &ObjectRef, since: u64) -> Vec<Explains> {
+pub(crate) fn explains(world: &World<'_>, root: &ObjectRef, since: u64) -> Vec<Explains> {
     let everywhere = [
         "etcdHigh*",
         "etcdGRPCRequestsSlow",
@@ -165,12 +165,8 @@ pub(crate) fn slow_disk(world: &World<'_>, since: u64) -> Option<Diagnosis> {
     d.evidence.extend(unanswered.first().map(|l| Evidence::signal(l, 25, "what its clients see")));
     d.explains = explains(world, &root, since);
     d.path = vec![Step::new(&root, "", "its disk is too slow")];
-    let ns = "kube-system";
     let exec = match &pod {
-        Some(pod) => format!(
-            "kubectl -n {ns} exec {} -- etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt --key=/etc/kubernetes/pki/etcd/server.key endpoint status --cluster -w table",
-            pod.name
-        ),
+        Some(pod) => format!("{} endpoint status --cluster -w table", etcdctl(world, pod)),
         None => "etcdctl endpoint status --cluster -w table".to_owned(),
     };
     d.remedies = vec![
@@ -272,7 +268,7 @@ pub(crate) fn no_leader(world: &World<'_>, since: u64) -> Option<Diagnosis> {
 }
 
 /// From when on lines count: while an alert fires those count too that led to it, for some hours.
-fn from(world: &World<'_>, since: u64, alerts: &[Signal]) -> u64 {
+pub(crate) fn from(world: &World<'_>, since: u64, alerts: &[Signal]) -> u64 {
     let first = alerts.iter().map(|a| a.at).min().map_or(since, |at| at.saturating_sub(WINDOW));
     since.min(first.max(world.ago(hours(3))))
 }

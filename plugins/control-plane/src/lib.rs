@@ -12,6 +12,7 @@ mod leader;
 mod line;
 mod member;
 mod part;
+mod space;
 mod webhook;
 
 use kwhy_sdk::{Descriptor, Rule, Signal, Subscription, Verdict, Wake, World, minutes, seconds};
@@ -44,6 +45,7 @@ impl Rule for ControlPlane {
             &etcd::DISK_ALERTS[..],
             &etcd::LEADER_ALERTS,
             &member::ALERTS,
+            &space::ALERTS,
             &api::ALERTS,
             &certificate::ALERTS,
         ]
@@ -60,6 +62,15 @@ impl Rule for ControlPlane {
                 "etcd has no leader, so nothing can be written",
                 "etcd 3.2 and later",
                 &[&book("etcd", "etcdnoleader"), &book("etcd", "etcdinsufficientmembers")],
+            )
+            .code(
+                space::CODE,
+                "etcd takes no more writes, its database being full",
+                "etcd 3.2 and later",
+                &[
+                    "https://etcd.io/docs/latest/op-guide/maintenance/#space-quota",
+                    &book("etcd", "etcddatabasequotalowspace"),
+                ],
             )
             .code(
                 member::CODE,
@@ -120,7 +131,8 @@ impl Rule for ControlPlane {
         world.remember(LOOKED, &world.now(), minutes(60));
         let mut found = Vec::new();
         let lowest = |since| {
-            etcd::no_leader(world, since)
+            space::full(world, since)
+                .or_else(|| etcd::no_leader(world, since))
                 .or_else(|| etcd::slow_disk(world, since))
                 .or_else(|| api::slow(world, since))
         };

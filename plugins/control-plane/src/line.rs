@@ -16,6 +16,8 @@ pub(crate) const NO_LEADER: &str = "cp-no-leader";
 pub(crate) const LEADER_LOST: &str = "cp-leader-lost";
 /// etcd gave no answer to one of its clients.
 pub(crate) const TIMED_OUT: &str = "cp-timed-out";
+/// etcd takes no more writes, its database being as large as it may be.
+pub(crate) const NO_SPACE: &str = "cp-no-space";
 /// etcd's last words.
 pub(crate) const FATAL: &str = "cp-fatal";
 /// A component lost its lease, or could not renew it.
@@ -46,6 +48,9 @@ pub(crate) fn logs() -> Subscription {
         Pattern::new(FATAL, r#""level":"fatal""#, FATAL_WORDS),
         Pattern::new(FATAL, r#""level":"panic""#, FATAL_WORDS),
         Pattern::new(TIMED_OUT, "etcdserver: ", "etcdserver: (?:request timed out|leader changed)"),
+        Pattern::new(NO_SPACE, "NOSPACE", r#"(?:"alarm":"NOSPACE"|alarm NOSPACE raised)"#),
+        Pattern::new(NO_SPACE, "etcdserver: no space", ""),
+        Pattern::new(NO_SPACE, "database space exceeded", ""),
         Pattern::new(LEASE, "failed to renew lease ", r"failed to renew lease (?P<lease>[^\s:]+)"),
         Pattern::new(LEASE, "eader", r"\b(?:leaderelection lost|leader election lost)"),
         Pattern::new(
@@ -68,9 +73,20 @@ pub(crate) fn logs() -> Subscription {
 }
 
 pub(crate) fn kubelet() -> Subscription {
-    let wait = r"(?P<why>TLS handshake timeout|Client\.Timeout exceeded|context deadline exceeded|etcdserver: request timed out|etcdserver: leader changed)";
+    // That etcd has another leader is over by the next try.
+    let wait = r"(?P<why>TLS handshake timeout|Client\.Timeout exceeded|context deadline exceeded|etcdserver: request timed out)";
     let about = r"(?:node status|node lease|update lease|/api/v1/|/apis/|Unable to connect to the server|register node)";
     let regex = format!("(?i:{about}).*{wait}");
-    let literals = ["imeout", "context deadline exceeded", "etcdserver: "];
-    Subscription::kubelet(literals.map(|literal| Pattern::new(WAITS, literal, &regex)).into())
+    let literals = ["imeout", "context deadline exceeded", "etcdserver: request timed out"];
+    let mut patterns: Vec<Pattern> = literals.map(|literal| Pattern::new(WAITS, literal, &regex)).into();
+    let own = r"(?i:node status|update (?:node )?lease|register node|/leases/)";
+    let refused =
+        format!(r"{own}.*dial tcp (?P<server>\S+): connect: (?P<why>connection refused|no route to host)");
+    patterns.extend(
+        ["connection refused", "no route to host"].map(|literal| Pattern::new(WAITS, literal, &refused)),
+    );
+    // Where etcd runs inside of the server, as in k3s, its words stand in the same journal.
+    patterns.push(Pattern::new(NO_SPACE, "NOSPACE", r#"(?:"alarm":"NOSPACE"|alarm NOSPACE raised)"#));
+    patterns.push(Pattern::new(NO_SPACE, "database space exceeded", ""));
+    Subscription::kubelet(patterns)
 }

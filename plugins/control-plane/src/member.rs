@@ -9,7 +9,7 @@ use kwhy_sdk::{
 
 use crate::{
     line, look_at,
-    part::{Part, firing, told},
+    part::{Part, etcdctl, firing, told},
 };
 
 pub(crate) const CODE: &str = "control-plane.etcd-member-down";
@@ -97,11 +97,8 @@ pub(crate) fn down(world: &World<'_>, verdict: &mut Verdict) -> Option<Diagnosis
         d.explains.push(Explains { source: "finding".into(), ..felt });
     }
     d.path = vec![Step::new(&member.id, "", "does not run")];
-    let well =
-        members.iter().find(|m| m.ready_since().is_some()).map_or("etcd-<node>", |m| m.id.name.as_str());
-    let ctl = format!(
-        "kubectl -n kube-system exec {well} -- etcdctl --endpoints=https://127.0.0.1:2379 --cacert=/etc/kubernetes/pki/etcd/ca.crt --cert=/etc/kubernetes/pki/etcd/server.crt --key=/etc/kubernetes/pki/etcd/server.key"
-    );
+    let well = members.iter().find(|m| m.ready_since().is_some()).unwrap_or(member);
+    let ctl = etcdctl(world, &well.id);
     d.remedies = vec![
         Remedy::new("read its last words, and see whether the others are well")
             .command(format!("kubectl -n kube-system logs {name} --previous --tail=20"))

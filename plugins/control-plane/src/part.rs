@@ -48,6 +48,26 @@ impl Part {
     }
 }
 
+/// `etcdctl` inside a member's pod with the certificates that lie there: kubeadm's, or those of rke2.
+pub(crate) fn etcdctl(world: &World<'_>, member: &ObjectRef) -> String {
+    let spec = world.text(member, "/spec").unwrap_or_default();
+    let (ca, cert, key) = if spec.contains("/rke2/") || spec.contains("rancher/") {
+        let dir = "/var/lib/rancher/rke2/server/tls/etcd";
+        (
+            format!("{dir}/server-ca.crt"),
+            format!("{dir}/server-client.crt"),
+            format!("{dir}/server-client.key"),
+        )
+    } else {
+        let dir = "/etc/kubernetes/pki/etcd";
+        (format!("{dir}/ca.crt"), format!("{dir}/server.crt"), format!("{dir}/server.key"))
+    };
+    format!(
+        "kubectl -n {NAMESPACE} exec {} -- etcdctl --endpoints=https://127.0.0.1:2379 --cacert={ca} --cert={cert} --key={key}",
+        member.name
+    )
+}
+
 /// Lines of a pattern over the whole cluster, newest first.
 pub(crate) fn lines(world: &World<'_>, source: &str, pattern: &str, since: u64) -> Vec<Signal> {
     world.about(&cluster(world), "cluster", source, pattern, since, 200)
