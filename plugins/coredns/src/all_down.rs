@@ -18,6 +18,8 @@ pub(crate) const CODE: &str = "coredns.all-replicas-down";
 
 /// How long no pod is ready before it counts: a roll-out of one replica takes less.
 const LASTS: u64 = seconds(60);
+/// How long it may take until it answers once it was started: its first list of what is in the cluster, its probes.
+const COMES_UP: u64 = seconds(60);
 /// How long a line about the API server speaks for its pod.
 const RECENT: u64 = hours(1);
 
@@ -81,8 +83,11 @@ pub(crate) fn judge(world: &World<'_>, watched: &mut Watched, workload: &ObjectR
         return verdict;
     };
     let since = since(world, watched, workload, &standing);
-    if since + LASTS > world.now() {
-        verdict.wakes.push(look_at(workload, since + LASTS));
+    // What was started anew a moment ago, as after a boot of its node, is about to answer.
+    let anew = standing.iter().filter_map(|p| p.running_since()).max().map_or(0, |at| at + COMES_UP);
+    let due = (since + LASTS).max(anew.min(since + LASTS + COMES_UP));
+    if due > world.now() && watched.down.is_none() {
+        verdict.wakes.push(look_at(workload, due));
         return verdict;
     }
     watched.down = Some(id(workload));
@@ -167,10 +172,11 @@ fn why(world: &World<'_>, workload: &ObjectRef, pods: &[&Pod]) -> Why {
         first.id.name,
         if first.keeps_ending() { "--previous " } else { "" }
     ));
+    // What the API server answers tells more than that CoreDNS waits for it.
     let said = pods
         .iter()
-        .filter_map(|p| world.about(&p.id, "self", "log", API, world.ago(RECENT), 1).into_iter().next())
-        .max_by_key(|l| (l.at, l.id.clone()));
+        .flat_map(|p| world.about(&p.id, "self", "log", API, world.ago(RECENT), 50))
+        .max_by_key(|l| (l.message.contains("is forbidden"), l.at, l.id.clone()));
     if let Some(line) = said {
         evidence.push(Evidence::signal(&line, 60, "what it waits for"));
         let forbidden = line.message.contains("is forbidden");
@@ -193,7 +199,7 @@ fn why(world: &World<'_>, workload: &ObjectRef, pods: &[&Pod]) -> Why {
         let remedies = vec![way, logs, describe];
         return Why { known_elsewhere: false, confidence: 85, text: text.to_owned(), evidence, remedies };
     }
-    let text = if first.keeps_ending() {
+    let text = if first.keeps_ending() && first.restarts() > 1 {
         "Its pods end again and again; why, its last words tell."
     } else {
         "Its pods run but are not ready."

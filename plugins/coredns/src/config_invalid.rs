@@ -10,6 +10,7 @@ use kwhy_sdk::{
 use crate::{
     CONFIG, REFUSED, felt,
     memory::{Watched, id, object},
+    node_cache,
     server::Pod,
 };
 
@@ -264,7 +265,13 @@ fn diagnose(
         }
     }
     d.explains = if ended.is_some() {
-        felt::all(world, workload, pods)
+        let mut all = felt::all(world, workload, pods);
+        let own = node_cache::dependants(world, pods);
+        all.extend(felt::of_dependants(&own));
+        all.extend(felt::findings(&own));
+        let effect = Explains::alert(node_cache::CODE, workload, "self");
+        all.push(Explains { source: "finding".into(), ..effect });
+        all
     } else {
         vec![
             Explains::alert("CoreDNSReload*", workload, "workload"),

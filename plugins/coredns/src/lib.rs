@@ -10,6 +10,7 @@ mod corefile;
 mod felt;
 mod forward_loop;
 mod memory;
+mod node_cache;
 mod remedy;
 mod server;
 mod upstream_timeout;
@@ -102,6 +103,12 @@ impl Rule for Coredns {
                     "https://coredns.io/plugins/ready/",
                 ],
             )
+            .code(
+                node_cache::CODE,
+                "The DNS cache of one node does not run",
+                "node-local-dns of any version",
+                &["https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/"],
+            )
             .wants(Subscription::logs(vec![loops, version, config]))
             .wants(Subscription::logs(timeouts.into()))
             .wants(Subscription::logs(patterns()))
@@ -150,7 +157,12 @@ fn patterns() -> Vec<Pattern> {
         Pattern::new(
             API,
             "plugin/",
-            r"(?:plugin/kubernetes: .*(?:Failed to (?:list|watch)|unsynced Kubernetes API|waiting for Kubernetes API)|plugin/ready: (?:Still waiting on|Plugins not ready): \W*kubernetes)",
+            r"(?:plugin/kubernetes: .*(?:[Ff]ailed to (?:list|watch)|unsynced Kubernetes API|waiting for Kubernetes API)|plugin/ready: (?:Still waiting on|Plugins not ready): \W*kubernetes)",
+        ),
+        Pattern::new(
+            API,
+            "is forbidden: User ",
+            r"[Ff]ailed to (?:list|watch) \*v1\w*\.(?:EndpointSlice|Endpoints|Service|Namespace|Pod|Node): .*is forbidden",
         ),
         Pattern::new(UNANSWERED, "lookup ", silent),
         Pattern::new(UNANSWERED, "EAI_AGAIN", ""),
@@ -202,10 +214,11 @@ fn told_of_timeout(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdi
 /// A program somewhere gets no answer: who else suffers where it is known that CoreDNS is silent, else a reason to look.
 fn told_by_dependant(world: &World<'_>, pod: &ObjectRef) -> Verdict {
     let memory = Memory::load(world).unwrap_or_default();
-    if !memory.watched.iter().any(Watched::silent) {
-        return look_at_servers(world, memory);
-    }
     let sufferer = id(&world.workload(pod));
+    if !memory.watched.iter().any(Watched::silent) {
+        let known = memory.watched.iter().any(|w| w.cache.is_some() && w.felt.contains(&sufferer));
+        return if known { Verdict::default() } else { look_at_servers(world, memory) };
+    }
     examine(world, memory, |w| w.silent() && !w.felt.contains(&sufferer))
 }
 
@@ -214,7 +227,7 @@ fn look_at_servers(world: &World<'_>, mut memory: Memory) -> Verdict {
     let mut found: Vec<ObjectRef> = Vec::new();
     for kind in ["Deployment", "DaemonSet"] {
         let all = world.list(kind, "").into_iter().filter(|o| o.name.contains("dns"));
-        found.extend(all.filter(|o| silent(world, o)));
+        found.extend(all.filter(|o| silent(world, o) || cache_silent(world, o)));
     }
     for workload in &found {
         memory.watch(workload, world.now());
@@ -226,6 +239,15 @@ fn look_at_servers(world: &World<'_>, mut memory: Memory) -> Verdict {
 fn silent(world: &World<'_>, workload: &ObjectRef) -> bool {
     let pods: Vec<Pod> = world.pods(workload).iter().filter_map(|p| Pod::load(world, p)).collect();
     pods.iter().all(|p| p.ready_since().is_none()) && all_down::service(world, workload, &pods).is_some()
+}
+
+/// Whether a workload is a cache on each node, and one of them does not answer.
+fn cache_silent(world: &World<'_>, workload: &ObjectRef) -> bool {
+    if workload.kind != "DaemonSet" {
+        return false;
+    }
+    let pods: Vec<Pod> = world.pods(workload).iter().filter_map(|p| Pod::load(world, p)).collect();
+    node_cache::ill(&pods)
 }
 
 /// Objects, events, timers and lines that only matter where something has already been seen. What is `said_of_node` on
@@ -285,11 +307,13 @@ fn examine(world: &World<'_>, mut memory: Memory, which: impl Fn(&Watched) -> bo
         verdict.merge(forward_loop::judge(world, watched, &workload, &pods));
         verdict.merge(config_invalid::judge(world, watched, &workload, &pods));
         verdict.merge(all_down::judge(world, watched, &workload, &pods));
-        watched.felt = if watched.silent() {
-            felt::dependants(world, &workload).iter().map(|(w, _)| id(w)).collect()
-        } else {
-            Vec::new()
+        verdict.merge(node_cache::judge(world, watched, &workload, &pods));
+        let felt = match (watched.silent(), watched.cache.is_some()) {
+            (true, _) => felt::dependants(world, &workload),
+            (_, true) => node_cache::dependants(world, &pods),
+            _ => Vec::new(),
         };
+        watched.felt = felt.iter().map(|(w, _)| id(w)).collect();
         verdict.merge(upstream_timeout::judge(world, watched, &workload, &pods));
     }
     memory.save(world);

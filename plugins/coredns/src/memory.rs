@@ -53,6 +53,8 @@ pub(crate) struct Watched {
     pub(crate) invalid: Option<Id>,
     /// Root of the all-replicas-down that is held true.
     pub(crate) down: Option<Id>,
+    /// Root of the node-cache-down that is held true.
+    pub(crate) cache: Option<Id>,
     /// Since when it is known to have no pods at all.
     pub(crate) down_since: Option<u64>,
     /// Who was known to suffer at the last look.
@@ -68,7 +70,7 @@ pub(crate) struct Watched {
 impl Watched {
     /// Whether anything is held true of it.
     fn holds(&self) -> bool {
-        self.timeouts.is_some() || self.silent()
+        self.timeouts.is_some() || self.cache.is_some() || self.silent()
     }
 
     /// Whether something is held true of it that keeps it from answering.
@@ -116,6 +118,7 @@ impl Memory {
             timeouts: some_id(&w.at("/timeouts")),
             invalid: some_id(&w.at("/invalid")),
             down: some_id(&w.at("/down")),
+            cache: some_id(&w.at("/cache")),
             down_since: w.has("/down_since").then(|| time(&w, "/down_since")),
             felt: w.list("/felt").iter().map(id_of).collect(),
             undecided: w.has("/undecided").then(|| time(&w, "/undecided")),
@@ -148,7 +151,7 @@ impl Memory {
         let watched = self.watched.iter().map(|w| {
             json!({
                 "workload": w.workload, "map": w.map, "seen": w.seen, "loops": w.loops,
-                "timeouts": w.timeouts, "invalid": w.invalid, "down": w.down, "down_since": w.down_since,
+                "timeouts": w.timeouts, "invalid": w.invalid, "down": w.down, "cache": w.cache, "down_since": w.down_since,
                 "felt": w.felt, "undecided": w.undecided, "looked": w.looked, "told": w.told,
             })
         });

@@ -166,6 +166,11 @@ impl Pod {
     }
 }
 
+/// The value of a flag on a pod's command line.
+pub(crate) fn flag_of(pod: &Pod, name: &str) -> Option<String> {
+    flag(&pod.words(), name)
+}
+
 /// Keys of a ConfigMap and the paths under which a volume shows them.
 fn entries(world: &World<'_>, map: &ObjectRef, source: &Json) -> Vec<(String, String)> {
     let items = source.list("/items");
