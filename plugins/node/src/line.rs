@@ -22,6 +22,8 @@ pub(crate) const FAILED_TO_RUN: &str = "node-failed-to-run*";
 pub(crate) const DRIVER: &str = "node-cgroup-driver";
 pub(crate) const CGROUPS_PATH: &str = "node-cgroups-path*";
 pub(crate) const KERNEL_OOM: &str = "node-kernel-oom";
+/// The kubelet throws out pods to get something free.
+pub(crate) const EVICTS: &str = "node-evicts";
 
 /// Units that run a kubelet: kubeadm and the distributions' own, k3s, rke2, microk8s.
 const UNITS: &str =
@@ -36,7 +38,7 @@ pub(crate) fn wanted() -> Subscription {
     let unreachable = r#"(?P<why>dial tcp [^"\\]+|no route to host|Client\.Timeout exceeded|context deadline exceeded|TLS handshake timeout|signed by unknown authority)"#.to_owned();
     let stopped = format!(r"^Stopped {DESCRIPTIONS}");
     let started = format!(r"^Started {DESCRIPTIONS}");
-    let patterns: [(&str, &str, &str); 21] = [
+    let patterns: [(&str, &str, &str); 22] = [
         (
             SOCKET,
             ".sock: connect: ",
@@ -94,6 +96,11 @@ pub(crate) fn wanted() -> Subscription {
             "node-cgroups-path-crio",
             "cgroup manager, but ",
             r"(?:did not receive slice|received systemd slice) as parent",
+        ),
+        (
+            EVICTS,
+            "must evict pod(s) to reclaim",
+            r#"must evict pod\(s\) to reclaim"?\s+(?:resourceName=)?"?(?P<resource>[\w.-]+)"#,
         ),
         (
             KERNEL_OOM,

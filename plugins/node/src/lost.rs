@@ -1,7 +1,7 @@
 //! A node of which nothing is heard any more: what its journal said last tells a machine that is gone from a kubelet
 //! that ended, was locked out, or is cut off.
 
-use kwhy_sdk::{Remedy, Signal, World, clock, hours, minutes};
+use kwhy_sdk::{ObjectRef, Remedy, Signal, World, clock, hours, minutes};
 
 use crate::{
     line,
@@ -11,6 +11,22 @@ use crate::{
 
 /// How far around the loss of a node its journal tells of it.
 const AROUND: u64 = minutes(20);
+
+/// A kubelet that is turned away says so at each try, some seconds apart; after such a silence it is over.
+pub(crate) const HEARD: u64 = minutes(3);
+/// A restart of the API server takes less.
+const LASTS: u64 = minutes(4);
+
+/// Since when a kubelet of which only the journal is known has not reached the API server, at a stretch until now.
+pub(crate) fn turned_away(world: &World<'_>, id: &ObjectRef, after: u64) -> Option<u64> {
+    let key = format!("away/{}", id.name);
+    let lines = world.about(id, "self", "kubelet", line::UNREACHABLE, world.ago(hours(1)).max(after), 1);
+    let newest = lines.first()?.at;
+    let (began, last): (u64, u64) = world.recall(&key).unwrap_or((newest, newest));
+    let began = if last + HEARD < newest { newest } else { began };
+    world.remember(&key, &(began, newest), hours(2));
+    (newest + HEARD > world.now() && began + LASTS <= world.now()).then_some(began)
+}
 
 /// What the node's journal tells of a lost node.
 struct Journal<'a> {
@@ -200,15 +216,20 @@ fn cut_off(journal: &Journal<'_>, gone: &Gone) -> Option<Cause> {
     // Once is a restart of the API server; after the loss it is the reason.
     let last = lines.first().filter(|l| lines.len() > 1 && l.at + minutes(2) > gone.since)?;
     let why = line::why(last);
+    // Where the journal is all that tells, each line of it would tell another time.
+    let at = if gone.told.is_empty() && !gone.by_status {
+        String::new()
+    } else {
+        format!(" at {}", clock(last.at))
+    };
     Some(Cause {
         code: DOWN,
         confidence: 92,
         title: format!("Node {name} is cut off: its kubelet does not reach the API server ({})", short(&why)),
         what: format!(
-            "The kubelet of {name} runs, and its journal says at {}: {why}. Its status does not arrive, so the node is not \
+            "The kubelet of {name} runs, and its journal says{at}: {why}. Its status does not arrive, so the node is not \
              ready since {} for want of a sign: its network, a firewall, the load balancer or the address of the API server \
              stands between.",
-            clock(last.at),
             clock(gone.since)
         ),
         lines: lines.clone(),

@@ -5,7 +5,7 @@ use kwhy_sdk::{
     Condition, Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, Verdict, World, clock, minutes,
 };
 
-use crate::{memory::Held, node::Node, oom, sandbox::begins};
+use crate::{line, memory::Held, node::Node, oom, sandbox::begins};
 
 pub(crate) const DISK: &str = "node.disk-pressure";
 pub(crate) const MEMORY: &str = "node.memory-pressure";
@@ -129,6 +129,10 @@ fn thrown_out(world: &World<'_>, node: &Node, kind: &Kind, over: u64) -> Option<
     let mut all = world.about(&node.id, "on-node", "event", "Evicted", world.ago(minutes(60)), 20);
     all.extend(world.about(&node.id, "self", "event", "EvictionThresholdMet", world.ago(minutes(60)), 5));
     all.retain(|e| e.at > over && short(e));
+    // Where nothing but its journal is known, that tells.
+    let lines = world.about(&node.id, "self", "kubelet", line::EVICTS, world.ago(minutes(60)), 20);
+    let means = |l: &Signal| kind.resources.iter().any(|r| l.field("resource").contains(r));
+    all.extend(lines.into_iter().filter(|l| l.at > over && means(l)));
     let often: u64 = all.iter().map(|e| e.field("count").parse().unwrap_or(1)).sum();
     all.into_iter().max_by_key(|e| e.at).filter(|e| often > 1 && e.at + HEARD > world.now())
 }

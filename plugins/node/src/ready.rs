@@ -65,6 +65,9 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef, node: Op
                 held.forget(&diagnosis.supersedes, id);
                 held.assert(&mut verdict, diagnosis);
             }
+            None if node.ready.since == 0 => {
+                held.clear(&mut verdict, &CODES, id, "nothing tells of it any more");
+            }
             None => held.clear(&mut verdict, &CODES, id, &because),
         }
         return verdict;
@@ -88,6 +91,11 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef, node: Op
     let diagnosis = put(world, node, &gone, cause, &load);
     held.forget(&diagnosis.supersedes, id);
     held.assert(&mut verdict, diagnosis);
+    if !node.seen && gone.told.is_empty() {
+        // Nobody else says when it is over.
+        let at = world.now() + lost::HEARD;
+        verdict.wakes.push(Wake { id: LOOK.into(), subject: Some(id.clone()), at });
+    }
     verdict
 }
 
@@ -120,6 +128,10 @@ fn gone(world: &World<'_>, node: &Node) -> Option<Gone> {
         all.into_iter().next().filter(|a| a.state == "firing" && a.at > back + minutes(15))
     });
     let told: Vec<Signal> = events.into_iter().filter(|e| e.at > back).chain(alerts).collect();
+    if told.is_empty() && !node.seen {
+        let since = lost::turned_away(world, &node.id, back)?;
+        return Some(Gone { since, by_status: false, told });
+    }
     // An alert has waited for a quarter of an hour before it fires.
     let began = |s: &Signal| if s.source == "alert" { s.at.saturating_sub(minutes(15)) } else { s.at };
     let since = told.iter().map(began).min()?;

@@ -117,11 +117,24 @@ fn put(world: &World<'_>, node: &Node, failed: &[(ObjectRef, Signal)], why: &str
         format!("mend the network plugin of {name}: its pod tells what it lacks")
     })
     .command(logs);
-    if let Some((pod, false)) = &plugin {
+    // A plugin whose pod runs on asks with a token of its own that lies on the node and that the pod renews.
+    let turned_away = why.contains("Unauthorized");
+    if turned_away {
+        d.explanation.push_str(" The plugin asks the API server with a token that lies on the node and that its pod renews; the one that lies there is not valid any more.");
+    }
+    if let Some((pod, _)) = plugin.as_ref().filter(|(_, ready)| !ready || turned_away) {
         remedy = remedy
             .command(format!("kubectl -n {} delete pod {}     # it is made anew", pod.namespace, pod.name));
     }
-    d.remedies = vec![remedy.command(format!("ssh {} ls -l /etc/cni/net.d /opt/cni/bin", node.host()))];
+    let look = if no_address {
+        format!(
+            "ssh {} 'sudo ls /var/lib/cni/networks/* | wc -l'     # leases of host-local; compare with: sudo crictl pods -q | wc -l",
+            node.host()
+        )
+    } else {
+        format!("ssh {} ls -l /etc/cni/net.d /opt/cni/bin", node.host())
+    };
+    d.remedies = vec![remedy.command(look)];
     d
 }
 
