@@ -33,6 +33,9 @@ impl Case<'_> {
         } else {
             format!("{} asks for {asks} of {resource}; the largest node has {shown}", self.workload.path())
         };
+        if none && let Some(plugin) = self.plugin(resource) {
+            return self.withdrawn(resource, &plugin, meant.len());
+        }
         let change = self
             .change(&[&format!("requests/{}", escaped(resource)), &format!("limits/{}", escaped(resource))]);
         let mut text = format!(
@@ -75,13 +78,76 @@ impl Case<'_> {
             ));
         }
         let old = change.as_ref().map(|(_, _, old)| old.as_str()).filter(|o| quantity::parse(o).is_some());
-        d.remedies.push(self.lower(resource, old, &shown));
+        if none && resource.contains('/') {
+            d.remedies.push(
+                Remedy::new(format!("let a node offer {resource}: machines that have it, and the device plugin that tells the kubelet of it"))
+                    .command("kubectl get daemonsets -A | grep -i -E 'device|plugin'")
+                    .command(format!("kubectl get nodes -o custom-columns='NAME:.metadata.name,OFFERS:.status.allocatable.{}'", resource.replace('.', "\\."))),
+            );
+        } else {
+            d.remedies.push(self.lower(resource, old, &shown));
+        }
         d.remedies.extend(self.undo(change.is_some()));
         if !none {
             d.remedies.push(Remedy::new(format!(
                 "or, if it needs that much, add a larger node (more than {asks} of {resource} free)"
             )));
         }
+        d
+    }
+
+    /// The DaemonSet that offers devices of that maker, if not all of its pods are ready.
+    fn plugin(&self, resource: &str) -> Option<ObjectRef> {
+        let (maker, _) = resource.split_once('/')?;
+        let maker = maker.split('.').next().filter(|m| m.len() > 2)?;
+        let offers = |of: &ObjectRef| {
+            let images = self.world.read(of, "/spec/template/spec/containers").unwrap_or_default();
+            let names: Vec<String> = images.list("").iter().map(|c| c.text("/image").to_owned()).collect();
+            let plugin = |text: &str| {
+                text.contains("device-plugin") && (text.contains(maker) || of.name.contains(maker))
+            };
+            plugin(&of.name) || names.iter().any(|image| plugin(image))
+        };
+        self.world.list("DaemonSet", "").into_iter().filter(offers).find(|of| {
+            let status = self.world.read(of, "/status").unwrap_or_default();
+            status.number("/numberReady") < status.number("/desiredNumberScheduled")
+        })
+    }
+
+    /// No node offers it, and the plugin that would does not run.
+    fn withdrawn(&self, resource: &str, plugin: &ObjectRef, nodes: usize) -> Diagnosis {
+        let name = format!("{} {}", plugin.kind, plugin.path());
+        let mut d = self.about(
+            code::of(resource),
+            90,
+            format!("{} gets no {resource}: {name}, which offers it, does not run", self.workload.path()),
+            format!("None of the {nodes} nodes that the pod may go to offers {resource}. A kubelet offers what a device plugin registers with it, and not all pods of {name} are ready."),
+        );
+        d.root = plugin.clone();
+        d.path =
+            vec![Step::new(plugin, "", "not all of its pods are ready"), Step::new(&self.workload, "", "")];
+        let status = self.world.read(plugin, "/status").unwrap_or_default();
+        let excerpt = format!(
+            "{} of {} ready",
+            status.number("/numberReady"),
+            status.number("/desiredNumberScheduled")
+        );
+        d.evidence.push(Evidence::object(plugin, excerpt, 50, "the device plugin"));
+        for alert in ["KubeDaemonSet*", "KubePodCrashLooping", "KubePodNotReady", "KubeContainerWaiting"] {
+            d.explains.push(Explains::alert(alert, plugin, "workload"));
+        }
+        let own = Explains::alert("workload.*", plugin, "self");
+        d.explains.push(Explains { source: "finding".into(), ..own });
+        d.remedies = vec![
+            Remedy::new(format!(
+                "mend {name}: why its pods do not run, its log tells; then the driver on the node"
+            ))
+            .command(format!("kubectl -n {} get pods -o wide | grep {}", plugin.namespace, plugin.name))
+            .command(format!(
+                "kubectl -n {} logs daemonset/{} --all-containers --tail=50",
+                plugin.namespace, plugin.name
+            )),
+        ];
         d
     }
 

@@ -477,17 +477,10 @@ fn own_volume(world: &World<'_>, pod: &ObjectRef, name: &str) -> Volume {
 
 /// What fails for the storage behind it fails for all volumes on it: one finding tells, the others stand under it.
 fn siblings(world: &World<'_>, volume: &Volume) -> Vec<Explains> {
-    let all = world.list("PersistentVolume", "");
-    let same = all.iter().filter_map(|pv| {
-        let spec = world.read(pv, "/spec")?;
-        let other = Volume::read(&spec);
-        let alike = other.by == volume.by && (other.server == volume.server) && !other.by.is_empty();
-        let claim = ObjectRef::new(
-            "PersistentVolumeClaim",
-            spec.text("/claimRef/namespace"),
-            spec.text("/claimRef/name"),
-        );
-        (alike && !claim.name.is_empty()).then_some(claim)
+    let all = world.list("PersistentVolumeClaim", "").into_iter();
+    let same = all.filter(|claim| {
+        let other = Volume::of(world, claim);
+        other.by == volume.by && other.server == volume.server && !other.by.is_empty()
     });
     same.take(50).map(|claim| finding(MOUNT, &claim, "users")).collect()
 }

@@ -14,12 +14,23 @@ pub(crate) struct Volume {
 }
 
 impl Volume {
-    /// Of the PersistentVolume that the claim is bound to.
+    /// Of the PersistentVolume that the claim is bound to; where nobody has shown that, by what the claim says of its maker.
     pub(crate) fn of(world: &World<'_>, claim: &ObjectRef) -> Self {
-        let name = world.read(claim, "/spec/volumeName").unwrap_or_default();
-        let spec =
-            world.read(&ObjectRef::new("PersistentVolume", "", name.text("")), "/spec").unwrap_or_default();
-        Self::read(&spec)
+        let all = world.read(claim, "").unwrap_or_default();
+        let name = all.text("/spec/volumeName");
+        let spec = world.read(&ObjectRef::new("PersistentVolume", "", name), "/spec").unwrap_or_default();
+        let mut volume = Self::read(&spec);
+        if volume.by.is_empty() {
+            let noted = ["volume.kubernetes.io", "volume.beta.kubernetes.io"]
+                .map(|group| format!("/metadata/annotations/{group}~1storage-provisioner"));
+            let noted = noted.iter().map(|at| all.text(at)).find(|by| !by.is_empty());
+            let class = ObjectRef::new("StorageClass", "", all.text("/spec/storageClassName"));
+            volume.by = match noted {
+                Some(by) => by.to_owned(),
+                None => world.read(&class, "/provisioner").unwrap_or_default().text("").to_owned(),
+            };
+        }
+        volume
     }
 
     /// Of a PersistentVolume's spec, or of one volume of a pod: the sources are called the same.
@@ -54,6 +65,9 @@ pub(crate) struct Reason {
 
 /// What was said, without the wrapping, cut to what a reader takes in.
 pub(crate) fn words(message: &str) -> &str {
+    if let Some((_, said)) = message.rsplit_once(" error output: ") {
+        return said.lines().map(str::trim).rfind(|l| !l.is_empty()).unwrap_or(said);
+    }
     let output = message.rsplit_once("Output: ").map(|(_, out)| out.trim());
     let output = output.map(|out| match out.strip_prefix("Running scope as unit") {
         Some(rest) => {
@@ -154,7 +168,7 @@ pub(crate) fn of(message: &str, volume: &Volume, node: &str) -> Option<Reason> {
         "DeadlineExceeded",
         "context deadline exceeded",
         "no monitors",
-        "connection timed out",
+        "onnection timed out",
         "error connecting",
     ]) {
         return behind(
