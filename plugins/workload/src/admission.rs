@@ -390,9 +390,21 @@ fn unreachable(
     let root = sick.clone().or(config.clone()).or(service.clone()).unwrap_or_else(|| workload.clone());
     let mut diagnosis = Diagnosis::new(WEBHOOK, root.clone());
     diagnosis.confidence = 90;
+    // It answers, and the API server does not believe it: the certificate is what differs.
+    let untrusted = what.contains("x509: ") || what.contains("tls: ");
     // Whoever wants pods meets it, so the title names none of them.
-    diagnosis.title = format!("The admission webhook {webhook} cannot be reached: pods are refused");
+    diagnosis.title = if untrusted {
+        format!(
+            "The API server does not accept the certificate of the admission webhook {webhook}: pods are refused"
+        )
+    } else {
+        format!("The admission webhook {webhook} cannot be reached: pods are refused")
+    };
     let why = match (&service, &behind) {
+        (Some(_), Some(b)) if b.ready && untrusted => format!(
+            "{} runs and is ready; its certificate has expired, or is not signed by the authority that the webhook's caBundle names",
+            spoken(&b.workload)
+        ),
         (Some(s), Some(b)) if b.ready => {
             format!("Pods behind {} are ready; see its port, its certificate and network policies", spoken(s))
         }
@@ -406,8 +418,8 @@ fn unreachable(
         (None, _) => "Where it leads to is not known here".to_owned(),
     };
     diagnosis.explanation = format!(
-        "The API server must ask the webhook before it makes a pod, gets no answer ({}) and refuses the pod, so {} gets \
-         none. {why}.",
+        "The API server must ask the webhook before it makes a pod, {} ({}) and refuses the pod, so {} gets none. {why}.",
+        if untrusted { "does not accept its certificate" } else { "gets no answer" },
         short(what, 240),
         spoken(workload)
     );
@@ -426,6 +438,23 @@ fn unreachable(
             Remedy::new(format!("scale {} up again: everything waits for it", spoken(behind)))
                 .command(format!("{} scale {} --replicas=1", kubectl(&behind.namespace), named(behind))),
         );
+    } else if let (Some(behind), true) = (&behind, untrusted) {
+        let mut remedy = Remedy::new(
+            "see which authority the API server is to trust and until when, then let what issues the certificate put both in order",
+        );
+        if let Some(config) = &config {
+            let at = world.read(config, "/webhooks").unwrap_or_default();
+            let at = at.list("").iter().position(|w| w.text("/name") == webhook).unwrap_or(0);
+            remedy = remedy.command(format!("kubectl get {} -o jsonpath='{{.webhooks[{at}].clientConfig.caBundle}}' | base64 -d | openssl x509 -noout -subject -enddate", named(config)));
+        }
+        let k = kubectl(&behind.workload.namespace);
+        remedy = remedy.command(format!("{k} get secrets,certificates"));
+        diagnosis.remedies.push(match crate::words::restart(&behind.workload) {
+            Some(again) => {
+                remedy.command(format!("{again}     # many make certificate and caBundle at their start"))
+            }
+            None => remedy,
+        });
     } else if let Some(service) = &service {
         diagnosis.remedies.push(
             Remedy::new("bring back what stands behind the webhook's Service").command(format!(

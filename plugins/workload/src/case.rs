@@ -7,7 +7,7 @@ use kwhy_sdk::{
 };
 
 use crate::{
-    look, service,
+    generic, look, probe, service,
     words::{listed, spoken},
 };
 
@@ -304,6 +304,9 @@ const ILL: [&str; 26] = [
     "*Probe*",
 ];
 
+/// That nobody on its node resolves names where the workload is the DNS cache of nodes.
+const DNS_CACHE: &str = "coredns.node-cache-down";
+
 /// What a workload that does not do its work makes people see.
 pub(crate) fn explains(world: &World<'_>, workload: &ObjectRef) -> Vec<Explains> {
     let mut out = Vec::new();
@@ -323,12 +326,9 @@ pub(crate) fn explains(world: &World<'_>, workload: &ObjectRef) -> Vec<Explains>
         out.push(Explains::event(reason, workload, "workload"));
     }
     // That others miss it is its effect.
-    out.push(Explains {
-        source: "finding".into(),
-        name: service::DOWN.into(),
-        anchor: Some(workload.clone()),
-        reach: "self".into(),
-    });
+    for effect in [service::DOWN, DNS_CACHE] {
+        out.push(Explains { source: "finding".into(), ..Explains::alert(effect, workload, "self") });
+    }
     out
 }
 
@@ -360,6 +360,10 @@ pub(crate) fn of_pod(
         diagnosis.severity = "critical".into();
     }
     diagnosis.explains = explains(world, &pod.workload);
+    if matches!(code, generic::EXIT | generic::INIT | probe::READINESS) {
+        // Who only sees that it does not run knows less than who tells what that does.
+        diagnosis.explains.retain(|e| e.name != DNS_CACHE);
+    }
     if root.is(&pod.id) {
         diagnosis.path.push(Step::new(root, "", ""));
     } else {

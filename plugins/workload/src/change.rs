@@ -4,7 +4,7 @@ use kwhy_sdk::{Evidence, Json, ObjectRef, Signal, World, hours, parse_time};
 
 use crate::{
     pod::Pod,
-    words::{short, spoken},
+    words::{ROLLOUT, short, spoken},
 };
 
 /// How far back a change may lie; the history of the host goes no further.
@@ -71,7 +71,7 @@ pub(crate) fn rollout(world: &World<'_>, pod: &Pod) -> Option<Rollout> {
     let holder = &pod.holder;
     let since = world.ago(WINDOW);
     let mut found = None;
-    if holder.kind == "Deployment" {
+    if matches!(holder.kind.as_str(), "Deployment" | ROLLOUT) {
         found = between_replica_sets(world, pod).filter(|r| r.at >= since);
     }
     let watched = world.changes(holder, "self", since, 20).into_iter().find_map(|change| {
@@ -96,7 +96,9 @@ pub(crate) fn rollout(world: &World<'_>, pod: &Pod) -> Option<Rollout> {
 
 fn revision(world: &World<'_>, set: &ObjectRef) -> (i64, u64) {
     let meta = world.read(set, "/metadata").unwrap_or_default();
-    let revision = meta.text("/annotations/deployment.kubernetes.io~1revision").parse().unwrap_or(0);
+    let noted = ["deployment.kubernetes.io~1revision", "rollout.argoproj.io~1revision"];
+    let revision =
+        noted.iter().find_map(|name| meta.text(&format!("/annotations/{name}")).parse().ok()).unwrap_or(0);
     (revision, parse_time(meta.text("/creationTimestamp")).unwrap_or(0))
 }
 

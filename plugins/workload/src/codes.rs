@@ -19,7 +19,7 @@ const SECURITY: &str = "https://kubernetes.io/docs/concepts/security/pod-securit
 
 const SERVICE: &str = "https://kubernetes.io/docs/tasks/debug/debug-application/debug-service/";
 
-pub(crate) const CODES: [Code; 36] = [
+pub(crate) const CODES: [Code; 39] = [
     (crate::image::NOT_FOUND, "An image or its tag does not exist", "all", &[IMAGES, DEBUG_PODS]),
     (crate::image::AUTH, "A registry refuses the pull", "all", &[PRIVATE, IMAGES]),
     (
@@ -190,6 +190,27 @@ pub(crate) const CODES: [Code; 36] = [
         "A server refuses the credentials of a workload",
         "PostgreSQL, MySQL, MariaDB, MongoDB, Redis, RabbitMQ, Kafka",
         &["https://www.postgresql.org/docs/current/client-authentication-problems.html", SECRET],
+    ),
+    (
+        crate::login::CROWDED,
+        "A server has no connection left for its clients",
+        "PostgreSQL, PgBouncer, MySQL, MariaDB, MongoDB, Redis",
+        &[
+            "https://www.postgresql.org/docs/current/runtime-config-connection.html",
+            "https://dev.mysql.com/doc/refman/8.0/en/too-many-connections.html",
+        ],
+    ),
+    (
+        crate::expired::CODE,
+        "A server of the cluster answers with a certificate that has expired",
+        "all",
+        &["https://cert-manager.io/docs/troubleshooting/", SECRET],
+    ),
+    (
+        crate::evicted::CODE,
+        "Pods write more to the node's disk than their limit allows",
+        "all",
+        &["https://kubernetes.io/docs/concepts/storage/ephemeral-storage/", RESOURCES],
     ),
     (crate::service::SELECTOR, "A Service selects no pod", "all", &[SERVICE]),
     (crate::service::PORT, "A Service leads to a port that its pods do not have", "all", &[SERVICE]),

@@ -9,7 +9,7 @@ use kwhy_sdk::{Diagnosis, Evidence, Remedy, Signal, World};
 use crate::{
     case, change, image, logs,
     pod::{Container, Pod},
-    words::{any, kubectl, named, short, spoken},
+    words::{any, kubectl, named, short, spoken, undo},
 };
 
 pub(crate) const CODE: &str = "workload.command-not-found";
@@ -205,11 +205,8 @@ fn diagnose(
     if let Some(rollout) = &rollout {
         diagnosis.evidence.push(rollout.evidence(30, "the change that brought it"));
         diagnosis.explanation.push_str(&format!(" It was changed: {}.", rollout.words()));
-        if matches!(pod.holder.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet") {
-            diagnosis.remedies.push(
-                Remedy::new("or go back to the former revision")
-                    .command(format!("{k} rollout undo {}", named(&pod.holder))),
-            );
+        if let Some(back) = undo(&pod.holder) {
+            diagnosis.remedies.push(Remedy::new("or go back to the former revision").command(back));
         }
     }
     case::note_root(

@@ -12,7 +12,7 @@ use crate::{
     change::{self, Edit, Rollout},
     logs,
     pod::{Container, Pod},
-    words::{kubectl, listed, named, short, spoken},
+    words::{kubectl, listed, named, restart, short, spoken, undo},
 };
 
 pub(crate) const CODE: &str = "workload.config-change";
@@ -230,10 +230,8 @@ fn of_edit(
     let back = edit.removed.first().map(|l| format!("     # was: {}", l.trim())).unwrap_or_default();
     let again = if by_sub_path(pod, container, &edit.of) || pod.holder.is(&pod.id) {
         format!("{k} delete pod {}", pod.id.name)
-    } else if matches!(pod.holder.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet") {
-        format!("{k} rollout restart {}", named(&pod.holder))
     } else {
-        format!("{k} delete pod {}", pod.id.name)
+        restart(&pod.holder).unwrap_or_else(|| format!("{k} delete pod {}", pod.id.name))
     };
     let meta = world.read(&edit.of, "/metadata/labels").unwrap_or_default();
     let tool = meta.text("/app.kubernetes.io~1managed-by").to_owned();
@@ -285,10 +283,10 @@ fn of_rollout(
     cite(&mut diagnosis, world, pod, container, line);
     case::note_root(&mut diagnosis, format!("changed at {}", clock(rollout.at)));
     let k = kubectl(&pod.holder.namespace);
-    if matches!(pod.holder.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet") {
+    if let Some(back) = undo(&pod.holder) {
         diagnosis.remedies.push(
             Remedy::new("go back to the former revision")
-                .command(format!("{k} rollout undo {}", named(&pod.holder)))
+                .command(back)
                 .caution("it takes back every change of that rollout"),
         );
     }

@@ -6,7 +6,7 @@ use kwhy_sdk::{Diagnosis, Evidence, Remedy, World, minutes};
 use crate::{
     case, config_change, logs,
     pod::{ANY, Container, Pod},
-    words::{any, kubectl, named, short, spoken},
+    words::{any, between, kubectl, named, set, short, spoken},
 };
 
 pub(crate) const EXIT: &str = "workload.exit-on-start";
@@ -49,13 +49,100 @@ fn heap(said: &str, pod: &Pod, name: &str) -> Option<(&'static str, Remedy)> {
     } else {
         return None;
     };
-    let k = kubectl(&pod.holder.namespace);
     let remedy = Remedy::new(format!(
         "give {own} more room (where -Xmx or {variable} is set today, change it there), within the memory limit"
     ))
-    .command(format!("{k} set env {} -c {name} {variable}={value}", named(&pod.holder)))
+    .command(set(&pod.holder, "env", &format!("-c {name} {variable}={value}")))
     .caution("a leak only takes longer to fill a larger heap; the memory limit must stay above the heap");
     Some((own, remedy))
+}
+
+/// A right that a program lacks at the API server, in the server's own words.
+struct Right<'a> {
+    account: &'a str,
+    verb: &'a str,
+    what: &'a str,
+    group: &'a str,
+}
+
+fn right(said: &str) -> Option<Right<'_>> {
+    let (_, rest) = said.split_once(" is forbidden: User ")?;
+    let inside = |mark: &str| between(rest, mark, "\"").map(|t| t.trim_matches('\\'));
+    let account = rest.trim_start_matches(['\\', '"']).split(['\\', '"']).next()?;
+    let verb = between(rest, " cannot ", " ")?;
+    let what = inside("resource \"").or_else(|| inside("resource \\\""))?;
+    let group = inside("API group \"").or_else(|| inside("API group \\\""))?;
+    Some(Right { account, verb, what, group })
+}
+
+/// Says which right a program lacks, and how to see and give it.
+fn forbidden(diagnosis: &mut Diagnosis, right: &Right<'_>, said: &str, whose: &str) {
+    let Right { account, verb, what, group } = right;
+    let place = between(said, " in the namespace ", " ")
+        .or_else(|| said.rsplit_once(" in the namespace ").map(|(_, n)| n));
+    let place = place.map(|n| n.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '-'));
+    let all = if group.is_empty() { (*what).to_owned() } else { format!("{what}.{group}") };
+    diagnosis.confidence += 28;
+    diagnosis.title = format!("{whose} may not {verb} {all}: its account lacks the right, and it ends");
+    diagnosis.explanation.push_str(&format!(
+        " The API server knows it as {account} and refuses it to {verb} {all} {}: the Role or ClusterRole that allows it, or its binding, is missing, or does not name that resource.",
+        place.map_or("in all namespaces".to_owned(), |n| format!("in namespace {n}"))
+    ));
+    let (scope, kind) = match place {
+        Some(n) => (format!("-n {n}"), "role"),
+        None => ("-A".to_owned(), "clusterrole"),
+    };
+    let name = account.rsplit(':').next().unwrap_or(account);
+    let who = match account.strip_prefix("system:serviceaccount:") {
+        Some(path) => format!("--serviceaccount={path}"),
+        None => format!("--user={account}"),
+    };
+    let within = place.map_or(String::new(), |n| format!("-n {n} "));
+    diagnosis.remedies.push(
+        Remedy::new(
+            "give the account its right back: from where its roles are kept, or with a role of its own",
+        )
+        .command(format!("kubectl auth can-i {verb} {all} --as={account} {scope}"))
+        .command(format!("kubectl get rolebindings,clusterrolebindings -A -o wide | grep {name}"))
+        .command(format!(
+            "kubectl {within}create {kind} {name}-{what} --verb=get,list,watch --resource={all}"
+        ))
+        .command(format!("kubectl {within}create {kind}binding {name}-{what} --{kind}={name}-{what} {who}"))
+        .caution("give no more than it needs: who may read Secrets everywhere has the cluster"),
+    );
+}
+
+/// A port that a program cannot have because another one has it, where both share the node's.
+fn taken(said: &str, pod: &Pod) -> Option<Remedy> {
+    if !any(
+        said,
+        &[
+            "address already in use",
+            "EADDRINUSE",
+            "Address already in use",
+            "Only one usage of each socket address",
+        ],
+    ) {
+        return None;
+    }
+    let node = pod.node();
+    if !pod.json.is_true("/spec/hostNetwork") || node.is_empty() {
+        return None;
+    }
+    let port_of = |word: &str| {
+        word.trim_end_matches([':', ',', '.', '"', '\\']).rsplit_once(':')?.1.parse::<u16>().ok()
+    };
+    let (before, after) = said
+        .split_once("ddress already in use")
+        .or_else(|| said.split_once("EADDRINUSE"))
+        .unwrap_or((said, ""));
+    let port = before.split([' ', '"', '\'']).rev().find_map(port_of);
+    let port = port.or_else(|| after.split([' ', '"', '\'']).find_map(port_of));
+    let filter = port.map_or(String::new(), |p| format!(" 'sport = :{p}'"));
+    Some(
+        Remedy::new(format!("end what has the port on node {node}, or give the workload another one"))
+            .command(format!("sudo ss -ltnup{filter}     # on node {node}")),
+    )
 }
 
 /// An init container does its work within this time, or waits for something that does not come.
@@ -178,6 +265,18 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container) -> Opti
                 limit => limit,
             }
         ));
+        diagnosis.remedies.push(remedy);
+    }
+    if let Some(right) = right(said) {
+        forbidden(&mut diagnosis, &right, said, &whose);
+    }
+    if let Some(remedy) = taken(said, pod) {
+        diagnosis.confidence += 20;
+        diagnosis.title =
+            format!("{one} of {whose} cannot have its port on node {}: another program has it", pod.node());
+        diagnosis
+            .explanation
+            .push_str(". It runs in the network of its node, where each port is there once.");
         diagnosis.remedies.push(remedy);
     }
     let which = if name == ANY { String::new() } else { format!(" -c {name}") };

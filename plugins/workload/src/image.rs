@@ -11,7 +11,9 @@ use crate::{
     change::{self, Rollout},
     pod::{Container, Pod},
     pull::{Said, read},
-    words::{any, between, image_parts, kubectl, named, quoted, registry, short, spoken},
+    words::{
+        any, between, image_parts, kubectl, named, quoted, registry, set, short, spoken, strategic, undo,
+    },
 };
 
 pub(crate) const NOT_FOUND: &str = "workload.image-not-found";
@@ -220,6 +222,14 @@ fn diagnose(
         Some(_) => {
             format!("Node {} cannot reach the registry {host}, so {whose} does not get its image", pod.node())
         }
+        // Another workload stands for all that pull from there.
+        None if !root.is(&pod.workload)
+            && matches!(said, Said::Unreachable | Said::Tls | Said::RateLimit) =>
+        {
+            let short = title.split(", so ").next().unwrap_or(&title);
+            let short = short.split(&format!(": {whose} ")).next().unwrap_or(short);
+            format!("{short}, so images do not come")
+        }
         None => title,
     };
     diagnosis.explanation = format!("{what}, so {} of {} cannot start.", container.called(), pod.id.name);
@@ -232,7 +242,9 @@ fn diagnose(
         ));
         diagnosis.evidence.push(evidence);
     }
-    case::note_root(&mut diagnosis, format!("image {image}"));
+    if root.is(&pod.workload) || differs.is_some() {
+        case::note_root(&mut diagnosis, format!("image {image}"));
+    }
     diagnosis.explains.push(Explains::alert("*Image*", &pod.workload, "workload"));
     let words = short(text, 600);
     match event {
@@ -370,13 +382,13 @@ fn remedies(
     let of = named(&pod.holder);
     let image = container.image();
     let (repository, _) = image_parts(image);
-    let rolls = matches!(pod.holder.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet");
-    let set = |to: &str| format!("{k} set image {of} {}={to}", container.name);
+    let set = |to: &str| set(&pod.holder, "image", &format!("{}={to}", container.name));
+    let back = undo(&pod.holder).filter(|_| rollout.is_some());
     let undo = |diagnosis: &mut Diagnosis| {
-        if rolls && rollout.is_some() {
+        if let Some(back) = &back {
             diagnosis.remedies.push(
                 Remedy::new("or go back to the former revision")
-                    .command(format!("{k} rollout undo {of}"))
+                    .command(back)
                     .caution("it takes back every change of that rollout, not the image alone"),
             );
         }
@@ -393,7 +405,7 @@ fn remedies(
             undo(diagnosis);
         }
         Said::Never => {
-            diagnosis.remedies.push(Remedy::new("let the node pull the image, or load it onto the node first").command(format!("{k} patch {of} --type strategic -p '{{\"spec\":{{\"template\":{{\"spec\":{{\"containers\":[{{\"name\":\"{}\",\"imagePullPolicy\":\"IfNotPresent\"}}]}}}}}}}}'", container.name)));
+            diagnosis.remedies.push(Remedy::new("let the node pull the image, or load it onto the node first").command(strategic(&pod.holder, &format!("{{\"spec\":{{\"template\":{{\"spec\":{{\"containers\":[{{\"name\":\"{}\",\"imagePullPolicy\":\"IfNotPresent\"}}]}}}}}}}}", container.name))));
             undo(diagnosis);
         }
         Said::Denied | Said::DeniedOrNone => {

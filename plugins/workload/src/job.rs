@@ -190,10 +190,37 @@ fn longer(workload: &ObjectRef, k: &str, limit: i64) -> String {
     format!("{k} patch {} --type merge -p '{spec}'", named(workload))
 }
 
+/// What the Job needs and could not reach, where that is still so.
+fn needs(world: &World<'_>, job: &ObjectRef, last: Option<&Pod>, failed: &Failure) -> Option<Diagnosis> {
+    let pod = last?;
+    let container = pod.containers().into_iter().find(|c| c.end().is_some_and(|e| e.code != 0))?;
+    if oom::killed(&container) || failed.reason == "DeadlineExceeded" {
+        return None;
+    }
+    let mut found = crate::look::peer(world, pod, &container)?;
+    // One that only is down is told of by what keeps it down.
+    if found.severity == "info" {
+        return None;
+    }
+    let words = format!("{}: {}", failed.reason, failed.message);
+    found.evidence.push(Evidence::object(job, words, 20, "condition Failed of the Job"));
+    found.explains.push(Explains::event("DeadlineExceeded", &world.workload(job), "workload"));
+    let again = format!("{} create job {}-again --from=", kubectl(&job.namespace), job.name);
+    if let Some(cron) = world.owners(job).into_iter().find(|o| o.kind == "CronJob") {
+        found
+            .remedies
+            .push(Remedy::new("then start the Job again").command(format!("{again}{}", named(&cron))));
+    }
+    Some(found)
+}
+
 fn diagnose(world: &World<'_>, job: &ObjectRef, failed: &Failure) -> Diagnosis {
     let workload = world.workload(job);
     let pods: Vec<Pod> = world.pods(job).iter().rev().take(10).filter_map(|p| Pod::load(world, p)).collect();
     let last = pods.iter().max_by_key(|p| p.created());
+    if let Some(found) = needs(world, job, last, failed) {
+        return found;
+    }
     let container =
         last.and_then(|p| p.containers().into_iter().find(|c| c.end().is_some_and(|e| e.code != 0)));
     let killed = container.as_ref().is_some_and(oom::killed);

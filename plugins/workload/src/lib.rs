@@ -13,6 +13,8 @@ mod command;
 mod config_change;
 mod cron;
 mod endpoints;
+mod evicted;
+mod expired;
 mod fight;
 mod generic;
 mod hpa;
@@ -144,6 +146,7 @@ impl Rule for Workload {
             }
             ("event", "SuccessfulCreate" | "SuccessfulDelete") => fight::again(world, subject),
             ("event", _) if kind == "HorizontalPodAutoscaler" => hpa::told(world, subject, signal),
+            ("event", _) if evicted::tells(signal) => evicted::examine(world, &world.workload(subject)),
             ("event", _) if kind == "Pod" && !signal.message.contains("disruption budget") => {
                 look::look(world, subject)
             }
@@ -156,6 +159,7 @@ impl Rule for Workload {
 /// A timer has come.
 fn look(world: &World<'_>, of: &ObjectRef) -> Verdict {
     match of.kind.as_str() {
+        _ if evicted::holds(world, of) => evicted::examine(world, of),
         "Pod" => look::look(world, of),
         "HorizontalPodAutoscaler" => hpa::seen(world, of),
         "Service" => endpoints::examine(world, of),
@@ -194,8 +198,9 @@ fn controller(world: &World<'_>, of: &ObjectRef, signal: &Signal) -> Verdict {
         "Service" => return endpoints::changed(world, of, signal),
         _ => Verdict::default(),
     };
-    let held = case::of(world, of)
-        .is_some_and(|c| !matches!(c.code.as_str(), job::BACKOFF | job::DEADLINE | oom::CODE));
+    let held = case::of(world, of).is_some_and(|c| {
+        !matches!(c.code.as_str(), job::BACKOFF | job::DEADLINE | oom::CODE | evicted::CODE)
+    });
     if held || admission::fails(world, of) {
         verdict.merge(admission::examine(world, of));
     }
@@ -232,7 +237,7 @@ fn line(world: &World<'_>, pod: &ObjectRef, name: &str, line: &Signal) -> Verdic
         return Verdict::default();
     }
     let held = case::of(world, pod).is_some();
-    if !held && name != logs::PEER {
+    if !held && !missed::counts(name) {
         return Verdict::default();
     }
     let key = format!("l/{}", words::hash(&pod.path()));

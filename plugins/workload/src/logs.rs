@@ -19,6 +19,15 @@ pub(crate) const ERROR: &str = "workload-error";
 /// A line about a server that answers and refuses the login.
 pub(crate) const LOGIN: &str = "workload-login";
 
+/// A line about the API server that knows who asks and does not let it.
+pub(crate) const FORBIDDEN: &str = "workload-forbidden";
+
+/// A line about a server that has no room for one more connection.
+pub(crate) const CROWDED: &str = "workload-crowded";
+
+/// A line about a server whose certificate is over.
+pub(crate) const EXPIRED: &str = "workload-expired";
+
 /// A line about a file system that is full, which is the storage's matter.
 pub(crate) const SPACE: &str = "workload-space";
 
@@ -125,6 +134,33 @@ pub(crate) fn patterns() -> Vec<Pattern> {
         "(?i)(?:password authentication failed for user|access denied for user '|wrongpass|noauth authentication required|access_refused|sasl[^\n]{0,60}authentication failed|authentication failed[^\n]{0,80}(?:user|credential|password)|(?:user|credential|password)[^\n]{0,80}authentication failed|authenticationfailed)",
     );
     add(
+        FORBIDDEN,
+        &["is forbidden: User "],
+        r#"\S+ is forbidden: User \\*"(?P<user>[^"\\]+)\\*" cannot (?P<verb>\w+) resource \\*"(?P<what>[^"\\]+)\\*" in API group \\*"(?P<group>[^"\\]*)"#,
+    );
+    add(
+        CROWDED,
+        &[
+            "too many clients already",
+            "connection slots are reserved",
+            "oo many connections",
+            "max number of clients reached",
+            "no more connections allowed",
+            "too many open connections",
+        ],
+        "",
+    );
+    add(
+        EXPIRED,
+        &[
+            "ertificate has expired",
+            "CERT_HAS_EXPIRED",
+            "CertificateExpiredException",
+            "peer certificate: Expired",
+        ],
+        "",
+    );
+    add(
         PEER,
         &[
             "onnection refused",
@@ -176,6 +212,11 @@ pub(crate) fn calm(message: &str) -> bool {
     crate::words::any(message, &level)
 }
 
+/// Whether it is about a right that lacks, whatever the object is called: a ConfigMap is no configuration then.
+fn forbids(message: &str) -> bool {
+    message.contains(" is forbidden: User ")
+}
+
 /// The head of a Python traceback: what it is about stands in its last line.
 fn heads(message: &str) -> bool {
     message.trim_end().ends_with("Traceback (most recent call last):")
@@ -183,15 +224,28 @@ fn heads(message: &str) -> bool {
 
 /// The line that tells best why a container ended or does not work, since a time.
 pub(crate) fn telling(world: &World<'_>, pod: &Pod, container: &Container, since: u64) -> Option<Signal> {
-    for id in [SPACE, CONFIG, LOGIN, FATAL, EXEC, PEER, ERROR] {
-        let found = lines(world, pod, container, id, since)
-            .into_iter()
-            .find(|l| !calm(&l.message) && !heads(&l.message));
+    for id in [SPACE, CONFIG, LOGIN, FORBIDDEN, FATAL, EXEC, PEER, ERROR] {
+        let noise = |m: &str| calm(m) || heads(m) || (id == CONFIG && forbids(m));
+        let found = lines(world, pod, container, id, since).into_iter().find(|l| !noise(&l.message));
         if found.is_some() {
             return found;
         }
     }
     None
+}
+
+/// The newest lines of one pattern: one complaint is often spread over several.
+pub(crate) fn complaints(
+    world: &World<'_>,
+    pod: &Pod,
+    container: &Container,
+    id: &str,
+    since: u64,
+) -> Vec<Signal> {
+    let mut all = lines(world, pod, container, id, since);
+    all.retain(|l| !calm(&l.message));
+    all.truncate(4);
+    all
 }
 
 /// The newest line of one pattern.

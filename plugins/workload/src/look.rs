@@ -4,7 +4,7 @@
 use kwhy_sdk::{Diagnosis, ObjectRef, Verdict, Wake, World, seconds};
 
 use crate::{
-    LOOK, case, command, config_change, generic, image, login, logs, missing, oom,
+    LOOK, case, command, config_change, evicted, expired, generic, image, login, logs, missing, oom,
     pod::{self, Container, Pod, STABLE},
     probe, refused, security, service, told,
 };
@@ -51,6 +51,9 @@ pub(crate) fn look(world: &World<'_>, id: &ObjectRef) -> Verdict {
     if pod.going() || pod.phase() == "Succeeded" {
         let because = format!("pod {} {}", id.name, if pod.going() { "is going" } else { "has completed" });
         return case::well(world, id, &because);
+    }
+    if evicted::own(&pod) {
+        return evicted::examine(world, &pod.workload);
     }
     if !pod.held() && !worth(&pod) {
         return Verdict::default();
@@ -116,7 +119,9 @@ fn settled(pod: &Pod) -> Option<u64> {
 /// What another pod of the same cause would say.
 pub(crate) fn diagnosis(world: &World<'_>, id: &ObjectRef) -> Option<Diagnosis> {
     if id.kind != "Pod" {
-        return crate::admission::again(world, id).or_else(|| crate::job::again(world, id));
+        return crate::admission::again(world, id)
+            .or_else(|| crate::job::again(world, id))
+            .or_else(|| evicted::again(world, id));
     }
     let pod = Pod::load(world, id).filter(|p| !p.going() && p.phase() != "Succeeded")?;
     match assess(world, &pod) {
@@ -241,13 +246,14 @@ fn surest(changed: Option<Diagnosis>, peer: impl FnOnce() -> Option<Diagnosis>) 
 }
 
 /// Another service that the container cannot reach, by its own words.
-fn peer(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Diagnosis> {
+pub(crate) fn peer(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Diagnosis> {
     if container.init && container.restarts() < 2 {
         return None;
     }
     let since = logs::since(container, config_change::ill_since(pod));
-    login::judge(world, pod, container, since).or_else(|| {
-        let line = logs::newest(world, pod, container, logs::PEER, since)?;
-        service::judge(world, pod, &line)
-    })
+    let complaints = |id: &str| logs::complaints(world, pod, container, id, since).into_iter();
+    login::judge(world, pod, container, since)
+        .or_else(|| login::crowded(world, pod, container, since))
+        .or_else(|| complaints(logs::EXPIRED).find_map(|line| expired::judge(world, pod, &line)))
+        .or_else(|| complaints(logs::PEER).find_map(|line| service::judge(world, pod, &line)))
 }

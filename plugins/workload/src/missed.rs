@@ -3,7 +3,7 @@
 
 use kwhy_sdk::{ObjectRef, Signal, Verdict, World, minutes};
 
-use crate::{case, logs, look, pod, service};
+use crate::{case, expired, logs, look, pod, service};
 
 /// How far back complaints count.
 const RECENT: u64 = minutes(10);
@@ -14,9 +14,16 @@ const ALERTED: usize = 3;
 /// Pods of one workload that are asked: they are alike.
 const PODS: usize = 20;
 
+/// Complaints about another service that count by themselves.
+const COMPLAINTS: [&str; 2] = [logs::PEER, logs::EXPIRED];
+
+pub(crate) fn counts(name: &str) -> bool {
+    COMPLAINTS.contains(&name)
+}
+
 /// A pod complains.
 pub(crate) fn complains(world: &World<'_>, pod: &ObjectRef, line: &Signal) -> Verdict {
-    let often = world.about(pod, "self", "log", logs::PEER, world.ago(RECENT), OFTEN).len();
+    let often = world.about(pod, "self", "log", &line.name, world.ago(RECENT), OFTEN).len();
     if often >= usize::try_from(OFTEN).unwrap_or(usize::MAX) {
         judge(world, pod, line)
     } else {
@@ -32,10 +39,12 @@ pub(crate) fn alerted(world: &World<'_>, subject: &ObjectRef, alert: &Signal) ->
     }
     let mut all = Vec::new();
     for pod in world.pods(&workload).into_iter().take(PODS) {
-        let lines = world.about(&pod, "self", "log", logs::PEER, world.ago(RECENT), OFTEN);
-        all.extend(
-            lines.into_iter().filter(|line| !logs::calm(&line.message)).map(|line| (pod.clone(), line)),
-        );
+        for name in COMPLAINTS {
+            let lines = world.about(&pod, "self", "log", name, world.ago(RECENT), OFTEN);
+            all.extend(
+                lines.into_iter().filter(|line| !logs::calm(&line.message)).map(|line| (pod.clone(), line)),
+            );
+        }
     }
     if all.len() < ALERTED {
         return Verdict::default();
@@ -46,7 +55,11 @@ pub(crate) fn alerted(world: &World<'_>, subject: &ObjectRef, alert: &Signal) ->
 }
 
 fn judge(world: &World<'_>, pod: &ObjectRef, line: &Signal) -> Verdict {
-    let found = pod::Pod::load(world, pod).and_then(|pod| Some((service::judge(world, &pod, line)?, pod)));
+    let of = |pod: &pod::Pod| match line.name.as_str() {
+        logs::EXPIRED => expired::judge(world, pod, line),
+        _ => service::judge(world, pod, line),
+    };
+    let found = pod::Pod::load(world, pod).and_then(|pod| Some((of(&pod)?, pod)));
     let Some((found, pod)) = found else { return Verdict::default() };
     let mut verdict = look::told_on(world, &found, &pod.workload);
     verdict.merge(Verdict { diagnoses: vec![found], ..Verdict::default() });

@@ -236,6 +236,9 @@ fn diagnose(
             ));
             diagnosis.explanation.push_str(&format!(" {} has a name much like it.", spoken(&near)));
         }
+        if let Some(maker) = maker(world, lack, &root.namespace) {
+            made_by(world, &mut diagnosis, &maker, &thing);
+        }
         let make = if lack.kind == "Secret" {
             format!("{k} create secret generic {} --from-literal=<key>=<value>", lack.name)
         } else {
@@ -265,6 +268,56 @@ fn diagnose(
             .command(format!("{k} edit {}", named(&pod.holder))),
     );
     diagnosis
+}
+
+/// What is to make a Secret or ConfigMap: the kind, where it names what it makes (its own name where it names none), and
+/// the events and the condition with which it says why it does not.
+const MAKERS: [(&str, &str); 7] = [
+    ("ExternalSecret", "/spec/target/name"),
+    ("Certificate", "/spec/secretName"),
+    ("SealedSecret", "/spec/template/metadata/name"),
+    ("VaultStaticSecret", "/spec/destination/name"),
+    ("VaultDynamicSecret", "/spec/destination/name"),
+    ("InfisicalSecret", "/spec/managedSecretReference/secretName"),
+    ("OnePasswordItem", "/metadata/name"),
+];
+
+fn maker(world: &World<'_>, lack: &Lack, namespace: &str) -> Option<ObjectRef> {
+    if lack.kind != "Secret" {
+        return None;
+    }
+    MAKERS.iter().find_map(|(kind, place)| {
+        world.list(kind, namespace).into_iter().find(|of| {
+            // Of custom resources no more than the metadata may be known.
+            let named = world.read(of, place).unwrap_or_default();
+            match named.text("") {
+                "" => of.name == lack.name,
+                name => name == lack.name,
+            }
+        })
+    })
+}
+
+/// Says who was to make it, and why that one did not.
+fn made_by(world: &World<'_>, diagnosis: &mut Diagnosis, maker: &ObjectRef, thing: &str) {
+    let who = spoken(maker);
+    diagnosis.explanation.push_str(&format!(" {who} is to make it, and has not."));
+    let events = world.about(maker, "self", "event", "*", world.ago(hours(2)), 20);
+    let ready = world.condition(maker, "Ready");
+    if let Some(event) = events.iter().find(|e| e.state == "Warning") {
+        diagnosis.explanation.push_str(&format!(" It says: {}", short(&event.message, 240)));
+        diagnosis.evidence.push(crate::counted(event, 45, "why it is not made"));
+    } else if ready.fails() {
+        diagnosis.explanation.push_str(&format!(" It says: {}", short(&ready.message, 240)));
+        diagnosis.evidence.push(Evidence::object(maker, ready.quote("Ready"), 45, "why it is not made"));
+    }
+    let k = kubectl(&maker.namespace);
+    diagnosis.remedies.push(
+        Remedy::new(format!(
+            "mend what keeps {who} from making it; {thing} and the pods follow by themselves"
+        ))
+        .command(format!("{k} describe {}", named(maker))),
+    );
 }
 
 fn elsewhere(world: &World<'_>, lack: &Lack, namespace: &str) -> Option<ObjectRef> {

@@ -9,7 +9,7 @@ use crate::{
     case,
     change::{self, Rollout},
     pod::{Container, Pod},
-    words::{kubectl, named, spoken},
+    words::{set, spoken, undo},
 };
 
 pub(crate) const CODE: &str = "workload.oom-killed";
@@ -147,14 +147,12 @@ fn remedies(
     limit: &str,
     rollout: Option<&Rollout>,
 ) {
-    let k = kubectl(&pod.holder.namespace);
-    let of = named(&pod.holder);
     let name = &container.name;
-    let rolls = matches!(pod.holder.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet");
-    if let Some(field) = rollout.and_then(|r| r.field(name, "image")).filter(|_| rolls) {
+    let image = rollout.and_then(|r| r.field(name, "image"));
+    if let Some((field, back)) = image.zip(undo(&pod.holder)) {
         diagnosis.remedies.push(
             Remedy::new(format!("go back to {} until the new version's need is known", field.old))
-                .command(format!("{k} rollout undo {of}"))
+                .command(back)
                 .caution("it takes back every change of that rollout"),
         );
     }
@@ -165,7 +163,7 @@ fn remedies(
     let to = lowered.or_else(|| doubled(limit)).unwrap_or_else(|| "<more>".into());
     diagnosis.remedies.push(
         Remedy::new(format!("give container {name} more memory than it needs at its peak"))
-            .command(format!("{k} set resources {of} -c {name} --limits=memory={to}"))
+            .command(set(&pod.holder, "resources", &format!("-c {name} --limits=memory={to}")))
             .caution(
                 "a leak only takes longer to reach a larger limit: watch container_memory_working_set_bytes",
             ),

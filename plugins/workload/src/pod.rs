@@ -264,5 +264,7 @@ pub(crate) fn around(world: &World<'_>, id: &ObjectRef) -> (ObjectRef, ObjectRef
     let workload = chain.last().cloned().unwrap_or_else(|| id.clone());
     let own = std::iter::once(id);
     let holder = own.chain(&chain).rfind(|o| HOLDERS.contains(&o.kind.as_str())).cloned();
+    // Whatever makes ReplicaSets has the template that people edit, as an Argo Rollout does.
+    let holder = holder.filter(|h| h.kind != "ReplicaSet" || h.is(&workload));
     (workload.clone(), holder.unwrap_or(workload))
 }

@@ -9,7 +9,7 @@ use kwhy_sdk::{Diagnosis, Evidence, Explains, Remedy, Signal, World, minutes};
 use crate::{
     case, config_change,
     pod::{Container, Pod},
-    words::{any, kubectl, named, short, spoken},
+    words::{any, kubectl, named, short, spoken, strategic, undo},
 };
 
 pub(crate) const TOO_STRICT: &str = "workload.liveness-too-strict";
@@ -167,8 +167,11 @@ pub(crate) fn judge_kills(world: &World<'_>, pod: &Pod, container: &Container) -
     let k = kubectl(&pod.holder.namespace);
     let of = named(&pod.holder);
     let patch = |fields: &str| {
-        format!(
-            "{k} patch {of} --type strategic -p '{{\"spec\":{{\"template\":{{\"spec\":{{\"containers\":[{{\"name\":\"{name}\",{fields}}}]}}}}}}}}'"
+        strategic(
+            &pod.holder,
+            &format!(
+                "{{\"spec\":{{\"template\":{{\"spec\":{{\"containers\":[{{\"name\":\"{name}\",{fields}}}]}}}}}}}}"
+            ),
         )
     };
     if early && strict && !startup {
@@ -196,10 +199,8 @@ pub(crate) fn judge_kills(world: &World<'_>, pod: &Pod, container: &Container) -
                 .command(format!("{k} logs {} -c {name} --previous --tail=50", pod.id.name)),
         );
     }
-    if rollout.is_some() && matches!(pod.holder.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet") {
-        diagnosis
-            .remedies
-            .push(Remedy::new("or go back to the former revision").command(format!("{k} rollout undo {of}")));
+    if let Some(back) = undo(&pod.holder).filter(|_| rollout.is_some()) {
+        diagnosis.remedies.push(Remedy::new("or go back to the former revision").command(back));
     }
     case::note_root(&mut diagnosis, format!("{which} probe{at}"));
     diagnosis.supersedes = vec![crate::generic::EXIT.into()];

@@ -11,7 +11,7 @@ use kwhy_sdk::{Diagnosis, Evidence, ObjectRef, Remedy, World, minutes};
 use crate::{
     case, change, config_change,
     pod::{Container, Pod},
-    words::{any, between, kubectl, named, short, spoken},
+    words::{any, between, kubectl, named, set, short, spoken, undo},
 };
 
 pub(crate) const CODE: &str = "workload.container-refused";
@@ -270,7 +270,7 @@ fn remedies(
         Dislike::Memory => Remedy::new(
             "raise the memory limit: runtimes need at least 6 to 12 MiB for any container",
         )
-        .command(format!("{k} set resources {of} -c {name} --limits=memory=64Mi")),
+        .command(set(&pod.holder, "resources", &format!("-c {name} --limits=memory=64Mi"))),
         Dislike::Mount(path) => Remedy::new(format!(
             "mend mountPath or subPath of the mount at {path}: a single file needs its own file name in mountPath, a whole volume a directory and no subPath"
         ))
@@ -296,10 +296,10 @@ fn remedies(
             .command(format!("sudo mount --make-rshared /     # on node {node}")),
         Dislike::Other => Remedy::new("mend what the answer names in the pod template").command(edit),
     });
-    if rollout.is_some() && matches!(pod.holder.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet") {
+    if let Some(back) = undo(&pod.holder).filter(|_| rollout.is_some()) {
         diagnosis.remedies.push(
             Remedy::new("or go back to the former revision")
-                .command(format!("{k} rollout undo {of}"))
+                .command(back)
                 .caution("it takes back every change of that rollout"),
         );
     }

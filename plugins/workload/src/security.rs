@@ -7,7 +7,7 @@ use kwhy_sdk::{Diagnosis, Evidence, Remedy, World};
 use crate::{
     case,
     pod::{Container, Pod},
-    words::{kubectl, named, short, spoken},
+    words::{short, spoken, strategic},
 };
 
 pub(crate) const CODE: &str = "workload.pod-security";
@@ -65,13 +65,12 @@ pub(crate) fn judge_container(world: &World<'_>, pod: &Pod, container: &Containe
     );
     diagnosis.evidence.push(Evidence::object(&pod.id, short(message, 400), 50, "why the container waits"));
     case::note_root(&mut diagnosis, "runAsNonRoot");
-    let k = kubectl(&pod.holder.namespace);
     let patch = format!(
-        "'{{\"spec\":{{\"template\":{{\"spec\":{{\"containers\":[{{\"name\":\"{name}\",\"securityContext\":{{\"runAsUser\":1000}}}}]}}}}}}}}'"
+        "{{\"spec\":{{\"template\":{{\"spec\":{{\"containers\":[{{\"name\":\"{name}\",\"securityContext\":{{\"runAsUser\":1000}}}}]}}}}}}}}"
     );
     diagnosis.remedies.push(
         Remedy::new("run it as a numbered user who may read the image's files")
-            .command(format!("{k} patch {} --type strategic -p {patch}", named(&pod.holder)))
+            .command(strategic(&pod.holder, &patch))
             .caution("files that belong to root in the image or its volumes may then not be writable"),
     );
     diagnosis.remedies.push(Remedy::new("or build the image with a numeric USER"));

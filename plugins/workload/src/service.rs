@@ -103,6 +103,11 @@ fn peer(world: &World<'_>, line: &Signal, namespace: &str) -> Option<Peer> {
     None
 }
 
+/// The Service that a line is about.
+pub(crate) fn asked(world: &World<'_>, line: &Signal, namespace: &str) -> Option<ObjectRef> {
+    Some(peer(world, line, namespace)?.service)
+}
+
 /// Why a pod that complains of another service cannot reach it.
 pub(crate) fn judge(world: &World<'_>, pod: &Pod, line: &Signal) -> Option<Diagnosis> {
     let Some(peer) = peer(world, line, &pod.id.namespace) else {
@@ -139,7 +144,7 @@ const FELT: [&str; 10] = [
 ];
 
 /// Who needs what was found, and how it says so.
-fn needed(world: &World<'_>, mut found: Diagnosis, pod: &Pod, line: &Signal) -> Diagnosis {
+pub(crate) fn needed(world: &World<'_>, mut found: Diagnosis, pod: &Pod, line: &Signal) -> Diagnosis {
     let who = spoken(&pod.workload);
     found
         .evidence

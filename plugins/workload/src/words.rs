@@ -32,6 +32,59 @@ pub(crate) fn kubectl(namespace: &str) -> String {
     if namespace.is_empty() { "kubectl".into() } else { format!("kubectl -n {namespace}") }
 }
 
+/// A template's change by `kubectl set`, which knows the built-in kinds only; for others the editor, with what to set.
+pub(crate) fn set(holder: &ObjectRef, what: &str, to: &str) -> String {
+    let k = kubectl(&holder.namespace);
+    let known = [
+        "Pod",
+        "Deployment",
+        "StatefulSet",
+        "DaemonSet",
+        "ReplicaSet",
+        "ReplicationController",
+        "CronJob",
+        "Job",
+    ];
+    if known.contains(&holder.kind.as_str()) {
+        format!("{k} set {what} {} {to}", named(holder))
+    } else {
+        format!("{k} edit {}     # {what}: {to}", named(holder))
+    }
+}
+
+/// A strategic merge patch of a template, which the API server knows for the built-in kinds only; for others the editor.
+pub(crate) fn strategic(holder: &ObjectRef, patch: &str) -> String {
+    let k = kubectl(&holder.namespace);
+    if holder.kind == ROLLOUT {
+        format!("{k} edit {}     # {patch}", named(holder))
+    } else {
+        format!("{k} patch {} --type strategic -p '{patch}'", named(holder))
+    }
+}
+
+/// The kind of Argo Rollouts, which makes ReplicaSets as a Deployment does and has a kubectl plugin of its own.
+pub(crate) const ROLLOUT: &str = "Rollout";
+
+/// Back to the former revision of a template; none of what keeps none.
+pub(crate) fn undo(holder: &ObjectRef) -> Option<String> {
+    again(holder, "undo")
+}
+
+/// Lets the pods of a template be made anew, one after the other; none of what cannot.
+pub(crate) fn restart(holder: &ObjectRef) -> Option<String> {
+    again(holder, "restart")
+}
+
+fn again(holder: &ObjectRef, verb: &str) -> Option<String> {
+    match holder.kind.as_str() {
+        "Deployment" | "StatefulSet" | "DaemonSet" => {
+            Some(format!("{} rollout {verb} {}", kubectl(&holder.namespace), named(holder)))
+        }
+        ROLLOUT => Some(format!("kubectl argo rollouts -n {} {verb} {}", holder.namespace, holder.name)),
+        _ => None,
+    }
+}
+
 /// Cuts a text to about `most` bytes at a character, in the middle, where long messages say least.
 pub(crate) fn short(text: &str, most: usize) -> String {
     if text.len() <= most {
