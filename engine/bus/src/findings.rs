@@ -12,7 +12,7 @@ use kwhy_proto::{Message, fit, v1::Finding};
 use tokio::time::timeout;
 
 use crate::{
-    Bus, BusError, Cause, Entry, Filter, Start,
+    Bus, BusError, Cause, Entry, Filter, Head, Start,
     send::{Outgoing, Sent, header_bytes},
     streams, subject,
 };
@@ -61,13 +61,30 @@ impl Bus {
     /// # Errors
     /// Where the server does not answer or the stream cannot be read.
     pub async fn stored_findings(&self, filter: &Filter) -> Result<Vec<Finding>, BusError> {
-        let mut findings = BTreeMap::new();
-        let Some(last) = self.last_under(&filter.subjects()).await? else { return Ok(Vec::new()) };
+        Ok(newest(self.stored_revisions(filter).await?))
+    }
+
+    /// The same of those that this checkpoint covers; and of those that none covers, as after a loss. Another engine may
+    /// store more while this reads, and that is what its next checkpoints cover.
+    ///
+    /// # Errors
+    /// As [`Bus::stored_findings`].
+    pub async fn findings_as_of(&self, filter: &Filter, head: &Head) -> Result<Vec<Finding>, BusError> {
+        let mut all = self.stored_revisions(filter).await?;
+        let last = self.head().await?.map_or(0, |head| head.sequence);
+        all.retain(|(sequence, _)| *sequence <= head.sequence || *sequence > last);
+        Ok(newest(all))
+    }
+
+    /// What is stored at the time of the call, each with its sequence.
+    async fn stored_revisions(&self, filter: &Filter) -> Result<Vec<(u64, Finding)>, BusError> {
+        let mut all = Vec::new();
+        let Some(last) = self.last_under(&filter.subjects()).await? else { return Ok(all) };
         let mut entries = std::pin::pin!(self.subscribe_findings(filter, Start::Beginning));
         while let Some(entry) = entries.next().await {
             let sequence = match entry? {
                 Entry::Message { sequence, body, .. } => {
-                    findings.insert(body.id.clone(), body);
+                    all.push((sequence, body));
                     sequence
                 }
                 Entry::Unreadable { sequence, .. } => sequence,
@@ -77,7 +94,7 @@ impl Bus {
                 break;
             }
         }
-        Ok(findings.into_values().collect())
+        Ok(all)
     }
 
     /// Stores revisions one by one, without a checkpoint.
@@ -161,6 +178,12 @@ impl Bus {
             tracing::warn!(finding = finding.id, revision = finding.revision, %error, "A finding is stored, but its JSON twin is not sent.");
         }
     }
+}
+
+fn newest(revisions: Vec<(u64, Finding)>) -> Vec<Finding> {
+    let by_id: BTreeMap<String, Finding> =
+        revisions.into_iter().map(|(_, finding)| (finding.id.clone(), finding)).collect();
+    by_id.into_values().collect()
 }
 
 /// The message of a revision.

@@ -40,6 +40,16 @@ impl Packed {
         Ok(Packed { name: name(&bytes), bytes })
     }
 
+    /// What it was made of.
+    ///
+    /// # Errors
+    /// Where it is damaged, or larger than any snapshot.
+    pub fn content(&self) -> std::io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        ZlibDecoder::new(self.bytes.as_slice()).take(LARGEST).read_to_end(&mut content)?;
+        Ok(content)
+    }
+
     /// Bytes that are stored.
     #[must_use]
     pub fn size(&self) -> usize {
@@ -98,9 +108,8 @@ impl Bus {
             if name(&bytes) != wanted {
                 return Err("its content is not what its name says".to_owned());
             }
-            let mut content = Vec::new();
-            let unpack = ZlibDecoder::new(bytes.as_slice()).take(LARGEST).read_to_end(&mut content);
-            unpack.map(|_| content).map_err(|error| error.to_string())
+            let packed = Packed { name: wanted.to_owned(), bytes };
+            packed.content().map_err(|error| error.to_string())
         });
         match unpacked {
             Ok(content) => Ok(Some(content)),

@@ -72,7 +72,7 @@ pub(crate) async fn run(config: &Config, given: Given) -> Result<Exit> {
     let health = probes::Engine::default();
     let post = Post {
         config,
-        bus: &bus,
+        store: &bus,
         cluster: cluster.clone(),
         rules: given.rules,
         owner,

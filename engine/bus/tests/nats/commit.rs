@@ -146,3 +146,21 @@ async fn a_server_killed_in_the_middle_of_commits_loses_and_doubles_nothing() {
     let newest = bench.bus.head().await.expect("an answer");
     assert_eq!(newest, head);
 }
+
+/// Whoever starts while another stores more.
+#[tokio::test]
+async fn findings_as_of_a_checkpoint_are_those_that_it_covers_and_what_none_covers() {
+    let bench = Bench::start().await;
+    let (first, _) = stored(&bench, &[finding("f1", 1), finding("f2", 1)], 1, None).await;
+    let (second, _) = stored(&bench, &[finding("f1", 2), finding("f3", 1)], 2, Some(&first)).await;
+    bench.bus.publish_findings(&[finding("f4", 1)]).await.expect("stored without a checkpoint");
+    let of = async |head: &Head| -> Vec<(String, u32)> {
+        let all = bench.bus.findings_as_of(&Filter::default(), head).await.expect("findings");
+        all.into_iter().map(|finding| (finding.id, finding.revision)).collect()
+    };
+    let named = |all: &[(&str, u32)]| -> Vec<(String, u32)> {
+        all.iter().map(|(id, revision)| ((*id).to_owned(), *revision)).collect()
+    };
+    assert_eq!(of(&first).await, named(&[("f1", 1), ("f2", 1), ("f4", 1)]));
+    assert_eq!(of(&second).await, named(&[("f1", 2), ("f2", 1), ("f3", 1), ("f4", 1)]));
+}

@@ -7,6 +7,7 @@
 
 mod keep;
 pub(crate) mod owner;
+mod read;
 #[cfg(test)]
 mod simulation;
 mod start;
@@ -20,26 +21,32 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64},
     },
     thread,
     time::Duration,
 };
 
-use anyhow::{Result, anyhow, bail};
-use futures::StreamExt as _;
-use kwhy_bus::{Bus, BusError, Entry};
+use anyhow::{Result, anyhow};
+use kwhy_bus::Bus;
 use kwhy_collect::probes;
+use kwhy_core::{rule::Rules, snapshot::Snapshot};
+use kwhy_proto::v1::SnapshotRef;
 use kwhy_publish::slack::Webhook;
 use kwhy_sandbox::Sandbox;
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep,
+};
 
 use self::{
+    read::Reader,
     start::Begun,
-    work::Told,
+    store::Store,
+    work::{Answer, Told, Worker},
     writer::{Behind, Desk, End, Writer},
 };
-use crate::{config::Config, notify, raw, rules};
+use crate::{config::Config, notify, rules};
 
 /// Entries between the stages; what does not fit waits in the stream.
 const BETWEEN: usize = 64;
@@ -51,9 +58,9 @@ const STUCK: u32 = 5;
 const LOOK: Duration = Duration::from_secs(5);
 
 /// What stays the same from term to term.
-pub(crate) struct Post<'a> {
+pub(crate) struct Post<'a, S = Bus> {
     pub(crate) config: &'a Config,
-    pub(crate) bus: &'a Bus,
+    pub(crate) store: &'a S,
     pub(crate) cluster: String,
     pub(crate) rules: Vec<PathBuf>,
     /// Names this process.
@@ -95,7 +102,7 @@ pub(crate) async fn run(
 async fn follow(post: &Post<'_>) -> Infallible {
     loop {
         // While NATS is away nobody knows.
-        if let Ok(last) = post.bus.last_input().await {
+        if let Ok(last) = post.store.last_input().await {
             post.health.note_end(last.unwrap_or_default());
         }
         sleep(LOOK).await;
@@ -105,68 +112,62 @@ async fn follow(post: &Post<'_>) -> Infallible {
 /// One term: from a start to an end, or to where the log or another process makes a new start necessary.
 async fn term(
     post: &Post<'_>,
-    begun: Begun,
+    begun: Begun<Sandbox>,
     news: mpsc::Sender<notify::News>,
     stop: impl Future<Output = ()>,
 ) -> Result<End> {
+    let Stages { worker, told, said, taken, stored, reader, writer, answers } =
+        stages(post, begun, news).await;
+    // The engine and its sandbox are synchronous and busy: a thread of their own keeps them off the runtime.
+    let worker =
+        thread::Builder::new().name("engine".to_owned()).spawn(move || work::work(worker, told, &said))?;
+    let keeper = keep::start(post.store.clone(), taken, stored);
+    let ended = until_both_end(reader.run(post, stop), writer.run(answers)).await;
+    keeper.abort();
+    worker.join().map_err(|_| anyhow!("the engine panicked"))?;
+    ended
+}
+
+/// What works together in a term.
+struct Stages<'a, S, R> {
+    worker: Worker<R>,
+    /// What the worker is told, and where it says what.
+    told: mpsc::Receiver<Told>,
+    said: mpsc::Sender<Answer>,
+    /// Snapshots that the worker takes, and who is told which of them are stored.
+    taken: mpsc::Receiver<Snapshot>,
+    stored: watch::Sender<Vec<SnapshotRef>>,
+    reader: Reader,
+    writer: Writer<'a, S>,
+    answers: mpsc::Receiver<Answer>,
+}
+
+/// Makes them of what a term begins with.
+async fn stages<'a, S: Store, R: Rules>(
+    post: &Post<'a, S>,
+    begun: Begun<R>,
+    news: mpsc::Sender<notify::News>,
+) -> Stages<'a, S, R> {
     let Begun { engine, from, through, head, log, began, how } = begun;
     for finding in engine.findings() {
         // Told in an earlier life; nobody wants to be told again.
         let _ = news.send(notify::News { finding, stored: false }).await;
     }
-    let (told, from_reader) = mpsc::channel(BETWEEN);
-    let (said, from_engine) = mpsc::channel(BETWEEN);
-    let (taken, from_worker) = mpsc::channel(1);
+    let (to_worker, told) = mpsc::channel(BETWEEN);
+    let (said, answers) = mpsc::channel(BETWEEN);
+    let (takes, taken) = mpsc::channel(1);
     let owns = Arc::new(AtomicBool::new(false));
     let now = Arc::new(AtomicU64::new(kwhy_collect::clock::wall()));
     let identity = engine.identity(&start::build());
-    let shots = work::Shots { every: post.config.engine.snapshot_every(), owns: owns.clone(), taken };
-    // The engine and its sandbox are synchronous and busy: a thread of their own keeps them off the runtime.
-    let worker = thread::Builder::new().name("engine".to_owned()).spawn({
-        let now = now.clone();
-        move || work::work(engine, through, from_reader, &said, shots, &now)
-    })?;
+    let shots = work::Shots { every: post.config.engine.snapshot_every(), owns: owns.clone(), taken: takes };
+    let worker = Worker::new(engine, through, shots, now.clone());
     let taken_in = head.as_ref().map_or(0, |head| head.checkpoint.sequence);
+    let reader = Reader { from, taken_in, told: to_worker, now };
     let own = head.iter().filter(|head| head.checkpoint.identity == identity);
-    let kept = own.flat_map(|head| head.checkpoint.snapshots.clone()).collect();
-    let (keeper, snapshots) = keep::start(post.bus.clone(), from_worker, kept);
-    let reader = async move {
-        let mut entries = pin!(post.bus.read_with(from, raw::reader(post.cluster.clone())));
-        let mut stop = pin!(stop);
-        loop {
-            let entry = tokio::select! {
-                () = &mut stop => return Ok(End::Stopped),
-                entry = entries.next() => entry,
-            };
-            let next = match entry {
-                Some(Ok(Entry::Message { sequence, id, body, .. })) => {
-                    Told { place: sequence, entry: id, signals: body.signals }
-                }
-                Some(Ok(Entry::Unreadable { sequence, subject, id, problem })) => {
-                    eprintln!("kwhy: message {sequence} on {subject} is left out: {problem}");
-                    Told { place: sequence, entry: id, signals: Vec::new() }
-                }
-                Some(Ok(Entry::Gap { first, last })) => {
-                    // What was taken in before is not lost, though this process did not hear it: a log that is quiet for long
-                    // enough is empty.
-                    let unread = first.max(taken_in + 1);
-                    if unread <= last {
-                        let now = now.load(Ordering::Relaxed);
-                        start::tell_of_loss(post, unread, last, start::DROPPED, now).await?;
-                    }
-                    continue;
-                }
-                Some(Err(error @ BusError::TailLost { .. })) => return Ok(End::Anew(error.to_string())),
-                Some(Err(error)) => return Err(error.into()),
-                None => bail!("the log of signals ended"),
-            };
-            if told.send(next).await.is_err() {
-                bail!("the engine ended");
-            }
-        }
-    };
+    let (stored, snapshots) =
+        watch::channel(own.flat_map(|head| head.checkpoint.snapshots.clone()).collect());
     let desk = Desk {
-        store: post.bus,
+        store: post.store,
         cluster: post.cluster.clone(),
         owner: post.owner.clone(),
         takeover_after: post.config.engine.takeover_after(),
@@ -176,18 +177,24 @@ async fn term(
         health: post.health.clone(),
     };
     let writer = Writer::new(desk, identity, head, log, owns, Behind { through, began, how });
-    // It owns its end of the channel, so that an engine that waits there for a reader ends with it.
-    let writer = writer.run(from_engine);
+    Stages { worker, told, said, taken, stored, reader, writer, answers }
+}
+
+/// Reads and writes until both have ended. The writer owns its end of the channel, so that an engine that waits there for a
+/// reader ends with it.
+async fn until_both_end(
+    reader: impl Future<Output = Result<End>>,
+    writer: impl Future<Output = Result<End>>,
+) -> Result<End> {
     let (read, written) = {
         let (mut reader, mut writer) = (pin!(reader), pin!(writer));
         tokio::select! {
+            biased;
             read = &mut reader => (read, writer.await),
             // What cannot be stored need not be read.
             written = &mut writer => (Ok(End::Stopped), written),
         }
     };
-    keeper.abort();
-    worker.join().map_err(|_| anyhow!("the engine panicked"))?;
     match (read?, written?) {
         (End::Stopped, End::Stopped) => Ok(End::Stopped),
         (End::Anew(why), _) | (_, End::Anew(why)) => Ok(End::Anew(why)),

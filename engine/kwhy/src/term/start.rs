@@ -3,22 +3,22 @@
 use std::{env, fs, time::Instant, time::UNIX_EPOCH};
 
 use anyhow::{Result, bail};
-use kwhy_bus::{Bus, Filter, Head, LogState, Start};
+use kwhy_bus::{Head, LogState, Start};
 use kwhy_core::{
     Engine, loss,
+    rule::Rules,
     snapshot::{Judged, RestoreError, Resumed},
 };
-use kwhy_proto::{millis, v1::SignalBatch};
-use kwhy_sandbox::Sandbox;
+use kwhy_proto::millis;
 
-use super::Post;
+use super::{Post, store::Store};
 
 /// Why messages are lost that are older than what the stream keeps.
 pub(super) const DROPPED: &str = "the stream dropped them before they were read";
 
 /// An engine and where it goes on.
-pub(super) struct Begun {
-    pub(super) engine: Engine<Sandbox>,
+pub(super) struct Begun<R> {
+    pub(super) engine: Engine<R>,
     pub(super) from: Start,
     /// The last place that was told in an earlier term.
     pub(super) through: u64,
@@ -40,12 +40,12 @@ pub(super) fn build() -> String {
 }
 
 /// Looks at what is stored and makes an engine that goes on from there.
-pub(super) async fn begin(post: &Post<'_>, rules: Sandbox) -> Result<Begun> {
+pub(super) async fn begin<R: Rules>(post: &Post<'_, impl Store>, rules: R) -> Result<Begun<R>> {
     let began = Instant::now();
-    let Post { config, bus, cluster, .. } = post;
+    let Post { config, store, cluster, .. } = post;
     let mut engine = Engine::new(config.settings(cluster), rules)?;
-    let stored = bus.head().await?;
-    let log = bus.log(stored.as_ref().map_or(0, |head| head.checkpoint.sequence)).await?;
+    let stored = store.head().await?;
+    let log = store.log(stored.as_ref().map_or(0, |head| head.checkpoint.sequence)).await?;
     let Some(mut head) = stored else {
         return Ok(Begun { engine, from: Start::Beginning, through: 0, head: None, log, began, how: "" });
     };
@@ -56,22 +56,21 @@ pub(super) async fn begin(post: &Post<'_>, rules: Sandbox) -> Result<Begun> {
              To go on with the new one, start once with `engine: {{new_log: true}}` in the configuration"
         );
     }
-    let lost = lost(bus, &head, &log).await?;
+    let lost = lost(*store, &head, &log).await?;
     let resumed = if let Some((first, end)) = lost {
         let why = "the server lost acknowledged messages; others took their sequences";
         let now = last.at.as_ref().map_or_else(kwhy_collect::clock::wall, millis);
         tell_of_loss(post, first, end, why, now).await?;
         None
     } else {
-        restore(bus, &head, &mut engine).await?
+        restore(*store, &head, &mut engine).await?
     };
     let (from, through, how) = match resumed {
         Some(Resumed { from, through }) => (Start::Sequence(from), through, "from a snapshot"),
         None => {
             let through = last.sequence.min(log.last);
-            let filter = Filter { cluster: Some(cluster.clone()), ..Filter::default() };
             let judged = if lost.is_some() { Judged::Newer } else { Judged::Anew };
-            engine.adopt(bus.stored_findings(&filter).await?, through, judged);
+            engine.adopt(store.findings(cluster, &head).await?, through, judged);
             // Whoever reads on from a place meets the gap there; from the beginning there is none to be met.
             if lost.is_none() && log.first > through + 1 {
                 let now = last.at.as_ref().map_or_else(kwhy_collect::clock::wall, millis);
@@ -83,17 +82,21 @@ pub(super) async fn begin(post: &Post<'_>, rules: Sandbox) -> Result<Begun> {
     if lost.is_some() {
         // What stands in the log after this place was not taken into account, whatever the numbers say.
         head.checkpoint.sequence = through;
-        head.checkpoint.entry = bus.entry(through).await?.unwrap_or_default();
+        head.checkpoint.entry = store.entry(through).await?.unwrap_or_default();
         head.checkpoint.snapshots.clear();
     }
     Ok(Begun { engine, from, through, head: Some(head), log, began, how })
 }
 
 /// Takes up the newest snapshot that can be taken up.
-async fn restore(bus: &Bus, head: &Head, engine: &mut Engine<Sandbox>) -> Result<Option<Resumed>> {
+async fn restore<R: Rules>(
+    store: &impl Store,
+    head: &Head,
+    engine: &mut Engine<R>,
+) -> Result<Option<Resumed>> {
     let build = build();
     for snapshot in &head.checkpoint.snapshots {
-        let Some(content) = bus.snapshot(&snapshot.name).await? else { continue };
+        let Some(content) = store.snapshot(&snapshot.name).await? else { continue };
         match engine.restore(&build, &content) {
             Ok(resumed) => return Ok(Some(resumed)),
             Err(RestoreError::Foreign) => {
@@ -109,7 +112,7 @@ async fn restore(bus: &Bus, head: &Head, engine: &mut Engine<Sandbox>) -> Result
 }
 
 /// What is no longer as the checkpoint saw it: the first and the last sequence.
-async fn lost(bus: &Bus, head: &Head, log: &LogState) -> Result<Option<(u64, u64)>> {
+async fn lost(store: &impl Store, head: &Head, log: &LogState) -> Result<Option<(u64, u64)>> {
     let seen = head.checkpoint.sequence;
     if head.checkpoint.log_created != Some(log.created) || seen == 0 {
         return Ok((seen > 0).then_some((1, seen)));
@@ -117,14 +120,19 @@ async fn lost(bus: &Bus, head: &Head, log: &LogState) -> Result<Option<(u64, u64
     if log.last < seen {
         return Ok(Some((log.last + 1, seen)));
     }
-    let entry = bus.entry(seen).await?;
+    let entry = store.entry(seen).await?;
     Ok(entry.is_some_and(|id| id != head.checkpoint.entry).then_some((seen, seen)))
 }
 
 /// Says in the log itself what it lacks, at log time `now`, so that every engine hears of it at the same place.
-pub(super) async fn tell_of_loss(post: &Post<'_>, first: u64, last: u64, why: &str, now: u64) -> Result<()> {
+pub(super) async fn tell_of_loss(
+    post: &Post<'_, impl Store>,
+    first: u64,
+    last: u64,
+    why: &str,
+    now: u64,
+) -> Result<()> {
     let gap = loss::signal(&post.cluster, first, last, why, now);
     eprintln!("kwhy: {}; findings may lack them", gap.message);
-    let _published = post.bus.publish_signals([SignalBatch { signals: vec![gap] }]).await?;
-    Ok(())
+    post.store.tell(gap).await
 }

@@ -5,13 +5,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use kwhy_core::{Engine, Notice, snapshot::Snapshot};
+use kwhy_core::{Engine, Notice, rule::Rules, snapshot::Snapshot};
 use kwhy_proto::v1::{Finding, LogRequest, Signal};
-use kwhy_sandbox::Sandbox;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::start;
 
@@ -47,44 +46,71 @@ pub(super) struct Shots {
     pub(super) taken: mpsc::Sender<Snapshot>,
 }
 
-/// Takes in what is told until there is no more. What stands up to `through` was told before. `now` is told the log time.
-pub(super) fn work(
-    mut engine: Engine<Sandbox>,
+/// An engine at work.
+pub(super) struct Worker<R> {
+    engine: Engine<R>,
+    /// The last place that it was told of before.
     through: u64,
-    mut told: mpsc::Receiver<Told>,
-    said: &mpsc::Sender<Answer>,
     shots: Shots,
-    now: &AtomicU64,
-) {
-    let build = start::build();
-    let (mut last, mut since) = (Instant::now(), 0_u64);
-    while let Some(Told { place, entry, signals }) = told.blocking_recv() {
-        if place > through && engine.is_catching_up() {
+    /// Is told the log time.
+    now: Arc<AtomicU64>,
+    build: String,
+    /// When a snapshot was taken last, and how many entries came since.
+    last: (Instant, u64),
+}
+
+impl<R: Rules> Worker<R> {
+    pub(super) fn new(engine: Engine<R>, through: u64, shots: Shots, now: Arc<AtomicU64>) -> Self {
+        Self { engine, through, shots, now, build: start::build(), last: (Instant::now(), 0) }
+    }
+
+    /// Takes in an entry and gives what there is to say: before it, where it is the first that was not told before, and of
+    /// it.
+    pub(super) fn take_in(&mut self, Told { place, entry, signals }: Told) -> (Option<Answer>, Answer) {
+        let engine = &mut self.engine;
+        let anew = (place > self.through && engine.is_catching_up()).then(|| {
             let revisions = engine.caught_up();
-            let anew = Answer { place: through, entry: String::new(), revisions, ..answer(&mut engine) };
-            if said.blocking_send(Answer { judged_anew: true, ..anew }).is_err() {
-                return;
-            }
-        }
+            Answer { place: self.through, revisions, judged_anew: true, ..answer(engine) }
+        });
         engine.stands_at(place);
         let revisions: Vec<Finding> = signals.into_iter().flat_map(|signal| engine.apply(signal)).collect();
-        let answer = Answer { place, entry, revisions, ..answer(&mut engine) };
-        now.store(answer.at, Ordering::Relaxed);
-        if said.blocking_send(answer).is_err() {
-            return;
-        }
-        since += 1;
-        let due = since >= ENTRIES || last.elapsed() >= shots.every;
-        if due && !engine.is_catching_up() && shots.owns.load(Ordering::Relaxed) {
+        let answer = Answer { place, entry, revisions, ..answer(engine) };
+        self.now.store(answer.at, Ordering::Relaxed);
+        self.last.1 += 1;
+        (anew, answer)
+    }
+
+    /// Takes a snapshot where one is due.
+    pub(super) fn look(&mut self) {
+        let (last, since) = self.last;
+        let due = since >= ENTRIES || last.elapsed() >= self.shots.every;
+        if due && !self.engine.is_catching_up() && self.shots.owns.load(Ordering::Relaxed) {
             // One that is still being stored is enough.
-            let _ = shots.taken.try_send(engine.snapshot(&build));
-            (last, since) = (Instant::now(), 0);
+            let _ = self.shots.taken.try_send(self.engine.snapshot(&self.build));
+            self.last = (Instant::now(), 0);
         }
     }
 }
 
+/// Takes in what is told until there is no more.
+pub(super) fn work<R: Rules>(
+    mut worker: Worker<R>,
+    mut told: mpsc::Receiver<Told>,
+    said: &mpsc::Sender<Answer>,
+) {
+    while let Some(told) = told.blocking_recv() {
+        let (anew, answer) = worker.take_in(told);
+        for answer in anew.into_iter().chain([answer]) {
+            if said.blocking_send(answer).is_err() {
+                return;
+            }
+        }
+        worker.look();
+    }
+}
+
 /// What is left to say after an entry, without revisions.
-fn answer(engine: &mut Engine<Sandbox>) -> Answer {
+fn answer<R: Rules>(engine: &mut Engine<R>) -> Answer {
     Answer {
         place: 0,
         entry: String::new(),

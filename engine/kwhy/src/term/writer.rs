@@ -71,7 +71,7 @@ pub(super) struct Desk<'a, S> {
 }
 
 pub(super) struct Writer<'a, S> {
-    desk: Desk<'a, S>,
+    pub(super) desk: Desk<'a, S>,
     /// Of program, rules and settings: others would say other things.
     identity: String,
     head: Option<Head>,
@@ -131,17 +131,8 @@ impl<'a, S: Store> Writer<'a, S> {
         let mut batch: Vec<Answer> = Vec::new();
         loop {
             tokio::select! {
-                count = from_engine.recv_many(&mut batch, BETWEEN) => {
-                    if count == 0 {
-                        break;
-                    }
-                    for answer in batch.drain(..) {
-                        self.hear(answer).await;
-                    }
-                    if matches!(self.role, Role::Owner { .. }) && self.worth_storing() {
-                        self.store(false).await?;
-                    }
-                }
+                // In a fixed order, so that a schedule can be played again: first what comes once a second.
+                biased;
                 _ = look.tick() => {
                     let end = match self.role {
                         Role::Owner { stored } => {
@@ -154,6 +145,17 @@ impl<'a, S: Store> Writer<'a, S> {
                     };
                     if let Some(end) = end {
                         return Ok(end);
+                    }
+                }
+                count = from_engine.recv_many(&mut batch, BETWEEN) => {
+                    if count == 0 {
+                        break;
+                    }
+                    for answer in batch.drain(..) {
+                        self.hear(answer).await;
+                    }
+                    if matches!(self.role, Role::Owner { .. }) && self.worth_storing() {
+                        self.store(false).await?;
                     }
                 }
             }
