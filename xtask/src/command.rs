@@ -9,6 +9,14 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+/// What another program is to be told
+#[derive(clap::Args, Default)]
+pub(crate) struct Passed {
+    /// Options of the program that does it, as `--seed 3`; `-- --help` lists them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<String>,
+}
+
 /// How much of a failed program's output is worth showing
 const TAIL: usize = 30;
 

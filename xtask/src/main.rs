@@ -78,7 +78,7 @@ enum Task {
         bench: Option<bench::Bench>,
     },
     /// Kill, stop, cut off and flood kwhy and its NATS, and check that nothing is lost or doubled
-    Chaos(chaos::Options),
+    Chaos(command::Passed),
 }
 
 fn main() -> ExitCode {
@@ -133,6 +133,13 @@ mod tests {
             Args::try_parse_from(["cargo xtask", "test", "--", "-p", "kwhy-core", "--", "--nocapture"]);
         let Ok(Args { task: Task::Test { cargo } }) = args else { panic!("not understood") };
         assert_eq!(cargo, ["-p", "kwhy-core", "--", "--nocapture"]);
+    }
+
+    #[test]
+    fn what_another_program_is_to_be_told_is_passed_on() {
+        let args = Args::try_parse_from(["cargo xtask", "chaos", "--minutes", "30", "--only", "6,half-open"]);
+        let Ok(Args { task: Task::Chaos(passed) }) = args else { panic!("not understood") };
+        assert_eq!(passed.args, ["--minutes", "30", "--only", "6,half-open"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 use kwhy_collect::{
     clock, kube,
-    logs::Journal,
+    logs::{Journal, KUBELETS},
     snapshot::{self, SnapshotError, Wanted},
 };
 
@@ -28,7 +28,7 @@ pub(crate) async fn run(config: &Config, given: Given) -> Result<Exit> {
     let cluster = config.cluster_name(cluster);
     let kubelet = kubelet.then(|| Journal {
         directory: config.kubelet.journal_directory.clone(),
-        units: config.kubelet.units.clone().unwrap_or_else(|| snapshot::KUBELETS.map(str::to_owned).to_vec()),
+        units: config.kubelet.units.clone().unwrap_or_else(|| KUBELETS.map(str::to_owned).to_vec()),
         ..Journal::default()
     });
     let wanted = Wanted { dir: dir.clone(), cluster, namespaces, logs_of, alertmanager, kubelet };

@@ -2,53 +2,42 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use kwhy_tests::chaos::{self, Fault, Options};
+use clap::Parser;
+use kwhy_tests::chaos::{self, Fault};
 
-fn options() -> Result<Options, String> {
-    let mut options = Options {
-        seed: 1,
-        last: Duration::from_secs(300),
-        faults: Fault::ALL.to_vec(),
-        long: true,
-        rounds: None,
-    };
-    let mut args = std::env::args().skip(1);
-    while let Some(name) = args.next() {
-        let value = args.next().ok_or_else(|| format!("{name} lacks its value"))?;
-        let wrong = || format!("{name} {value}: no number");
-        match name.as_str() {
-            "--seed" => options.seed = value.parse().map_err(|_| wrong())?,
-            "--minutes" => {
-                let minutes: f64 = value.parse().map_err(|_| wrong())?;
-                options.last = Duration::try_from_secs_f64(minutes * 60.0).map_err(|_| wrong())?;
-                // A fault that takes minutes has no place in one.
-                options.long = minutes >= 2.0;
-            }
-            "--rounds" => options.rounds = Some(value.parse().map_err(|_| wrong())?),
-            "--only" => options.faults = value.split(',').map(fault).collect::<Result<_, _>>()?,
-            _ => return Err(format!("{name} is not known: --seed, --minutes, --rounds, --only")),
-        }
-    }
-    Ok(options)
+/// Kill, stop, cut off and flood kwhy and its NATS, and check that nothing is lost or doubled
+#[derive(Parser)]
+#[command(name = "cargo xtask chaos")]
+struct Options {
+    /// No round begins later than this; below 2 each fault is as short and small as shows anything
+    #[arg(long, default_value = "5", value_parser = minutes)]
+    minutes: Duration,
+    /// Draws what is done and in which order: the same seed, the same rounds
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Faults by number or name, for example `6,half-open` [default: all]
+    #[arg(long, value_name = "FAULTS", value_delimiter = ',')]
+    only: Vec<Fault>,
+    /// Most rounds
+    #[arg(long)]
+    rounds: Option<usize>,
 }
 
-fn fault(name: &str) -> Result<Fault, String> {
-    let found =
-        Fault::ALL.into_iter().find(|fault| fault.name().1 == name || fault.name().0.to_string() == name);
-    found.ok_or_else(|| {
-        let all: Vec<&str> = Fault::ALL.iter().map(|fault| fault.name().1).collect();
-        format!("no fault is called {name}: {}", all.join(", "))
-    })
+fn minutes(text: &str) -> Result<Duration, String> {
+    let minutes: f64 = text.parse().map_err(|_| "no number")?;
+    Duration::try_from_secs_f64(minutes * 60.0).map_err(|error| error.to_string())
 }
 
 #[tokio::main(worker_threads = 4)]
 async fn main() -> ExitCode {
-    let options = match options() {
-        Ok(options) => options,
-        Err(wrong) => {
-            eprintln!("chaos: {wrong}");
-            return ExitCode::from(2);
-        }
+    let Options { minutes, seed, only, rounds } = Options::parse();
+    let options = chaos::Options {
+        seed,
+        last: minutes,
+        faults: if only.is_empty() { Fault::ALL.to_vec() } else { only },
+        // A fault that takes minutes has no place in one.
+        long: minutes >= Duration::from_secs(120),
+        rounds,
     };
     let faults = chaos::run(&options, |line| println!("{line}")).await;
     if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

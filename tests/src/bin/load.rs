@@ -13,6 +13,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use clap::Parser;
 use futures::StreamExt as _;
 use kwhy_bus::{Bus, Settings, batches};
 use kwhy_ingest::{
@@ -47,18 +48,20 @@ const WARM_UP: Duration = Duration::from_secs(10);
 /// What is wanted, ms.
 const WANTED: u64 = 250;
 
+/// From publishing to a stored revision, at a steady rate
+#[derive(Parser)]
+#[command(name = "cargo xtask bench load")]
+struct Options {
+    /// How long
+    #[arg(long, default_value_t = 600)]
+    seconds: u64,
+    /// Signals a second, one of 100 of which changes a finding
+    #[arg(long, default_value_t = 2000)]
+    rate: u64,
+}
+
 fn main() -> ExitCode {
-    let given = |name: &str, usual: u64| -> Result<u64, String> {
-        let mut args = std::env::args().skip_while(|arg| arg != name).skip(1);
-        args.next().map_or(Ok(usual), |value| value.parse().map_err(|_| format!("{name} {value}: no number")))
-    };
-    let (seconds, rate) = match (given("--seconds", 600), given("--rate", 2000)) {
-        (Ok(seconds), Ok(rate)) => (seconds, rate),
-        (Err(wrong), _) | (_, Err(wrong)) => {
-            eprintln!("load: {wrong}");
-            return ExitCode::from(2);
-        }
-    };
+    let Options { seconds, rate } = Options::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match runtime.map(|runtime| runtime.block_on(run(seconds, rate))) {
         Ok(true) => ExitCode::SUCCESS,

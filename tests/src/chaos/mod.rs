@@ -129,8 +129,20 @@ pub async fn run(options: &Options, mut say: impl FnMut(&str)) -> Vec<String> {
                 wrong.push(line);
             }
         }
-        if let Some(soak) = &mut soak {
-            soak.storm().await;
+        if let Some(mut soaked) = soak.take() {
+            let local = LocalSet::new();
+            let storm = local.spawn_local(async move {
+                soaked.storm().await;
+                soaked
+            });
+            match local.run_until(storm).await {
+                Ok(soaked) => soak = Some(soaked),
+                Err(broken) => {
+                    let line = format!("58 soak: broke off: {}", words(broken));
+                    say(&line);
+                    wrong.push(line);
+                }
+            }
         }
     }
     if let Some(soak) = soak {

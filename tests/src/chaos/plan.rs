@@ -1,6 +1,6 @@
 //! What is done in which round, drawn from the seed alone.
 
-use std::{fmt, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use fastrand::Rng;
 
@@ -58,6 +58,18 @@ impl Fault {
             Self::HalfOpen => (22, "half-open"),
             Self::Flood => (40, "flood"),
         }
+    }
+}
+
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let is_called = |fault: &Self| fault.name().1 == name || fault.name().0.to_string() == name;
+        Self::ALL.into_iter().find(is_called).ok_or_else(|| {
+            let all: Vec<&str> = Self::ALL.iter().map(|fault| fault.name().1).collect();
+            format!("no fault is called so: {}", all.join(", "))
+        })
     }
 }
 
@@ -156,6 +168,15 @@ mod tests {
     fn the_same_seed_gives_the_same_rounds_and_another_one_others() {
         assert_eq!(some(7), some(7));
         assert_ne!(some(7), some(8));
+    }
+
+    #[test]
+    fn a_fault_is_known_by_its_number_and_by_its_name() {
+        for fault in Fault::ALL {
+            let (number, name) = fault.name();
+            assert_eq!((number.to_string().parse(), name.parse()), (Ok(fault), Ok(fault)));
+        }
+        assert!("7".parse::<Fault>().is_err_and(|error| error.contains("half-open")));
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod w1;
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::project::Project;
+use crate::{command::Passed, project::Project};
 
 /// A benchmark
 #[derive(Subcommand)]
@@ -16,11 +16,11 @@ pub(crate) enum Bench {
     /// Log lines a CPU-second: a million kubelet lines, 10, 100 and 1000 pairs of messages to find in them
     W1(w1::Options),
     /// Time and memory for a capture of a large cluster: 5,000 pods in 100 nodes
-    Scale(script::Options),
+    Scale(Passed),
     /// From publishing to a stored revision, at 2,000 signals a second for ten minutes
-    Load(load::Options),
+    Load(Passed),
     /// Processor and memory for shipping 5,000 log lines a second from a node into NATS
-    Ship(script::Options),
+    Ship(Passed),
 }
 
 /// Runs one benchmark, or all as they are without options.
@@ -32,9 +32,9 @@ pub(crate) fn run(project: &Project, bench: Option<Bench>) -> Result<()> {
         Some(Bench::Ship(options)) => script::ship(project, &options),
         None => {
             w1::run(project, &w1::Options::default())?;
-            script::scale(project, &script::Options::default())?;
-            script::ship(project, &script::Options::default())?;
-            load::run(project, &load::Options::default())
+            script::scale(project, &Passed::default())?;
+            script::ship(project, &Passed::default())?;
+            load::run(project, &Passed::default())
         }
     }
 }

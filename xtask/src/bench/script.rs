@@ -3,31 +3,22 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use clap::Args;
 
 use crate::{
     captures,
-    command::{command, show},
+    command::{Passed, command, show},
     packs,
     project::Project,
     setup::Setup,
 };
 
-/// What the script is to be told
-#[derive(Args, Default)]
-pub(crate) struct Options {
-    /// Options of the script, as `--runs 3`; `--help` lists them
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    args: Vec<String>,
-}
-
 /// A large cluster in one capture: `tests/bench/scale.py`.
-pub(crate) fn scale(project: &Project, options: &Options) -> Result<()> {
+pub(crate) fn scale(project: &Project, options: &Passed) -> Result<()> {
     run(project, Setup::new(project)?, "scale.py", &[], options)
 }
 
 /// Log lines of a node into NATS: `tests/bench/ship.py`.
-pub(crate) fn ship(project: &Project, options: &Options) -> Result<()> {
+pub(crate) fn ship(project: &Project, options: &Passed) -> Result<()> {
     let setup = Setup::new(project)?;
     let (nats, journal) = (setup.nats_server()?, setup.journal_remote()?);
     let told = ["--nats-server".into(), nats, "--journal-remote".into(), journal];
@@ -35,7 +26,7 @@ pub(crate) fn ship(project: &Project, options: &Options) -> Result<()> {
 }
 
 /// Builds the binary and runs a script with it.
-fn run(project: &Project, setup: Setup<'_>, script: &str, told: &[PathBuf], options: &Options) -> Result<()> {
+fn run(project: &Project, setup: Setup<'_>, script: &str, told: &[PathBuf], options: &Passed) -> Result<()> {
     let (wasm, python) = (setup.wasm_target()?, setup.python()?);
     // Nothing more is brought: others need not wait for the end of the bench.
     drop(setup);

@@ -29,7 +29,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-pub use self::source::{Journal, UNITS};
+pub use self::source::{Journal, KUBELETS};
 use self::{
     child::{Output, words},
     source::From,

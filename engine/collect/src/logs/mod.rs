@@ -30,8 +30,13 @@ use tokio::sync::{mpsc, watch};
 
 use self::{assemble::Assembler, positions::Store, tail::Tailer, trouble::Told};
 pub use self::{
-    assemble::Level, health::Health, journal::Journal, positions::StateError, ship::Shipped,
-    tail::check_pattern, trouble::Trouble,
+    assemble::Level,
+    health::Health,
+    journal::{Journal, KUBELETS},
+    positions::StateError,
+    ship::Shipped,
+    tail::check_pattern,
+    trouble::Trouble,
 };
 use crate::{Outgoing, Sink, clock::Clock};
 

@@ -14,18 +14,6 @@ const SINCE: &str = "-1h";
 /// Lines, from the end.
 const LINES: &str = "200000";
 
-/// Units that a kubelet may be in, alone or with the rest of a distribution.
-pub const KUBELETS: [&str; 8] = [
-    "kubelet",
-    "k3s",
-    "k3s-agent",
-    "rke2-server",
-    "rke2-agent",
-    "k0scontroller",
-    "k0sworker",
-    "snap.microk8s.daemon-kubelite",
-];
-
 /// The node that this machine is, and the log; or why there is none.
 pub(super) async fn take(journal: &Journal, nodes: &[String]) -> Result<(String, String), String> {
     let host = tokio::fs::read_to_string("/proc/sys/kernel/hostname").await.unwrap_or_default();

@@ -22,7 +22,7 @@ use serde::Serialize;
 use self::{api::Api, objects::Objects};
 use crate::logs::Journal;
 
-pub use self::{api::ApiError, kubelet::KUBELETS};
+pub use self::api::ApiError;
 
 /// What to take, and where to write it.
 #[derive(Debug, Clone, Default)]

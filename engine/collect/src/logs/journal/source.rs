@@ -5,13 +5,9 @@ use std::{ffi::OsString, io, path::PathBuf, process::Stdio};
 use kwhy_ingest::text;
 use tokio::process::Command;
 
-/// Units whose lines the rules want.
-pub const UNITS: [&str; 13] = [
+/// Units that a kubelet may be in, alone or with the rest of a distribution.
+pub const KUBELETS: [&str; 8] = [
     "kubelet",
-    "containerd",
-    "crio",
-    "docker",
-    "cri-docker",
     "k3s",
     "k3s-agent",
     "rke2-server",
@@ -19,8 +15,10 @@ pub const UNITS: [&str; 13] = [
     "k0scontroller",
     "k0sworker",
     "snap.microk8s.daemon-kubelite",
-    "snap.microk8s.daemon-containerd",
 ];
+
+/// Units of container runtimes, whose lines the rules want as well.
+const RUNTIMES: [&str; 5] = ["containerd", "crio", "docker", "cri-docker", "snap.microk8s.daemon-containerd"];
 
 /// Which journal to read and what of it.
 #[derive(Debug, Clone)]
@@ -40,7 +38,7 @@ impl Default for Journal {
         Self {
             program: "journalctl".into(),
             directory: None,
-            units: UNITS.map(str::to_owned).to_vec(),
+            units: KUBELETS.iter().chain(&RUNTIMES).map(|unit| (*unit).to_owned()).collect(),
             kernel: true,
         }
     }
