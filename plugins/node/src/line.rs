@@ -5,6 +5,8 @@
 use kwhy_sdk::{Pattern, Signal, Subscription};
 
 pub(crate) const SOCKET: &str = "node-runtime-socket";
+/// Any word on the runtime's socket.
+pub(crate) const RUNTIME: &str = "node-runtime-socket*";
 pub(crate) const RUNTIME_SANITY: &str = "node-runtime-sanity";
 pub(crate) const PLEG: &str = "node-pleg";
 pub(crate) const CNI: &str = "node-cni";

@@ -1,12 +1,13 @@
 //! A node of which nothing is heard any more: what its journal said last tells a machine that is gone from a kubelet
 //! that ended, was locked out, or is cut off.
 
-use kwhy_sdk::{ObjectRef, Remedy, Signal, World, clock, hours, minutes};
+use kwhy_sdk::{Condition, ObjectRef, Remedy, Signal, World, clock, hours, minutes};
 
 use crate::{
     line,
     node::Node,
     ready::{Cause, DOWN, EXPIRED, Gone, RUNTIME, STOPPED, short, watch},
+    word,
 };
 
 /// How far around the loss of a node its journal tells of it.
@@ -17,15 +18,56 @@ pub(crate) const HEARD: u64 = minutes(3);
 /// A restart of the API server takes less.
 const LASTS: u64 = minutes(4);
 
-/// Since when a kubelet of which only the journal is known has not reached the API server, at a stretch until now.
-pub(crate) fn turned_away(world: &World<'_>, id: &ObjectRef, after: u64) -> Option<u64> {
+/// What a kubelet says when it is turned away or does not start.
+const LOST: [&str; 6] = [
+    line::UNREACHABLE,
+    line::UNAUTHORIZED,
+    line::SERVER_CERTIFICATE,
+    line::CLIENT_CERTIFICATE,
+    line::FAILED_TO_RUN,
+    line::UNIT,
+];
+/// What it says of itself while it is not ready.
+const NOT_READY: [&str; 4] = [line::RUNTIME, line::RUNTIME_SANITY, line::PLEG, line::CNI];
+
+/// The newest line of these patterns within some minutes.
+fn newest(world: &World<'_>, id: &ObjectRef, patterns: &[&str], after: u64) -> Option<Signal> {
+    let since = world.ago(HEARD).max(after);
+    let all =
+        patterns.iter().filter_map(|p| world.about(id, "self", "kubelet", p, since, 1).into_iter().next());
+    all.max_by_key(|l| (l.at, l.id.clone()))
+}
+
+/// Since when a kubelet of which only the journal is known complains of something that keeps its node from being ready, at a
+/// stretch until now.
+pub(crate) fn complains(world: &World<'_>, id: &ObjectRef, after: u64) -> Option<u64> {
     let key = format!("away/{}", id.name);
-    let lines = world.about(id, "self", "kubelet", line::UNREACHABLE, world.ago(hours(1)).max(after), 1);
-    let newest = lines.first()?.at;
+    let lines = [newest(world, id, &LOST, after), newest(world, id, &NOT_READY, after)];
+    let newest = lines.iter().flatten().map(|l| l.at).max()?;
     let (began, last): (u64, u64) = world.recall(&key).unwrap_or((newest, newest));
     let began = if last + HEARD < newest { newest } else { began };
     world.remember(&key, &(began, newest), hours(2));
     (newest + HEARD > world.now() && began + LASTS <= world.now()).then_some(began)
+}
+
+/// Why, where nothing but the journal is known; none where it does not tell at the moment, as between two starts.
+pub(crate) fn by_journal(world: &World<'_>, node: &Node, gone: &Gone) -> Option<Cause> {
+    let journal = Journal { world, node, from: world.ago(HEARD).max(gone.since.saturating_sub(AROUND)) };
+    if newest(world, &node.id, &LOST, 0).is_some() {
+        let known = locked_out(&journal).or_else(|| refuses(&journal)).or_else(|| ended(&journal));
+        return known.or_else(|| cut_off(&journal, gone));
+    }
+    let said = newest(world, &node.id, &NOT_READY, 0)?;
+    let message = match said.name.as_str() {
+        line::PLEG => format!("PLEG is not healthy: {}", line::why(&said)),
+        line::CNI => format!(
+            "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:{}",
+            line::why(&said)
+        ),
+        _ => "container runtime is down".to_owned(),
+    };
+    let ready = Condition { status: "False".to_owned(), message, since: gone.since, ..Condition::default() };
+    Some(word::cause(world, &node.saying(ready), gone))
 }
 
 /// What the node's journal tells of a lost node.

@@ -48,6 +48,11 @@ impl Node {
         })
     }
 
+    /// The same with another word of its kubelet on whether it is ready.
+    pub(crate) fn saying(&self, ready: Condition) -> Self {
+        Self { ready, ..self.clone() }
+    }
+
     pub(crate) fn condition(&self, kind: &str) -> Condition {
         Condition::among(&self.conditions, kind)
     }

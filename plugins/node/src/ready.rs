@@ -82,16 +82,20 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef, node: Op
         verdict.wakes.push(Wake { id: LOOK.into(), subject: Some(id.clone()), at: due });
         return verdict;
     }
-    let cause = if node.ready.status == "False" {
-        word::cause(world, node, &gone)
-    } else {
-        lost::cause(world, node, &gone)
+    let alone = !node.seen && gone.told.is_empty();
+    let cause = match (alone, node.ready.status.as_str()) {
+        (true, _) => match lost::by_journal(world, node, &gone) {
+            Some(cause) => cause,
+            None => return verdict,
+        },
+        (_, "False") => word::cause(world, node, &gone),
+        _ => lost::cause(world, node, &gone),
     };
     let load = Load::of(world, id, gone.since);
     let diagnosis = put(world, node, &gone, cause, &load);
     held.forget(&diagnosis.supersedes, id);
     held.assert(&mut verdict, diagnosis);
-    if !node.seen && gone.told.is_empty() {
+    if alone {
         // Nobody else says when it is over.
         let at = world.now() + lost::HEARD;
         verdict.wakes.push(Wake { id: LOOK.into(), subject: Some(id.clone()), at });
@@ -129,7 +133,7 @@ fn gone(world: &World<'_>, node: &Node) -> Option<Gone> {
     });
     let told: Vec<Signal> = events.into_iter().filter(|e| e.at > back).chain(alerts).collect();
     if told.is_empty() && !node.seen {
-        let since = lost::turned_away(world, &node.id, back)?;
+        let since = lost::complains(world, &node.id, back)?;
         return Some(Gone { since, by_status: false, told });
     }
     // An alert has waited for a quarter of an hour before it fires.
