@@ -6,6 +6,7 @@ use kwhy_sdk::{Diagnosis, Evidence, Remedy, World, minutes};
 use crate::{
     case, config_change, logs,
     pod::{ANY, Container, Pod},
+    service,
     words::{any, between, kubectl, named, set, short, spoken},
 };
 
@@ -145,6 +146,33 @@ fn taken(said: &str, pod: &Pod) -> Option<Remedy> {
     )
 }
 
+/// What a program lacks of its machine rather than of its own configuration.
+fn machine(said: &str, pod: &Pod) -> Option<(String, Remedy)> {
+    let node = pod.node();
+    if node.is_empty() {
+        return None;
+    }
+    if any(said, &["too many open files", "inotify_init", "no space left on device: inotify"]) {
+        return Some((
+            format!("Files and inotify watches are limited for all that runs on node {node} together, as one user."),
+            Remedy::new(format!("allow more on node {node}, now and at the next boot"))
+                .command(format!("sudo sysctl fs.inotify.max_user_instances fs.inotify.max_user_watches fs.file-nr     # on node {node}"))
+                .command(format!("sudo sysctl -w fs.inotify.max_user_instances=8192 fs.inotify.max_user_watches=524288     # on node {node}; and in /etc/sysctl.d")),
+        ));
+    }
+    if any(said, &["Read-only file system", "read-only file system"])
+        && !pod.json.list("/spec/volumes").is_empty()
+    {
+        return Some((
+            format!("A file system that was written to turns read-only on node {node} when its device fails or is cut off; a volume that is mounted readOnly says the same."),
+            Remedy::new(format!("see what the kernel of node {node} says of the device, and whether the volume is meant to be written to"))
+                .command(format!("sudo dmesg -T | grep -i -E 'remount|I/O error|ext4|xfs' | tail -20     # on node {node}"))
+                .command(format!("{} get pod {} -o jsonpath='{{.spec.containers[*].volumeMounts}}'", kubectl(&pod.id.namespace), pod.id.name)),
+        ));
+    }
+    None
+}
+
 /// An init container does its work within this time, or waits for something that does not come.
 pub(crate) const LONG_INIT: u64 = minutes(15);
 
@@ -156,6 +184,11 @@ pub(crate) fn endless(world: &World<'_>, pod: &Pod, container: &Container) -> Op
     }
     let running = container.running()?;
     let line = logs::telling(world, pod, container, running);
+    // One that is not ready keeps whoever asks it waiting.
+    let complaints = logs::complaints(world, pod, container, logs::ERROR, running);
+    if let Some(found) = line.iter().chain(&complaints).find_map(|l| service::missed(world, pod, l)) {
+        return Some(found);
+    }
     let whose = spoken(&pod.workload);
     let name = &container.name;
     let mut diagnosis = case::of_pod(world, INIT, &pod.workload, pod, if line.is_some() { 52 } else { 45 });
@@ -277,6 +310,11 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container) -> Opti
         diagnosis
             .explanation
             .push_str(". It runs in the network of its node, where each port is there once.");
+        diagnosis.remedies.push(remedy);
+    }
+    if let Some((what, remedy)) = machine(said, pod) {
+        diagnosis.confidence += 15;
+        diagnosis.explanation.push_str(&format!(". {what}"));
         diagnosis.remedies.push(remedy);
     }
     let which = if name == ANY { String::new() } else { format!(" -c {name}") };

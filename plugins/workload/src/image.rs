@@ -278,7 +278,14 @@ fn diagnose(
         diagnosis.explanation.push_str(&format!(" It was changed: {}.", rollout.words()));
     }
     others(world, pod, container, &mut diagnosis);
-    remedies(&mut diagnosis, pod, container, said, text, host, &former, rollout.as_ref());
+    let templates = world.read(&pod.holder, "/spec/template/spec/containers").unwrap_or_default();
+    let now = templates
+        .list("")
+        .iter()
+        .find(|c| c.text("/name") == container.name)
+        .map(|c| c.text("/image").to_owned());
+    let mended = pod.holder.kind == "StatefulSet" && now.is_some_and(|now| !now.is_empty() && now != image);
+    remedies(&mut diagnosis, pod, container, said, text, host, &former, rollout.as_ref(), mended);
     if said == Said::NotFound {
         diagnosis.supersedes = vec![UNREACHABLE.into(), AUTH.into()];
     }
@@ -377,6 +384,7 @@ fn remedies(
     host: &str,
     former: &str,
     rollout: Option<&Rollout>,
+    mended: bool,
 ) {
     let k = kubectl(&pod.holder.namespace);
     let of = named(&pod.holder);
@@ -394,6 +402,17 @@ fn remedies(
         }
     };
     match said {
+        // A StatefulSet waits for a pod of the former template to be ready before it replaces it.
+        Said::NotFound | Said::BadName if mended => {
+            diagnosis.explanation.push_str(&format!(
+                " The template of {} names another image by now; the pod was made before, and is not replaced while it is not ready.",
+                spoken(&pod.holder)
+            ));
+            diagnosis.remedies.push(
+                Remedy::new("delete the pod: it is made anew from the template as it is now")
+                    .command(format!("{k} delete pod {}", pod.id.name)),
+            );
+        }
         Said::NotFound | Said::BadName => {
             let right =
                 if former.is_empty() { format!("{repository}:<tag that exists>") } else { former.to_owned() };

@@ -36,6 +36,7 @@ mod rule;
 mod scaled;
 mod security;
 mod service;
+mod synced;
 mod tls;
 mod told;
 mod words;
@@ -78,6 +79,7 @@ impl Rule for Workload {
                 d.code(code, title, versions, references)
             })
             .wants(Subscription::logs(lines))
+            .wants(Subscription::kubelet(vec![synced::pattern()]))
             .wants(
                 Subscription::events(&[
                     "BackOff",
@@ -126,6 +128,7 @@ impl Rule for Workload {
         let kind = subject.kind.as_str();
         Ok(match (signal.source.as_str(), signal.name.as_str()) {
             ("log", name) if kind == "Pod" => line(world, subject, name, signal),
+            ("kubelet", synced::LINE) => unsynced(world, signal),
             ("timer", _) => look(world, subject),
             ("object", _) if kind == "Pod" => object(world, subject, signal),
             ("object", _) => controller(world, subject, signal),
@@ -220,6 +223,17 @@ fn object(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdict {
         return verdict;
     }
     look::look(world, pod)
+}
+
+/// A kubelet that cannot start a container; of a pod that was shown its own state tells that.
+fn unsynced(world: &World<'_>, line: &Signal) -> Verdict {
+    let Some(pod) = synced::pod(line).filter(|pod| world.only_told(pod)) else { return Verdict::default() };
+    let key = format!("u/{}", words::hash(&pod.path()));
+    if world.remembers(&key) {
+        return Verdict::default();
+    }
+    world.remember(&key, &true, PEERS);
+    look::look(world, &pod)
 }
 
 /// A line adds to what is known of a pod that suffers already; complaints about another service count by themselves.

@@ -256,4 +256,5 @@ pub(crate) fn peer(world: &World<'_>, pod: &Pod, container: &Container) -> Optio
         .or_else(|| login::crowded(world, pod, container, since))
         .or_else(|| complaints(logs::EXPIRED).find_map(|line| expired::judge(world, pod, &line)))
         .or_else(|| complaints(logs::PEER).find_map(|line| service::judge(world, pod, &line)))
+        .or_else(|| complaints(logs::ERROR).find_map(|line| service::missed(world, pod, &line)))
 }

@@ -4,7 +4,7 @@
 //! (`Container x failed liveness probe, will be restarted`; before 1.16 `Killing container with id …: Container failed
 //! liveness probe.`).
 
-use kwhy_sdk::{Diagnosis, Evidence, Explains, Remedy, Signal, World, minutes};
+use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, World, minutes};
 
 use crate::{
     case, config_change,
@@ -98,6 +98,12 @@ pub(crate) fn judge_kills(world: &World<'_>, pod: &Pod, container: &Container) -
             ));
     let strict = wrong.is_none() && (timeout || early);
     let code = if strict { TOO_STRICT } else { LIVENESS };
+    if timeout
+        && strict
+        && let Some(others) = slow_node(world, pod)
+    {
+        return Some(of_node(world, pod, &others, said.as_ref().unwrap_or(&killing)));
+    }
     let whose = spoken(&pod.workload);
     let name = &container.name;
     let mut diagnosis = case::of_pod(world, code, &pod.workload, pod, if strict { 80 } else { 72 });
@@ -205,6 +211,67 @@ pub(crate) fn judge_kills(world: &World<'_>, pod: &Pod, container: &Container) -
     case::note_root(&mut diagnosis, format!("{which} probe{at}"));
     diagnosis.supersedes = vec![crate::generic::EXIT.into()];
     Some(diagnosis)
+}
+
+/// So many workloads that are killed on one node within this time for slow answers are slowed down by the node.
+const SEVERAL: usize = 3;
+const TOGETHER: u64 = minutes(25);
+
+/// The workloads that are killed for their liveness probes on the pod's node, where it is that node and hardly any other.
+fn slow_node(world: &World<'_>, pod: &Pod) -> Option<Vec<ObjectRef>> {
+    let node = pod.node();
+    if node.is_empty() {
+        return None;
+    }
+    let all = world.about(&pod.id, "cluster", "event", "Killing", world.ago(TOGETHER), 300);
+    let (mut here, mut elsewhere): (Vec<ObjectRef>, Vec<ObjectRef>) = (Vec::new(), Vec::new());
+    for event in all.iter().filter(|e| e.message.contains("failed liveness probe")) {
+        let Some(subject) = &event.subject else { continue };
+        let workload = world.workload(subject);
+        let of = if event.field("reporter-host") == node { &mut here } else { &mut elsewhere };
+        if of.iter().all(|w| !w.is(&workload)) {
+            of.push(workload);
+        }
+    }
+    here.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    (here.len() >= SEVERAL && elsewhere.len() * 3 <= here.len()).then_some(here)
+}
+
+/// One cause for all that is too slow on one machine.
+fn of_node(world: &World<'_>, pod: &Pod, all: &[ObjectRef], said: &Signal) -> Diagnosis {
+    let node = ObjectRef::new("Node", "", pod.node());
+    let name = &node.name;
+    let mut diagnosis = case::of_pod(world, TOO_STRICT, &node, pod, 84);
+    diagnosis.severity = "critical".into();
+    diagnosis.title = format!(
+        "Node {name} is so slow that liveness probes kill containers of {} workloads there",
+        all.len()
+    );
+    let names: Vec<String> = all.iter().map(spoken).collect();
+    diagnosis.explanation = format!(
+        "Within half an hour the kubelet of {name} restarted containers of {}, because their probes got no answer in time; on other nodes that hardly happened. \
+         What they share is the machine: its processors, its memory or its disk are used up by something that runs there.",
+        crate::words::listed(&names)
+    );
+    diagnosis.evidence.push(crate::counted(said, 45, "what a probe meets"));
+    for alert in ["NodeSystemSaturation", "NodeCPU*", "NodeMemory*", "NodeDiskIO*", "KubeletPleg*"] {
+        diagnosis.explains.push(Explains::alert(alert, &node, "self"));
+        let told = world.about(&node, "self", "alert", alert, world.ago(minutes(60)), 1);
+        diagnosis
+            .evidence
+            .extend(told.iter().filter(|a| a.state == "firing").map(|a| Evidence::signal(a, 30, "measured")));
+    }
+    case::note_root(&mut diagnosis, "answers too slowly");
+    diagnosis.remedies.push(
+        Remedy::new(format!("see what uses up {name}, and give that a limit or another place"))
+            .command(format!("kubectl top node {name}"))
+            .command(format!("kubectl get pods -A -o wide --field-selector spec.nodeName={name}"))
+            .command(format!("uptime; vmstat 1 5; top -bn1 | head -20     # on node {name}")),
+    );
+    diagnosis
+        .remedies
+        .push(Remedy::new("until then place no more pods there").command(format!("kubectl cordon {name}")));
+    diagnosis
 }
 
 /// A CPU limit that slows the container down makes it late for its probe.

@@ -129,6 +129,16 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, line: &Signal) -> Option<Diagn
     Some(needed(world, found, pod, line))
 }
 
+/// A Service that a line names, whatever it says of it, where none of the pods behind it is ready.
+pub(crate) fn missed(world: &World<'_>, pod: &Pod, line: &Signal) -> Option<Diagnosis> {
+    let service = asked(world, line, &pod.id.namespace)?;
+    let behind = backend(world, &service)?;
+    if behind.ready || behind.workload.is(&pod.workload) {
+        return None;
+    }
+    Some(needed(world, down(world, &service, &behind.workload), pod, line))
+}
+
 /// Alerts that a workload makes people see which works, and waits for another one.
 const FELT: [&str; 10] = [
     "*Lag*",

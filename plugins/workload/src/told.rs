@@ -16,6 +16,7 @@ use kwhy_sdk::{
 use crate::{
     missing,
     pod::{ANY, Pod},
+    synced,
     words::{any, between, quoted},
 };
 
@@ -92,6 +93,9 @@ pub(crate) fn pod(world: &World<'_>, id: &ObjectRef) -> Option<Pod> {
         return None;
     }
     let mut events = world.about(id, "self", "event", "*", world.ago(LOOKBACK), 200);
+    if events.is_empty() {
+        events = synced::events(world, id);
+    }
     events.reverse();
     if gone(world, id, &events) {
         return None;
