@@ -121,6 +121,9 @@ pub fn signal(
     // Without a version two states are told apart by their times.
     let order = if version.is_empty() { millis(&at).to_string() } else { version.clone() };
     let deleted = if verb == Verb::Deleted { "/deleted" } else { "" };
+    // A value can always be written. Of a large cluster these texts are most of what a capture is in memory.
+    let mut json = serde_json::to_string(&object).unwrap_or_default();
+    json.shrink_to_fit();
     Ok(Signal {
         id: format!("object/{}/{order:0>20}{deleted}", identity(&subject)),
         cluster: cluster.to_owned(),
@@ -133,7 +136,7 @@ pub fn signal(
         .to_owned(),
         at: Some(at),
         subject: Some(subject),
-        body: Some(Body::Object(ObjectChange { json: object.to_string(), resource_version: version })),
+        body: Some(Body::Object(ObjectChange { json, resource_version: version })),
         ..Signal::default()
     })
 }

@@ -71,7 +71,7 @@ fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 fn of<'a>(capture: &'a Capture, source: &'a str) -> impl Iterator<Item = &'a Signal> {
-    capture.signals.iter().filter(move |signal| signal.source == source)
+    capture.signals.iter().map(|signal| &**signal).filter(move |signal| signal.source == source)
 }
 
 #[test]
@@ -164,12 +164,13 @@ fn an_uninterested_reader_gets_only_warnings_and_worse() {
     let expected: Vec<&Signal> = all
         .signals
         .iter()
+        .map(|signal| &**signal)
         .filter(|signal| {
             !matches!(signal.source.as_str(), "kubelet" | "log")
                 || matches!(signal.state.as_str(), "W" | "E" | "F")
         })
         .collect();
-    assert_eq!(few.signals.iter().collect::<Vec<_>>(), expected);
+    assert_eq!(few.signals.iter().map(|signal| &**signal).collect::<Vec<_>>(), expected);
     assert!(few.signals.len() < all.signals.len());
     assert_eq!(few.lines_read, all.lines_read);
 }

@@ -67,7 +67,7 @@ pub(crate) fn correlate<R: Rules>(
         Keep::Signals => capture.signals.clone(),
         Keep::Nothing => std::mem::take(&mut capture.signals),
     };
-    ahead::read(signals.into_iter().chain([end]), |n, input| {
+    ahead::read(signals.into_iter().map(|signal| *signal).chain([end]), |n, input| {
         progress.at("correlating", n, total);
         for finding in engine.apply_recorded(&input) {
             each(&finding)?;

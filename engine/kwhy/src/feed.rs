@@ -22,10 +22,10 @@ pub(crate) async fn run(config: &Config, dir: &Path, nats: Option<String>, speed
     let bus = connect::connect(config, nats, &capture.cluster).await?;
     let progress = Progress::start("feeding");
     let end = capture.end_tick();
-    let fed = feed::feed(&bus, capture.signals, end, speed, crate::stop(), |p| {
-        progress.at("feeding", p.sent, p.total)
-    })
-    .await;
+    let signals = capture.signals.into_iter().map(|signal| *signal).collect();
+    let fed =
+        feed::feed(&bus, signals, end, speed, crate::stop(), |p| progress.at("feeding", p.sent, p.total))
+            .await;
     progress.end();
     bus.close().await;
     let fed = fed?;

@@ -57,7 +57,11 @@ pub struct Capture {
     /// End of the span observed, milliseconds since the Unix epoch.
     pub to: u64,
     /// In the order of [`kwhy_proto::order`]; every id once.
-    pub signals: Vec<Signal>,
+    #[allow(
+        clippy::vec_box,
+        reason = "a signal is half a KiB, and there are many that are sorted and grow in number"
+    )]
+    pub signals: Vec<Box<Signal>>,
     /// What could not be read.
     pub problems: Vec<Problem>,
     /// Lines of logs and of line-wise JSON, whether used or not.

@@ -58,9 +58,10 @@ struct Reader<'a> {
     to: Option<u64>,
     /// First and last time that was met.
     seen: Option<(u64, u64)>,
-    signals: Vec<Signal>,
+    #[allow(clippy::vec_box, reason = "see Capture")]
+    signals: Vec<Box<Signal>>,
     /// Listed objects and when they were created; they are placed when the span is known.
-    listed: Vec<(Signal, u64)>,
+    listed: Vec<(Box<Signal>, u64)>,
     /// The last time that stands in a listed object: the list was taken no earlier.
     taken: Option<u64>,
     /// Another tool has collected all this; it takes logs however old they are.
@@ -321,10 +322,9 @@ impl Reader<'_> {
             reader.runs.see(&item);
             let at = Timestamp::default();
             match object::signal(&reader.cluster, Verb::Added, Seen::Listed, at, item) {
-                Ok(signal) => {
-                    reader
-                        .listed
-                        .push((Signal { origin: format!("{}#{number}", file.name), ..signal }, created));
+                Ok(mut signal) => {
+                    signal.origin = format!("{}#{number}", file.name);
+                    reader.listed.push((Box::new(signal), created));
                 }
                 Err(error) => reader.problems.add(&file.file, Unit::Item, number, error, None),
             }
@@ -456,7 +456,7 @@ impl Reader<'_> {
         if let Some(at) = &signal.at {
             self.saw(millis(at));
         }
-        self.signals.push(signal);
+        self.signals.push(Box::new(signal));
     }
 
     fn saw(&mut self, at: u64) {
@@ -475,11 +475,12 @@ impl Reader<'_> {
         let earliest = if self.is_dump { end.saturating_sub(DAY) } else { 0 };
         let from = self.from.unwrap_or_else(|| first.min(self.to.unwrap_or(first)).max(earliest));
         let to = end.max(from);
-        for (signal, created) in listed {
-            self.signals.push(Signal { at: Some(timestamp(created.max(from))), ..signal });
+        for (mut signal, created) in listed {
+            signal.at = Some(timestamp(created.max(from)));
+            self.signals.push(signal);
         }
         let alerts = std::mem::take(&mut self.alerts);
-        self.signals.extend(alerts.finish(&self.cluster, from, to));
+        self.signals.extend(alerts.finish(&self.cluster, from, to).into_iter().map(Box::new));
 
         self.signals.sort_by(|a, b| order(a).cmp(&order(b)));
         once(&mut self.signals);
@@ -512,7 +513,8 @@ fn open(file: &Found, problems: &mut Problems) -> Option<Box<dyn Read + Send>> {
 /// Leaves every id once, of signals in order. A state that is both listed and watched is one. Two different states of
 /// an object with one resourceVersion cannot come from an API server, but do from tools that make up or merge captures;
 /// the later is kept, as `<id>/2`.
-fn once(signals: &mut Vec<Signal>) {
+#[allow(clippy::vec_box, reason = "see Capture")]
+fn once(signals: &mut Vec<Box<Signal>>) {
     // Ids of lines are made of their place and cannot repeat.
     let lines = |signal: &Signal| matches!(signal.source.as_str(), "kubelet" | "log");
     let mut ids: Vec<&str> = signals.iter().filter(|s| !lines(s)).map(|s| s.id.as_str()).collect();

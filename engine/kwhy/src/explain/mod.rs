@@ -40,7 +40,7 @@ pub(crate) fn of_capture(
     let correlated = correlate(config, dir, rules, Keep::Signals, |_| Ok(()))?;
     let Some(Correlated { capture, findings, .. }) = correlated else { return Ok(Exit::NothingRead) };
     let finding = choose::finding(wanted, &findings, &codes)?;
-    let signal = |id: &str| capture.signals.iter().find(|signal| signal.id == id);
+    let signal = |id: &str| capture.signals.iter().map(|signal| &**signal).find(|signal| signal.id == id);
     print(&Explanation::new(finding, &findings, signal), format)
 }
 
