@@ -165,8 +165,16 @@ fn diagnose(world: &World<'_>, workload: &ObjectRef, all: &[Thrown]) -> Option<D
     }
     d.path.push(Step::new(workload, "", what));
     let k = kubectl(&workload.namespace);
-    let ready = |p: &ObjectRef| world.condition(p, "Ready").holds();
-    let live = world.pods(workload).into_iter().find(ready).map_or("<pod>".to_owned(), |p| p.name);
+    // kubectl finds a pod of these itself, whichever runs then.
+    let live = if matches!(
+        workload.kind.as_str(),
+        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job"
+    ) {
+        named(workload)
+    } else {
+        let ready = |p: &ObjectRef| world.condition(p, "Ready").holds();
+        world.pods(workload).into_iter().find(ready).map_or("<pod>".to_owned(), |p| p.name)
+    };
     let raise = match &limit {
         Limit::Container(name, _) => {
             set(&holder, "resources", &format!("-c {name} --limits=ephemeral-storage=<more>"))

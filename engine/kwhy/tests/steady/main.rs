@@ -34,13 +34,14 @@ fn time(signal: &Signal) -> u64 {
 
 /// Captures in which details of findings are known to move with what else is said, and why. They are held to the causes
 /// above INFO alone, all others to every word.
-const MOVING: [(&str, &str); 6] = [
+const MOVING: [(&str, &str); 7] = [
     ("e3-upstream-dns", "the unanswered queries are counted whenever the rule looks"),
     ("f5-memory-hog", "a kill ends sooner where the node is not told of for a quarter of an hour"),
     ("f7-planned-reboot", "a reboot ends sooner where the node is not told of for a quarter of an hour"),
     ("h1-metrics-server-firewall", "the newest lines are cited whenever the rule looks"),
     ("k2-configmap-key-removed", "pods of elsewhere wait for its cordoned node"),
     ("q1-upgrade-day", "pods of elsewhere wait for its cordoned nodes"),
+    ("u8-power-back-at-home", "a reboot ends sooner where the node is not told of for a quarter of an hour"),
 ];
 
 /// What is compared of a capture's findings.

@@ -37,7 +37,7 @@ pub(crate) fn captures() -> Vec<Recorded> {
             continue;
         }
         let capture = capture::read(&path, &Everything).expect("a capture");
-        let mut signals = capture.signals.clone();
+        let mut signals: Vec<Signal> = capture.signals.iter().map(|signal| Signal::clone(signal)).collect();
         signals.push(capture.end_tick());
         let name = entry.file_name().to_string_lossy().into_owned();
         let (cluster, from, to) = (capture.cluster, capture.from, capture.to);
