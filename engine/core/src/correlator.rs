@@ -9,11 +9,12 @@ use std::{
 };
 
 use crate::{
+    answers::Answers,
     ask::Asked,
     change,
     engine::Notice,
     graph::Graph,
-    history::{History, Record},
+    history::History,
     incident::{Incident, IncidentKey},
     incidents::Incidents,
     input::Input,
@@ -50,6 +51,8 @@ pub(crate) struct Env<'a> {
     pub(crate) notices: &'a mut Vec<Notice>,
     /// Logs that somebody with access to the cluster should fetch.
     pub(crate) asks: &'a mut Vec<LogRequest>,
+    /// What rules answered before.
+    pub(crate) answers: &'a mut Answers,
 }
 
 /// Which incidents and symptoms a step has touched, so that only these are looked at again.
@@ -91,6 +94,9 @@ pub(crate) struct State {
     #[serde(skip)]
     pub(crate) fresh: Vec<Arc<Finding>>,
     pub(crate) touched: Touched,
+    /// How many calls of rules were made.
+    #[serde(skip)]
+    pub(crate) calls: u64,
 }
 
 impl State {
@@ -140,7 +146,10 @@ impl State {
                 self.call(rule, signal, env);
             }
             Due::Unready(pod) => self.ask(&pod, env),
-            Due::Sweep => self.sweep(env.settings),
+            Due::Sweep => {
+                env.answers.give_up();
+                self.sweep(env.settings);
+            }
         }
     }
 
@@ -197,6 +206,7 @@ impl State {
         }
         self.advance(at, env);
         self.hear(env);
+        let edits = self.graph.edits();
         match &signal.body {
             Some(Body::Object(_)) => self.object(signal, input.object.as_ref(), env),
             Some(Body::Event(event)) => self.event(signal, event, env),
@@ -205,6 +215,9 @@ impl State {
             Some(Body::Gap(gap)) => self.gap(signal, gap, env),
             // A tick only lets time pass.
             None => {}
+        }
+        if env.answers.is_news() && self.graph.edits() != edits {
+            env.answers.give_up();
         }
         self.settle(env);
         // What falls due at this very time.
@@ -281,7 +294,7 @@ impl State {
         fields.retain(|(_, value)| !value.is_empty());
         self.kin(signal, event, &key);
         let told = rule_signal(signal, Some(subject.clone()), fields);
-        self.history.record(&key, Record { signal: told.clone(), origin: signal.origin.clone(), rule: None });
+        self.remember(&key, &told, &signal.origin, None, env);
         if signal.state == "Warning" {
             self.show_unexplained(&key);
             let slot = format!("event/{key}/{}", signal.name);
@@ -300,6 +313,29 @@ impl State {
         for rule in env.matcher.signals(&self.graph, signal, Some(&key)) {
             self.call(rule, told.clone(), env);
         }
+    }
+
+    /// Keeps what was said of an object.
+    fn remember(
+        &mut self,
+        key: &Key,
+        told: &RuleSignal,
+        origin: &str,
+        rule: Option<usize>,
+        env: &mut Env<'_>,
+    ) {
+        let answers = &mut *env.answers;
+        if answers.may_hold() {
+            let full = self.history.is_full(key);
+            if answers.is_news() || (full && answers.is_otherwise(key)) {
+                answers.said_otherwise(key, &told.source, &told.name);
+                if full {
+                    // What it pushes out may be of any topic.
+                    self.history.topics_of(key).for_each(|(s, n)| answers.said_otherwise(key, s, n));
+                }
+            }
+        }
+        self.history.record(key, told, origin, rule, self.now);
     }
 
     /// What an event tells of the relations of objects that nobody has shown.
@@ -357,7 +393,7 @@ impl State {
         let key = Key::from(&subject);
         self.touched.moved.extend(self.graph.hear_of(&key));
         let told = rule_signal(signal, Some(subject), fields);
-        self.history.record(&key, Record { signal: told.clone(), origin: signal.origin.clone(), rule: None });
+        self.remember(&key, &told, &signal.origin, None, env);
         self.touched.symptoms.insert(slot);
         for rule in env.matcher.signals(&self.graph, signal, Some(&key)) {
             self.call(rule, told.clone(), env);
@@ -375,7 +411,7 @@ impl State {
         }
         let fields = alert.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         let told = rule_signal(signal, Some(subject), fields);
-        self.history.record(&key, Record { signal: told.clone(), origin: signal.origin.clone(), rule: None });
+        self.remember(&key, &told, &signal.origin, None, env);
         for rule in rules {
             self.call(rule, told.clone(), env);
         }
@@ -404,8 +440,7 @@ impl State {
             fields.extend(hit.captures);
             fields.sort();
             let told = RuleSignal { name: hit.pattern, ..rule_signal(signal, Some(subject.clone()), fields) };
-            let record = Record { signal: told.clone(), origin: signal.origin.clone(), rule: Some(hit.rule) };
-            self.history.record(&key, record);
+            self.remember(&key, &told, &signal.origin, Some(hit.rule), env);
             self.call(hit.rule, told, env);
         }
     }

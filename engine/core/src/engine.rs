@@ -5,7 +5,7 @@
 //! for the window to pass. What arrives twice counts once.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -16,7 +16,9 @@ use kwhy_proto::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    answers::Answers,
     correlator::{Env, State},
+    entries::{Entries, Entry},
     heard::Heard,
     input::{Input, Inputs},
     late::{self, Late},
@@ -32,7 +34,7 @@ use crate::{
 /// from a state that is shared with a checkpoint.
 const CHECKPOINT: usize = 1024;
 /// Two checkpoints need none between them that lie closer together than this part of their age.
-const SPARE: u64 = 4;
+const SPARE: u64 = 2;
 /// Weight of a signal that a rule may be called with. A warning that no rule wants is counted and weighs 1.
 const WEIGHT: usize = 16;
 
@@ -88,15 +90,6 @@ pub(crate) struct Place {
     pub(crate) frontier: u64,
 }
 
-/// A signal that was taken in.
-#[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    order: Order,
-    weight: usize,
-    pub(crate) place: Place,
-    input: Arc<Input>,
-}
-
 #[derive(Debug, Clone)]
 pub(crate) struct Published {
     pub(crate) revision: u32,
@@ -111,7 +104,7 @@ pub struct Engine<R> {
     matcher: Arc<Matcher>,
     pub(crate) state: State,
     /// What was applied since the oldest checkpoint, in order.
-    pub(crate) entries: VecDeque<Entry>,
+    pub(crate) entries: Entries,
     /// States to go back to, each with the order of the last signal in it.
     pub(crate) checkpoints: VecDeque<(Order, State)>,
     since_checkpoint: usize,
@@ -124,8 +117,10 @@ pub struct Engine<R> {
     pub(crate) adopted: Option<Judged>,
     /// Newest time heard of.
     pub(crate) frontier: u64,
-    /// Late signals that are among the entries and not yet in the state.
     late: Late,
+    /// What stands among the entries and is not yet in the state.
+    waiting: BTreeSet<Order>,
+    answers: Answers,
     pub(crate) heard: Heard,
     pub(crate) published: BTreeMap<String, Published>,
     notices: Vec<Notice>,
@@ -148,12 +143,14 @@ impl<R: Rules> Engine<R> {
     /// The same where what these rules want is compiled already.
     #[must_use]
     pub fn with_matcher(settings: Settings, rules: R, matcher: Arc<Matcher>) -> Self {
+        let answers = Answers::new(settings.recorded);
         Self {
             rules,
             settings,
             matcher,
+            answers,
             state: State::default(),
-            entries: VecDeque::new(),
+            entries: Entries::default(),
             checkpoints: VecDeque::from([((0, 0, Arc::from("")), State::default())]),
             since_checkpoint: 0,
             inputs: Inputs::default(),
@@ -162,6 +159,7 @@ impl<R: Rules> Engine<R> {
             adopted: None,
             frontier: 0,
             late: Late::default(),
+            waiting: BTreeSet::new(),
             heard: Heard::default(),
             published: BTreeMap::new(),
             notices: Vec::new(),
@@ -216,16 +214,16 @@ impl<R: Rules> Engine<R> {
                 return Vec::new();
             }
             self.frontier = at;
-            if self.late.is_due(at) {
-                return self.go_back();
+            if let Some(first) = self.late.take_due(at) {
+                return self.go_back(&first);
             }
             self.with_env(|state, env| state.advance(at, env));
             return self.emit();
         }
         self.heard.hear(id, self.frontier.max(at), self.place.number);
         let too_late = at.saturating_add(self.settings.lateness) < self.frontier;
-        let last = self.entries.back();
-        let in_order = too_late || (at >= self.frontier && last.is_none_or(|last| key > last.order));
+        let last = self.entries.last();
+        let in_order = too_late || (at >= self.frontier && last.is_none_or(|last| key > *last));
         if too_late {
             self.counts.2 += u64::from(self.retold.is_none());
             key = (self.frontier, u8::MAX, key.2);
@@ -236,20 +234,19 @@ impl<R: Rules> Engine<R> {
             return Vec::new();
         }
         let (place, input) = (self.place, Arc::new(self.inputs.read(signal)));
-        let entry = Entry { order: key, weight, place, input };
+        let entry = Entry { order: key.clone(), weight, place, input };
         if !in_order {
-            let position = self.entries.partition_point(|known| known.order < entry.order);
-            let after = self.entries.len() - position;
-            self.entries.insert(position, entry.clone());
-            return if self.late.add(entry.order, after, self.frontier) {
-                self.go_back()
-            } else {
-                Vec::new()
+            let after = self.entries.insert(entry, &mut self.inputs);
+            self.waiting.insert(key.clone());
+            return match self.late.add(key, after, self.frontier) {
+                Some(first) => self.go_back(&first),
+                None => Vec::new(),
             };
         }
-        self.entries.push_back(entry.clone());
-        if self.late.is_due(self.frontier) {
-            return self.go_back();
+        self.entries.push(entry.clone());
+        if let Some(first) = self.late.take_due(self.frontier) {
+            self.waiting.insert(key);
+            return self.go_back(&first);
         }
         self.take_in(entry);
         self.emit()
@@ -334,6 +331,7 @@ impl<R: Rules> Engine<R> {
             rules: &mut self.rules,
             notices: &mut self.notices,
             asks: &mut self.asks,
+            answers: &mut self.answers,
         };
         step(&mut self.state, &mut env);
     }
@@ -358,14 +356,13 @@ impl<R: Rules> Engine<R> {
             self.checkpoints.pop_front();
         }
         if let Some((first, _)) = self.checkpoints.front() {
-            while self.entries.front().is_some_and(|entry| entry.order <= *first) {
-                self.entries.pop_front();
-            }
+            self.entries.forget(first);
         }
+        self.entries.pack(self.frontier);
         self.heard.forget(self.frontier.saturating_sub(self.settings.window));
     }
 
-    /// Gives up checkpoints that save little: to go back to the one before takes a quarter longer at most. Each holds all
+    /// Gives up checkpoints that save little: to go back to the one before takes half longer at most. Each holds all
     /// that has changed since.
     fn thin_out(&mut self) {
         let now = self.frontier;
@@ -385,23 +382,33 @@ impl<R: Rules> Engine<R> {
         self.checkpoints = kept;
     }
 
-    /// Replays what came after the first of the late signals, with them in their places.
-    fn go_back(&mut self) -> Vec<Finding> {
-        let Some(first) = self.late.take() else { return Vec::new() };
-        while self.checkpoints.len() > 1 && self.checkpoints.back().is_some_and(|(at, _)| *at >= first) {
+    /// Replays what came after the `first` of the late signals, with them in their places.
+    fn go_back(&mut self, first: &Order) -> Vec<Finding> {
+        while self.checkpoints.len() > 1 && self.checkpoints.back().is_some_and(|(at, _)| at >= first) {
             self.checkpoints.pop_back();
         }
         let Some((base, state)) = self.checkpoints.back() else { return Vec::new() };
-        let from = self.entries.partition_point(|entry| entry.order <= *base);
+        let base = base.clone();
         self.state = state.clone();
-        let replay: Vec<Entry> = self.entries.range(from..).cloned().collect();
+        self.answers.go_back(self.state.calls);
         self.since_checkpoint = 0;
-        for entry in replay {
-            self.take_in(entry);
+        let (packed, open) = self.entries.after(&base);
+        for block in packed {
+            let entries = block.unpack(&mut self.inputs);
+            entries.into_iter().filter(|entry| entry.order > base).for_each(|entry| self.replay(entry));
         }
+        open.into_iter().for_each(|entry| self.replay(entry));
         let frontier = self.frontier;
         self.with_env(|state, env| state.advance(frontier, env));
+        self.answers.caught_up();
         self.reconcile()
+    }
+
+    fn replay(&mut self, entry: Entry) {
+        let news = self.waiting.remove(&entry.order);
+        self.answers.news(news);
+        self.take_in(entry);
+        self.answers.news(false);
     }
 
     /// Revisions of the contents that came about in order.
@@ -523,7 +530,7 @@ mod tests {
         on(&mut engine);
         engine.since_checkpoint = CHECKPOINT - 1;
         on(&mut engine);
-        assert!(engine.late.take().is_some(), "it waits");
+        assert!(!engine.waiting.is_empty(), "it waits");
         assert!(engine.checkpoints[0].0.0 < late, "{} and {late}", engine.checkpoints[0].0.0);
     }
 
@@ -537,9 +544,9 @@ mod tests {
         let ages: Vec<u64> = engine.checkpoints.iter().map(|((at, ..), _)| engine.frontier - at).collect();
         assert!(ages.len() < 40, "{ages:?}");
         assert!(ages[0] >= lateness && ages[0] < 2 * lateness, "{ages:?}");
-        // To go back by any time is to go back by a third more at most, or by what lies between two checkpoints.
+        // To go back by any time is to go back by half more at most, or by what lies between two checkpoints.
         for pair in ages.windows(2) {
-            assert!(pair[0] - pair[1] <= pair[0] / 3 + 2 * 64 * 50, "{ages:?}");
+            assert!(pair[0] - pair[1] <= pair[0] / 2 + 2 * 64 * 50, "{ages:?}");
         }
     }
 }

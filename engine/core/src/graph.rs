@@ -36,6 +36,8 @@ pub(crate) struct Graph {
     deleted: OrdSet<(u64, Key)>,
     /// What objects that were never shown refer to, as far as their names and events tell.
     supposed: OrdMap<Key, OrdSet<(Relation, Key)>>,
+    /// How often anything was changed.
+    edits: u64,
 }
 
 impl Graph {
@@ -49,8 +51,14 @@ impl Graph {
         self.get(key).filter(|o| o.deleted.is_none())
     }
 
+    /// A number that is another one after every change.
+    pub(crate) fn edits(&self) -> u64 {
+        self.edits
+    }
+
     /// Stores a state. Returns both ends of each edge that came or went.
     pub(crate) fn put(&mut self, object: impl Into<Arc<Object>>) -> BTreeSet<Key> {
+        self.edits += 1;
         let object: Arc<Object> = object.into();
         let key = &object.key;
         let old = self.objects.insert(key.clone(), object.clone());
@@ -154,6 +162,7 @@ impl Graph {
         if known || self.shown(key) || key == target || all.contains(&(relation, target.clone())) {
             return BTreeSet::new();
         }
+        self.edits += 1;
         let mut moved = BTreeSet::from([key.clone(), target.clone()]);
         let former: Vec<_> = all.iter().filter(|(r, _)| *r == relation).cloned().collect();
         for entry in former {

@@ -1,79 +1,82 @@
 //! What was said about each object within the history window, in the order of its times.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
-use imbl::{OrdMap, Vector};
+use imbl::{OrdSet, Vector};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{change::Change, glob, key::Key, lookup::Lookup, rule::RuleSignal};
+use crate::{change::Change, key::Key, lookup::Lookup, rule::RuleSignal};
+
+mod record;
+mod topics;
+
+pub(crate) use record::Record;
+pub(crate) use topics::Wanted;
+use topics::{Topic, Topics};
 
 /// Most signals kept of one object: a container that logs without end must not push out its neighbours' history.
 const MAX_PER_OBJECT: usize = 256;
 /// Most changes kept in all.
 const MAX_CHANGES: usize = 4096;
 
-/// One signal as it happened, with where to look it up.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Record {
-    pub(crate) signal: RuleSignal,
-    pub(crate) origin: String,
-    /// For log lines: the rule whose pattern wanted it; other rules do not see it, so that adding a rule changes
-    /// nothing for the others.
-    pub(crate) rule: Option<usize>,
-}
+/// What was said of one object, in the order in which it was said.
+type Told = VecDeque<(Topic, Arc<Record>)>;
 
 /// Recent signals by object, recent changes by time; a clone is cheap.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {
-    by_object: OrdMap<Key, Vector<Arc<Record>>>,
-    by_id: Lookup<String, Arc<Record>>,
-    /// How many signals of a source and name are kept. Rules ask of every object for what was hardly ever said of any.
-    said: Lookup<String, Lookup<String, usize>>,
+    told: Lookup<Key, Arc<Told>>,
+    /// The keys of all objects of which anything was said, in order.
+    keys: OrdSet<Key>,
+    /// By a print of its id.
+    by_id: Lookup<u64, Arc<Record>>,
+    topics: Topics,
     changes: Vector<Arc<Change>>,
 }
 
 impl History {
-    /// Keeps a signal about `key`.
-    pub(crate) fn record(&mut self, key: &Key, record: Record) {
-        let record = Arc::new(record);
-        self.by_id.insert(record.signal.id.clone(), record.clone());
-        self.count(&record.signal);
-        let list = self.by_object.entry(key.clone()).or_default();
-        list.push_back(record);
-        if list.len() > MAX_PER_OBJECT
-            && let Some(dropped) = list.pop_front()
+    /// Keeps a signal about `key` that was taken in at log time `now` (ms), with where it came from.
+    pub(crate) fn record(
+        &mut self,
+        key: &Key,
+        signal: &RuleSignal,
+        origin: &str,
+        rule: Option<usize>,
+        now: u64,
+    ) {
+        let record = Arc::new(Record::new(signal, origin, rule, now));
+        self.by_id.insert(record.print, record.clone());
+        self.push(key, signal, record);
+        if let Some(told) = self.told.get_mut(key)
+            && told.len() > MAX_PER_OBJECT
         {
-            self.dropped(&dropped);
+            let dropped = Arc::make_mut(told).pop_front();
+            dropped.into_iter().for_each(|dropped| self.dropped(&dropped));
         }
     }
 
-    /// Counts a signal that is kept.
-    fn count(&mut self, signal: &RuleSignal) {
-        let RuleSignal { source, name, .. } = signal;
-        match self.said.get_mut(source).and_then(|names| names.get_mut(name)) {
-            Some(count) => *count += 1,
-            None => *self.said.or_default(source.clone()).or_default(name.clone()) += 1,
+    fn push(&mut self, key: &Key, signal: &RuleSignal, record: Arc<Record>) {
+        let topic = self.topics.add(&signal.source, &signal.name);
+        if !self.told.contains(key) {
+            self.keys.insert(key.clone());
         }
+        Arc::make_mut(self.told.or_default(key.clone())).push_back((topic, record));
     }
 
     /// Takes a signal that is kept no longer out of all but the list of its object.
-    fn dropped(&mut self, record: &Record) {
-        let RuleSignal { id, source, name, .. } = &record.signal;
-        self.by_id.remove(id);
-        let Some(names) = self.said.get_mut(source) else { return };
-        let Some(count) = names.get_mut(name) else { return };
-        *count -= 1;
-        if *count == 0 {
-            names.remove(name);
+    fn dropped(&mut self, (topic, record): &(Topic, Arc<Record>)) {
+        if self.by_id.get(&record.print).is_some_and(|known| Arc::ptr_eq(known, record)) {
+            self.by_id.remove(&record.print);
         }
+        self.topics.take(*topic);
     }
 
-    /// Whether any signal is kept that `source` and `name`, which are globs, may mean. False is certain.
-    pub(crate) fn may_hold(&self, source: &str, name: &str) -> bool {
-        if glob::is_plain(source) && glob::is_plain(name) {
-            return self.said.get(source).is_some_and(|names| names.contains(name));
-        }
-        true
+    /// What signals `source` and `name`, which are globs, may mean. None is certain: there are none.
+    pub(crate) fn wanted<'a>(&self, source: &'a str, name: &'a str) -> Option<Wanted<'a>> {
+        self.topics.wanted(source, name)
     }
 
     pub(crate) fn record_change(&mut self, change: Change) {
@@ -83,34 +86,45 @@ impl History {
         }
     }
 
-    pub(crate) fn get(&self, id: &str) -> Option<&Arc<Record>> {
-        self.by_id.get(id)
+    /// A signal by its id, and where it came from.
+    pub(crate) fn get(&self, id: &str) -> Option<(RuleSignal, String)> {
+        let (signal, origin) = self.by_id.get(&record::print(id))?.unpacked();
+        (signal.id == id).then_some((signal, origin))
     }
 
-    /// Signals about one object since a time (ms), newest first.
+    /// Signals about one object since a time (ms), those first that were taken in last.
     pub(crate) fn of<'a>(
         &'a self,
         key: &Key,
-        source: &'a str,
-        name: &'a str,
+        wanted: &'a Wanted<'_>,
         since: u64,
-    ) -> impl Iterator<Item = &'a Arc<Record>> {
-        let all = self.by_object.get(key).into_iter().flat_map(|list| list.iter().rev());
-        all.filter(move |r| {
-            r.signal.at >= since
-                && glob::matches(source, &r.signal.source)
-                && glob::matches(name, &r.signal.name)
-        })
+    ) -> impl Iterator<Item = &'a Record> {
+        let told = self.told.get(key).into_iter().flat_map(|told| told.iter().rev());
+        told.filter(|(topic, _)| self.topics.is_among(*topic, wanted))
+            .map(|(_, record)| &**record)
+            .take_while(move |record| record.heard >= since)
+            .filter(move |record| record.at >= since)
+    }
+
+    /// Whether the next signal about an object pushes out its oldest.
+    pub(crate) fn is_full(&self, key: &Key) -> bool {
+        self.told.get(key).is_some_and(|told| told.len() >= MAX_PER_OBJECT)
+    }
+
+    /// Sources and names of all that is kept about an object.
+    pub(crate) fn topics_of(&self, key: &Key) -> impl Iterator<Item = (&str, &str)> {
+        let topics = self.told.get(key).into_iter().flat_map(|told| told.iter()).map(|(topic, _)| *topic);
+        topics.collect::<BTreeSet<Topic>>().into_iter().filter_map(|topic| self.topics.words(topic))
     }
 
     /// Whether anything was said about the object.
     pub(crate) fn hears_of(&self, key: &Key) -> bool {
-        self.by_object.contains_key(key)
+        self.told.contains(key)
     }
 
-    /// Objects that anything was said about.
+    /// Objects that anything was said about, in order.
     pub(crate) fn objects(&self) -> impl Iterator<Item = &Key> {
-        self.by_object.keys()
+        self.keys.iter()
     }
 
     /// Changes since a time (ms), newest first.
@@ -120,22 +134,19 @@ impl History {
 
     /// Forgets what happened before `horizon`.
     pub(crate) fn forget(&mut self, horizon: u64) {
-        let stale: Vec<Key> = self
-            .by_object
-            .iter()
-            .filter(|(_, list)| list.front().is_some_and(|r| r.signal.at < horizon))
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in stale {
-            let Some(list) = self.by_object.get_mut(&key) else { continue };
-            let mut old = Vec::new();
-            while list.front().is_some_and(|r| r.signal.at < horizon) {
-                old.extend(list.pop_front());
+        let old = |told: &Told| told.front().is_some_and(|(_, record)| record.at < horizon);
+        let stale = self.keys.iter().filter(|key| self.told.get(*key).is_some_and(|told| old(told)));
+        for key in stale.cloned().collect::<Vec<_>>() {
+            let Some(told) = self.told.get_mut(&key).map(Arc::make_mut) else { continue };
+            let mut gone = Vec::new();
+            while old(told) {
+                gone.extend(told.pop_front());
             }
-            if list.is_empty() {
-                self.by_object.remove(&key);
+            if told.is_empty() {
+                self.told.remove(&key);
+                self.keys.remove(&key);
             }
-            old.iter().for_each(|record| self.dropped(record));
+            gone.iter().for_each(|record| self.dropped(record));
         }
         while self.changes.front().is_some_and(|c| c.at < horizon) {
             self.changes.pop_front();
@@ -143,43 +154,42 @@ impl History {
     }
 }
 
+/// The records of an object in their order, and of each whether it is the one found by its id.
+type Listed = Vec<(bool, Arc<Record>)>;
+
 /// A history as a snapshot has it.
 #[derive(Serialize, Deserialize)]
 struct Stored {
-    /// The records of each object, and of each whether it is the one found by its id.
-    by_object: Vec<(Key, Vec<(bool, Record)>)>,
+    told: Vec<(Key, Listed)>,
     changes: Vec<Arc<Change>>,
 }
 
 impl Serialize for History {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let stored = |record: &Arc<Record>| {
-            let by_id = self.by_id.get(&record.signal.id).is_some_and(|known| Arc::ptr_eq(known, record));
-            (by_id, Record::clone(record))
+        let stored = |(_, record): &(Topic, Arc<Record>)| {
+            (self.by_id.get(&record.print).is_some_and(|known| Arc::ptr_eq(known, record)), record.clone())
         };
-        let by_object =
-            self.by_object.iter().map(|(key, all)| (key.clone(), all.iter().map(stored).collect()));
-        let history =
-            Stored { by_object: by_object.collect(), changes: self.changes.iter().cloned().collect() };
-        history.serialize(to)
+        let of = |key: &Key| {
+            let told = self.told.get(key).into_iter().flat_map(|told| told.iter());
+            (key.clone(), told.map(stored).collect())
+        };
+        let told = self.keys.iter().map(of).collect();
+        Stored { told, changes: self.changes.iter().cloned().collect() }.serialize(to)
     }
 }
 
 impl<'de> Deserialize<'de> for History {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let Stored { by_object, changes } = Stored::deserialize(from)?;
+        let Stored { told, changes } = Stored::deserialize(from)?;
         let mut history = Self { changes: changes.into_iter().collect(), ..Self::default() };
-        for (key, records) in by_object {
-            let mut all = Vector::new();
+        for (key, records) in told {
             for (by_id, record) in records {
-                let record = Arc::new(record);
-                history.count(&record.signal);
+                let signal = record.signal();
                 if by_id {
-                    history.by_id.insert(record.signal.id.clone(), record.clone());
+                    history.by_id.insert(record.print, record.clone());
                 }
-                all.push_back(record);
+                history.push(&key, &signal, record);
             }
-            history.by_object.insert(key, all);
         }
         Ok(history)
     }
@@ -189,38 +199,68 @@ impl<'de> Deserialize<'de> for History {
 mod tests {
     use super::*;
 
-    fn record(id: usize, at: u64, source: &str, name: &str) -> Record {
+    fn said(id: usize, at: u64, source: &str, name: &str) -> RuleSignal {
         let (source, name) = (source.to_owned(), name.to_owned());
-        let signal = RuleSignal { id: id.to_string(), source, name, at, ..RuleSignal::default() };
-        Record { signal, origin: String::new(), rule: None }
+        RuleSignal { id: id.to_string(), source, name, at, ..RuleSignal::default() }
+    }
+
+    impl History {
+        fn hear(&mut self, key: &Key, signal: &RuleSignal) {
+            self.record(key, signal, "", None, signal.at);
+        }
+
+        fn ids(&self, key: &Key, source: &str, name: &str, since: u64) -> Vec<String> {
+            let wanted = self.wanted(source, name);
+            wanted.iter().flat_map(|wanted| self.of(key, wanted, since)).map(|r| r.signal().id).collect()
+        }
     }
 
     #[test]
     fn what_was_said_of_nothing_is_not_looked_for() {
         let key = Key::new("Pod", "ns", "p");
         let mut history = History::default();
-        assert!(!history.may_hold("event", "Killing"));
-        history.record(&key, record(1, 5, "event", "Killing"));
-        assert!(history.may_hold("event", "Killing"));
-        assert!(!history.may_hold("event", "Kill") && !history.may_hold("alert", "Killing"));
+        assert!(history.wanted("event", "Killing").is_none());
+        history.hear(&key, &said(1, 5, "event", "Killing"));
+        assert!(history.wanted("event", "Killing").is_some() && history.get("1").is_some());
+        assert!(history.wanted("event", "Kill").is_none() && history.wanted("alert", "Killing").is_none());
         assert!(
-            history.may_hold("event", "Kill*") && history.may_hold("?vent", "Started"),
+            history.wanted("event", "Kill*").is_some() && history.wanted("?vent", "Started").is_some(),
             "a glob is tried"
         );
         history.forget(6);
-        assert!(!history.may_hold("event", "Killing") && history.get("1").is_none());
+        assert!(history.wanted("event", "Killing").is_none() && history.get("1").is_none());
+        assert!(!history.hears_of(&key) && history.objects().next().is_none());
     }
 
     #[test]
     fn what_an_object_says_without_end_pushes_out_only_its_own() {
         let (loud, calm) = (Key::new("Pod", "ns", "loud"), Key::new("Pod", "ns", "calm"));
         let mut history = History::default();
-        history.record(&loud, record(0, 1, "event", "Once"));
-        history.record(&calm, record(1, 1, "event", "Calm"));
+        history.hear(&loud, &said(0, 1, "event", "Once"));
+        history.hear(&calm, &said(1, 1, "event", "Calm"));
         for id in 2..2 + MAX_PER_OBJECT {
-            history.record(&loud, record(id, 2, "event", "Loud"));
+            history.hear(&loud, &said(id, 2, "event", "Loud"));
         }
-        assert!(!history.may_hold("event", "Once") && history.may_hold("event", "Calm"));
-        assert_eq!(history.of(&loud, "event", "*", 0).count(), MAX_PER_OBJECT);
+        assert!(history.wanted("event", "Once").is_none() && history.wanted("event", "Calm").is_some());
+        assert_eq!(history.ids(&loud, "event", "*", 0).len(), MAX_PER_OBJECT);
+    }
+
+    #[test]
+    fn what_is_told_of_several_topics_comes_in_the_order_in_which_it_was_said() {
+        let key = Key::new("Pod", "ns", "p");
+        let mut history = History::default();
+        for (id, name) in ["Pulled", "Created", "Started", "Created", "Pulled"].into_iter().enumerate() {
+            history.hear(&key, &said(id, id as u64, "event", name));
+        }
+        // Late news of the past.
+        history.record(&key, &said(5, 1, "event", "Started"), "", None, 9);
+        let again: History = postcard::from_bytes(&postcard::to_allocvec(&history).unwrap()).unwrap();
+        for history in [history, again] {
+            assert_eq!(history.ids(&key, "event", "*", 0), ["5", "4", "3", "2", "1", "0"]);
+            assert_eq!(history.ids(&key, "event", "?reated", 0), ["3", "1"]);
+            assert_eq!(history.ids(&key, "event", "Started", 1), ["5", "2"]);
+            assert_eq!(history.ids(&key, "event", "Started", 2), ["2"], "since its own time");
+            assert_eq!(history.ids(&key, "*", "*d", 3), ["4", "3"]);
+        }
     }
 }

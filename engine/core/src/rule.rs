@@ -67,7 +67,7 @@ pub struct Pattern {
 }
 
 /// A signal as a rule sees it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RuleSignal {
     /// Stable over redelivery and replay.
     pub id: String,

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Of the encoding; another one is not read.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// What an engine knew at one place of the log. Cheap to take; the work is in [`Snapshot::encode`], which needs no engine.
 #[derive(Debug, Clone)]
@@ -110,7 +110,7 @@ impl<R: Rules> Engine<R> {
     /// What it knows now. `build` names the program: whoever has another one may know other things.
     pub fn snapshot(&self, build: &str) -> Snapshot {
         let (base, state) = self.checkpoints.front().cloned().unwrap_or_default();
-        let first = self.entries.iter().map(|entry| entry.place).min_by_key(|place| place.number);
+        let first = self.entries.first_place();
         // Where nothing came after the base, all that is left to do is to let time pass.
         let through = self.place.number;
         let resume = first.unwrap_or(Place { number: through + 1, frontier: self.frontier });

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
+use crate::seen::{self, Watch};
+
 /// Longest key, bytes.
 pub const MAX_KEY: usize = 256;
 /// Largest value, bytes.
@@ -37,12 +39,23 @@ struct Entry {
 pub struct StateTable {
     entries: OrdMap<String, Entry>,
     bytes: usize,
+    /// Of the call that works on it, with the number of the rule and how many bytes there were at first.
+    #[serde(skip)]
+    watch: (Watch, usize, usize),
+}
+
+/// What a slot holds after a call that wrote to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Write {
+    pub(crate) slot: String,
+    entry: Option<Entry>,
 }
 
 impl StateTable {
     /// The value of `key` unless it has expired at log time `now` (ms).
     #[must_use]
     pub fn get(&self, key: &str, now: u64) -> Option<&[u8]> {
+        self.note(key);
         self.entries.get(key).filter(|e| e.expires > now).map(|e| &*e.value)
     }
 
@@ -57,22 +70,31 @@ impl StateTable {
         if value.len() > MAX_VALUE {
             return Err(StateError::ValueTooLarge);
         }
+        self.note_write(key);
         let old = self.entries.get(key).map_or(0, |e| key.len() + e.value.len());
         if self.bytes - old + key.len() + value.len() > MAX_TOTAL {
+            self.watch.0.note(|seen| seen.full = true);
             self.expire(now);
             let old = self.entries.get(key).map_or(0, |e| key.len() + e.value.len());
             if self.bytes - old + key.len() + value.len() > MAX_TOTAL {
                 return Err(StateError::QuotaExceeded);
             }
         }
-        self.delete(key);
+        self.remove(key);
         self.bytes += key.len() + value.len();
+        let growth = self.bytes.saturating_sub(self.watch.2);
+        self.watch.0.note(|seen| seen.growth = seen.growth.max(growth));
         self.entries.insert(key.to_owned(), Entry { value: value.into(), expires: now.saturating_add(ttl) });
         Ok(())
     }
 
     /// Forgets `key`.
     pub fn delete(&mut self, key: &str) {
+        self.note_write(key);
+        self.remove(key);
+    }
+
+    fn remove(&mut self, key: &str) {
         if let Some(old) = self.entries.remove(key) {
             self.bytes -= key.len() + old.value.len();
         }
@@ -83,7 +105,61 @@ impl StateTable {
         let dead: Vec<String> =
             self.entries.iter().filter(|(_, e)| e.expires <= now).map(|(k, _)| k.clone()).collect();
         for key in dead {
-            self.delete(&key);
+            self.remove(&key);
+        }
+    }
+
+    /// The same with what a call of a rule looks at in it, and writes, being noted.
+    pub(crate) fn watched(mut self, watch: &Watch, rule: usize) -> Self {
+        self.watch = (watch.clone(), rule, self.bytes);
+        self
+    }
+
+    /// The same after the call; None where it is not the table that the call was given.
+    pub(crate) fn unwatched(mut self) -> (Self, bool) {
+        let (watch, ..) = std::mem::take(&mut self.watch);
+        (self, watch.is_on())
+    }
+
+    fn note(&self, key: &str) {
+        self.watch.0.note(|seen| seen.tokens.push(seen::of_slot(self.watch.1, key)));
+    }
+
+    fn note_write(&self, key: &str) {
+        self.note(key);
+        self.watch.0.note(|seen| {
+            if !seen.written.iter().any(|known| known == key) {
+                seen.written.push(key.to_owned());
+            }
+        });
+    }
+
+    /// Whether nothing would have to make room where it grew by so many bytes.
+    pub(crate) fn has_room_for(&self, growth: usize) -> bool {
+        self.bytes + growth <= MAX_TOTAL
+    }
+
+    /// Whether anything is kept.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// What stands now in these slots.
+    pub(crate) fn written(&self, slots: &[String]) -> Vec<Write> {
+        slots
+            .iter()
+            .map(|slot| Write { slot: slot.clone(), entry: self.entries.get(slot).cloned() })
+            .collect()
+    }
+
+    /// Writes again what was written.
+    pub(crate) fn write(&mut self, writes: &[Write]) {
+        for Write { slot, entry } in writes {
+            self.remove(slot);
+            if let Some(entry) = entry {
+                self.bytes += slot.len() + entry.value.len();
+                self.entries.insert(slot.clone(), entry.clone());
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use kwhy_proto::{timestamp, v1};
 
 use crate::{
     correlator::{Env, State},
+    history::Record,
     incident::{Incident, IncidentKey, stable},
     key::Key,
     reach::{Reach, reach},
@@ -80,21 +81,19 @@ impl State {
     }
 
     fn last_warnings(&self, within: &imbl::OrdSet<Key>, since: u64) -> Vec<v1::Evidence> {
-        let mut warnings: Vec<_> = within
-            .iter()
-            .flat_map(|k| self.history.of(k, "event", "*", since))
-            .filter(|r| r.signal.state == "Warning")
-            .collect();
-        warnings.sort_by(|a, b| (b.signal.at, &b.signal.id).cmp(&(a.signal.at, &a.signal.id)));
-        let shown = warnings.into_iter().take(MOST).map(|r| v1::Evidence {
-            signal: r.signal.id.clone(),
-            object: r.signal.subject.clone(),
-            excerpt: format!("{}: {}", r.signal.name, r.signal.message),
+        let Some(events) = self.history.wanted("event", "*") else { return Vec::new() };
+        let all = within.iter().flat_map(|k| self.history.of(k, &events, since)).map(Record::unpacked);
+        let mut warnings: Vec<_> = all.filter(|(signal, _)| signal.state == "Warning").collect();
+        warnings.sort_by(|(a, _), (b, _)| (b.at, &b.id).cmp(&(a.at, &a.id)));
+        let shown = warnings.into_iter().take(MOST).map(|(signal, origin)| v1::Evidence {
+            excerpt: format!("{}: {}", signal.name, signal.message),
+            signal: signal.id,
+            object: signal.subject,
             weight: 0,
             note: "warning".to_owned(),
-            at: Some(timestamp(r.signal.at)),
+            at: Some(timestamp(signal.at)),
             source: "event".to_owned(),
-            origin: r.origin.clone(),
+            origin,
         });
         shown.collect()
     }

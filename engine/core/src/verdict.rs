@@ -7,11 +7,14 @@ use kwhy_proto::{timestamp, v1};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    answers::Question,
     correlator::{Env, State},
     engine::Notice,
     incident::{self, Incident, IncidentKey},
     key::Key,
     rule::{Call, Context, Diagnosis, Evidence, Failure, RuleSignal, Verdict},
+    seen::Watch,
+    state::StateTable,
     timer::Due,
     world::World,
 };
@@ -41,23 +44,54 @@ impl State {
         if self.health.get(&rule).is_some_and(|h| self.now < h.until) {
             return;
         }
+        let number = self.calls;
+        self.calls += 1;
+        let mut memory = self.memory.get(&rule).cloned().unwrap_or_default();
+        let question = Question::new(rule, self.now, &signal);
+        if let Some(answer) = env.answers.again(&question, &memory) {
+            memory.write(&answer.writes);
+            let verdict = answer.verdict.clone();
+            env.answers.held(number, answer);
+            self.answered(rule, memory, verdict, env);
+            return;
+        }
+        let watch = if env.answers.are_off() { Watch::default() } else { Watch::new() };
+        let known = !memory.is_empty();
         let call = Call {
             context: Context { now: self.now, cluster: env.settings.cluster.clone() },
             signals: vec![signal],
-            world: World::new(&self.graph, &self.history, rule),
-            state: self.memory.get(&rule).cloned().unwrap_or_default(),
+            world: World::new(&self.graph, &self.history, rule, watch.clone()),
+            state: memory.watched(&watch, rule),
         };
         // The second try is for what does not repeat: a slow host, a worn-out instance.
-        let answer = env.rules.examine(rule, call.clone()).or_else(|_| env.rules.examine(rule, call));
+        let answer = env.rules.examine(rule, call.clone()).or_else(|_| {
+            watch.take();
+            env.rules.examine(rule, call)
+        });
         match answer {
             Ok(reply) => {
-                self.memory.insert(rule, reply.state);
-                self.follow(rule, reply.verdict, env);
-                if self.health.remove(&rule).is_some_and(|h| h.quarantines > 0) {
-                    self.clear_failing(rule, env);
+                let (memory, its_own) = reply.state.unwatched();
+                if watch.is_on() {
+                    if !its_own && (known || !memory.is_empty()) {
+                        env.answers.give_up();
+                    }
+                    env.answers.answered(number, question, watch.take(), &reply.verdict, &memory);
                 }
+                self.answered(rule, memory, reply.verdict, env);
             }
-            Err(failure) => self.failed(rule, failure, env),
+            Err(failure) => {
+                env.answers.failed(question);
+                self.failed(rule, failure, env);
+            }
+        }
+    }
+
+    /// Does what a rule says.
+    fn answered(&mut self, rule: usize, memory: StateTable, verdict: Verdict, env: &mut Env<'_>) {
+        self.memory.insert(rule, memory);
+        self.follow(rule, verdict, env);
+        if self.health.remove(&rule).is_some_and(|h| h.quarantines > 0) {
+            self.clear_failing(rule, env);
         }
     }
 
@@ -246,7 +280,7 @@ impl State {
 
     /// When a signal says that it began: an event counts from its first occurrence.
     fn onset(&self, signal: &str) -> Option<u64> {
-        let signal = &self.history.get(signal)?.signal;
+        let (signal, _) = self.history.get(signal)?;
         let first = signal.fields.iter().find(|(k, _)| k == "first-at").and_then(|(_, v)| v.parse().ok());
         Some(first.unwrap_or(signal.at))
     }
@@ -254,16 +288,20 @@ impl State {
     /// Evidence with the time, source and place of its signal.
     pub(crate) fn locate(&self, evidence: &[Evidence]) -> Vec<v1::Evidence> {
         let place = |e: &Evidence| {
-            let record = e.signal.as_deref().and_then(|id| self.history.get(id));
+            let told = e.signal.as_deref().and_then(|id| self.history.get(id));
+            let (at, source, origin, subject) = match told {
+                Some((signal, origin)) => (Some(timestamp(signal.at)), signal.source, origin, signal.subject),
+                None => (None, "object".to_owned(), String::new(), None),
+            };
             v1::Evidence {
                 signal: e.signal.clone().unwrap_or_default(),
-                object: e.object.clone().or_else(|| record?.signal.subject.clone()),
+                object: e.object.clone().or(subject),
                 excerpt: e.excerpt.clone(),
                 weight: i32::from(e.weight),
                 note: e.note.clone(),
-                at: record.map(|r| timestamp(r.signal.at)),
-                source: record.map_or("object", |r| &r.signal.source).to_owned(),
-                origin: record.map(|r| r.origin.clone()).unwrap_or_default(),
+                at,
+                source,
+                origin,
             }
         };
         evidence.iter().map(place).collect()

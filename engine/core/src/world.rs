@@ -1,17 +1,21 @@
 //! Graph and history at one point of the log, as a rule may look at them.
 
-use std::sync::Arc;
+use std::cmp::Reverse;
 
 use kwhy_proto::v1::ObjectRef;
 
 use crate::{
     change::Change,
     graph::Graph,
-    history::{History, Record},
+    history::{History, Record, Wanted},
     key::Key,
     reach::{Reach, reach},
     rule::RuleSignal,
+    seen::{self, Watch},
 };
+
+/// Of so many objects each is noted by itself when a rule looks for something that was said of them.
+const FEW: usize = 16;
 
 /// A related object and how it is related.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,11 +32,12 @@ pub struct World {
     graph: Graph,
     history: History,
     rule: usize,
+    watch: Watch,
 }
 
 impl World {
-    pub(crate) fn new(graph: &Graph, history: &History, rule: usize) -> Self {
-        Self { graph: graph.clone(), history: history.clone(), rule }
+    pub(crate) fn new(graph: &Graph, history: &History, rule: usize, watch: Watch) -> Self {
+        Self { graph: graph.clone(), history: history.clone(), rule, watch }
     }
 
     pub(crate) fn graph(&self) -> &Graph {
@@ -81,24 +86,39 @@ impl World {
         since: u64,
         limit: usize,
     ) -> Vec<RuleSignal> {
-        if !self.history.may_hold(source, name) {
+        let Some(wanted) = self.history.wanted(source, name) else {
+            self.watch.note(|seen| seen.tokens.push(seen::of_topic(source, name)));
             return Vec::new();
-        }
+        };
         let reach = reach(&self.graph, &Key::from(id), within);
+        self.watch.note(|seen| match (&reach, &wanted) {
+            (Reach::Objects(set), Wanted::One(_)) if set.len() <= FEW => {
+                seen.tokens.extend(set.iter().map(|key| seen::of_both(key, source, name)));
+            }
+            (Reach::Objects(set), Wanted::Any { .. }) => {
+                seen.tokens.extend(set.iter().map(seen::of_object));
+            }
+            (_, Wanted::One(_)) => seen.tokens.push(seen::of_topic(source, name)),
+            (_, Wanted::Any { .. }) => seen.all_signals = true,
+        });
         let keys: Vec<&Key> = match &reach {
             Reach::Objects(set) => set.iter().collect(),
             _ => self.history.objects().filter(|k| reach.holds(k)).collect(),
         };
-        let mut found: Vec<&Arc<Record>> = keys
-            .into_iter()
-            .flat_map(|k| {
-                let all = self.history.of(k, source, name, since);
-                // Newest first as they are, so no object can bring more than what is asked for.
-                all.filter(|r| r.rule.is_none_or(|rule| rule == self.rule)).take(limit)
-            })
-            .collect();
-        found.sort_by(|a, b| (b.signal.at, &b.signal.id).cmp(&(a.signal.at, &a.signal.id)));
-        found.into_iter().take(limit).map(|r| r.signal.clone()).collect()
+        let of = |key| {
+            let all = self.history.of(key, &wanted, since);
+            // Newest first as they are, so no object can bring more than what is asked for.
+            all.filter(|r| r.rule.is_none_or(|rule| rule == self.rule)).take(limit)
+        };
+        let mut found: Vec<&Record> = keys.into_iter().flat_map(of).collect();
+        found.sort_by_key(|r| Reverse(r.at));
+        // Of those that share the time of the last one the ids decide.
+        let last = limit.checked_sub(1).and_then(|last| found.get(last)).map_or(0, |r| r.at);
+        let mut found: Vec<RuleSignal> =
+            found.into_iter().take_while(|r| r.at >= last).map(Record::signal).collect();
+        found.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
+        found.truncate(limit);
+        found
     }
 
     /// Spec and data changes of objects within reach since a time (ms), newest first.

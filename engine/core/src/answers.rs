@@ -1,0 +1,269 @@
+//! What rules answered, so that a replay asks anew only those that would see something else.
+//!
+//! A late signal is put in its place by replaying what came after it, and most of that has nothing to do with it. Of each
+//! call is kept what the rule looked at ([`crate::seen`]) and what it answered. A replay keeps account of what is otherwise
+//! than it was: signals that were not there, slots of a rule's memory that were written otherwise, calls that were not made
+//! or are not made any more. A call that looked at none of that is answered as before; all else is asked anew, so what
+//! follows is what would follow if everything were. Where the graph is otherwise everything is asked anew.
+
+use std::{
+    collections::VecDeque,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use crate::{
+    key::Key,
+    lookup::Lookup,
+    rule::{RuleSignal, Verdict},
+    seen::{self, Seen, Token},
+    state::{StateTable, Write},
+};
+
+/// Most calls of which the answer is kept.
+const MOST: usize = 8192;
+
+/// What a rule was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Question {
+    rule: usize,
+    /// Log time, ms.
+    now: u64,
+    /// Of the signal.
+    print: u64,
+}
+
+impl Question {
+    pub(crate) fn new(rule: usize, now: u64, signal: &RuleSignal) -> Self {
+        let mut hasher = DefaultHasher::new();
+        signal.hash(&mut hasher);
+        Self { rule, now, print: hasher.finish() }
+    }
+}
+
+/// What a rule answered, and what that rests on.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// How many calls were made before it.
+    number: u64,
+    question: Question,
+    rests_on: Box<[Token]>,
+    on_all_signals: bool,
+    /// It is not to be given a second time.
+    unique: bool,
+    growth: usize,
+    pub(crate) verdict: Verdict,
+    pub(crate) writes: Vec<Write>,
+}
+
+/// What is otherwise than it was when the answers were given.
+#[derive(Debug, Default)]
+struct Otherwise {
+    tokens: Lookup<Token, ()>,
+    signals: bool,
+}
+
+impl Otherwise {
+    fn add(&mut self, tokens: impl IntoIterator<Item = Token>) {
+        for token in tokens {
+            self.tokens.insert(token, ());
+        }
+    }
+}
+
+/// The answers that hold of the log as it is known, the newest last.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    /// Nothing is kept where nothing is ever replayed.
+    off: bool,
+    kept: VecDeque<Arc<Answer>>,
+    /// Of all calls from this one on the answers are kept.
+    from: u64,
+    /// In a replay: the answers of before, of calls that were not made again yet.
+    before: VecDeque<Arc<Answer>>,
+    otherwise: Option<Otherwise>,
+    /// What is taken in now was not there before.
+    news: bool,
+    /// The answer of before to what is asked anew.
+    doubted: Option<Arc<Answer>>,
+}
+
+impl Answers {
+    pub(crate) fn new(off: bool) -> Self {
+        Self {
+            off,
+            kept: VecDeque::new(),
+            from: 0,
+            before: VecDeque::new(),
+            otherwise: None,
+            news: false,
+            doubted: None,
+        }
+    }
+
+    /// Whether nothing is kept.
+    pub(crate) fn are_off(&self) -> bool {
+        self.off
+    }
+
+    /// A replay begins, from a state in which so many `calls` had been made.
+    pub(crate) fn go_back(&mut self, calls: u64) {
+        let known = calls >= self.from;
+        let at = self.kept.partition_point(|answer| answer.number < calls);
+        self.before = self.kept.split_off(at);
+        self.otherwise = Some(Otherwise::default());
+        if !known {
+            self.kept.clear();
+            self.from = calls;
+            self.before.clear();
+        }
+    }
+
+    /// The replay is over.
+    pub(crate) fn caught_up(&mut self) {
+        self.before.clear();
+        self.otherwise = None;
+    }
+
+    /// What is replayed next was, or was not, there before.
+    pub(crate) fn news(&mut self, news: bool) {
+        self.news = news;
+    }
+
+    /// Whether what is taken in was not there before.
+    pub(crate) fn is_news(&self) -> bool {
+        self.news
+    }
+
+    /// Everything is asked anew from here to the end of the replay.
+    pub(crate) fn give_up(&mut self) {
+        self.before.clear();
+        self.doubted = None;
+    }
+
+    /// Whether some answer of before may still hold.
+    pub(crate) fn may_hold(&self) -> bool {
+        !self.before.is_empty()
+    }
+
+    /// Whether what was said of an object is otherwise.
+    pub(crate) fn is_otherwise(&self, key: &Key) -> bool {
+        self.otherwise.as_ref().is_some_and(|otherwise| otherwise.tokens.contains(&seen::of_object(key)))
+    }
+
+    /// What was said of an object of this topic is otherwise.
+    pub(crate) fn said_otherwise(&mut self, key: &Key, source: &str, name: &str) {
+        let Some(otherwise) = &mut self.otherwise else { return };
+        otherwise.signals = true;
+        let tokens = [seen::of_object(key), seen::of_both(key, source, name), seen::of_topic(source, name)];
+        otherwise.add(tokens);
+    }
+
+    /// The answer of before, where it holds.
+    pub(crate) fn again(&mut self, question: &Question, memory: &StateTable) -> Option<Arc<Answer>> {
+        self.doubted = None;
+        while self.before.front().is_some_and(|answer| answer.question.now < question.now) {
+            self.not_made_again();
+        }
+        let mut now = self.before.iter().take_while(|answer| answer.question.now == question.now);
+        let position = now.position(|answer| answer.question == *question)?;
+        (0..position).for_each(|_| self.not_made_again());
+        let answer = self.before.pop_front()?;
+        if self.holds(&answer, memory) {
+            return Some(answer);
+        }
+        self.doubted = Some(answer);
+        None
+    }
+
+    fn holds(&self, answer: &Answer, memory: &StateTable) -> bool {
+        let Some(otherwise) = &self.otherwise else { return false };
+        let signals = otherwise.signals && answer.on_all_signals;
+        let moved = signals || answer.rests_on.iter().any(|token| otherwise.tokens.contains(token));
+        !answer.unique && !moved && memory.has_room_for(answer.growth)
+    }
+
+    /// A call of before was not made again.
+    fn not_made_again(&mut self) {
+        if let Some(answer) = self.before.pop_front() {
+            self.written_otherwise(answer.question.rule, &answer.writes);
+        }
+    }
+
+    fn written_otherwise<'a>(&mut self, rule: usize, writes: impl IntoIterator<Item = &'a Write>) {
+        if let Some(otherwise) = &mut self.otherwise {
+            otherwise.add(writes.into_iter().map(|write| seen::of_slot(rule, &write.slot)));
+        }
+    }
+
+    /// The answer holds, of the call of that number.
+    pub(crate) fn held(&mut self, number: u64, answer: Arc<Answer>) {
+        let answer = if answer.number == number {
+            answer
+        } else {
+            Arc::new(Answer {
+                number,
+                question: answer.question,
+                rests_on: answer.rests_on.clone(),
+                on_all_signals: answer.on_all_signals,
+                unique: answer.unique,
+                growth: answer.growth,
+                verdict: answer.verdict.clone(),
+                writes: answer.writes.clone(),
+            })
+        };
+        self.keep(answer);
+    }
+
+    /// What was asked has been answered.
+    pub(crate) fn answered(
+        &mut self,
+        number: u64,
+        question: Question,
+        seen: Seen,
+        verdict: &Verdict,
+        memory: &StateTable,
+    ) {
+        let writes = memory.written(&seen.written);
+        self.differ(question.rule, &writes);
+        let Seen { mut tokens, all_signals, growth, full, .. } = seen;
+        tokens.sort_unstable();
+        tokens.dedup();
+        self.keep(Arc::new(Answer {
+            number,
+            question,
+            rests_on: tokens.into(),
+            on_all_signals: all_signals,
+            unique: full,
+            growth,
+            verdict: verdict.clone(),
+            writes,
+        }));
+    }
+
+    /// What was asked has found no answer.
+    pub(crate) fn failed(&mut self, question: Question) {
+        self.differ(question.rule, &[]);
+    }
+
+    /// What was written is not what was written before.
+    fn differ(&mut self, rule: usize, writes: &[Write]) {
+        if self.otherwise.is_none() {
+            return;
+        }
+        let before = self.doubted.take();
+        let before = before.as_ref().map_or(&[][..], |answer| &answer.writes);
+        let new = writes.iter().filter(|write| !before.contains(write));
+        let gone = before.iter().filter(|write| !writes.contains(write));
+        self.written_otherwise(rule, new.chain(gone));
+    }
+
+    fn keep(&mut self, answer: Arc<Answer>) {
+        self.kept.push_back(answer);
+        if self.kept.len() > MOST
+            && let Some(first) = self.kept.pop_front()
+        {
+            self.from = first.number + 1;
+        }
+    }
+}
