@@ -33,19 +33,9 @@ pub(crate) struct Question {
     print: u64,
 }
 
-impl Question {
-    pub(crate) fn new(rule: usize, now: u64, signal: &RuleSignal) -> Self {
-        let mut hasher = DefaultHasher::new();
-        signal.hash(&mut hasher);
-        Self { rule, now, print: hasher.finish() }
-    }
-}
-
 /// What a rule answered, and what that rests on.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// How many calls were made before it.
-    number: u64,
     question: Question,
     rests_on: Box<[Token]>,
     on_all_signals: bool,
@@ -76,7 +66,8 @@ impl Otherwise {
 pub(crate) struct Answers {
     /// Nothing is kept where nothing is ever replayed.
     off: bool,
-    kept: VecDeque<Arc<Answer>>,
+    /// Each with how many calls were made before it.
+    kept: VecDeque<(u64, Arc<Answer>)>,
     /// Of all calls from this one on the answers are kept.
     from: u64,
     /// In a replay: the answers of before, of calls that were not made again yet.
@@ -101,16 +92,21 @@ impl Answers {
         }
     }
 
-    /// Whether nothing is kept.
-    pub(crate) fn are_off(&self) -> bool {
-        self.off
+    /// What a rule is asked, where its answer is to be kept.
+    pub(crate) fn question(&self, rule: usize, now: u64, signal: &RuleSignal) -> Option<Question> {
+        if self.off {
+            return None;
+        }
+        let mut hasher = DefaultHasher::new();
+        signal.hash(&mut hasher);
+        Some(Question { rule, now, print: hasher.finish() })
     }
 
     /// A replay begins, from a state in which so many `calls` had been made.
     pub(crate) fn go_back(&mut self, calls: u64) {
         let known = calls >= self.from;
-        let at = self.kept.partition_point(|answer| answer.number < calls);
-        self.before = self.kept.split_off(at);
+        let at = self.kept.partition_point(|(number, _)| *number < calls);
+        self.before = self.kept.split_off(at).into_iter().map(|(_, answer)| answer).collect();
         self.otherwise = Some(Otherwise::default());
         if !known {
             self.kept.clear();
@@ -196,25 +192,6 @@ impl Answers {
         }
     }
 
-    /// The answer holds, of the call of that number.
-    pub(crate) fn held(&mut self, number: u64, answer: Arc<Answer>) {
-        let answer = if answer.number == number {
-            answer
-        } else {
-            Arc::new(Answer {
-                number,
-                question: answer.question,
-                rests_on: answer.rests_on.clone(),
-                on_all_signals: answer.on_all_signals,
-                unique: answer.unique,
-                growth: answer.growth,
-                verdict: answer.verdict.clone(),
-                writes: answer.writes.clone(),
-            })
-        };
-        self.keep(answer);
-    }
-
     /// What was asked has been answered.
     pub(crate) fn answered(
         &mut self,
@@ -229,8 +206,7 @@ impl Answers {
         let Seen { mut tokens, all_signals, growth, full, .. } = seen;
         tokens.sort_unstable();
         tokens.dedup();
-        self.keep(Arc::new(Answer {
-            number,
+        let answer = Answer {
             question,
             rests_on: tokens.into(),
             on_all_signals: all_signals,
@@ -238,12 +214,13 @@ impl Answers {
             growth,
             verdict: verdict.clone(),
             writes,
-        }));
+        };
+        self.keep(number, Arc::new(answer));
     }
 
     /// What was asked has found no answer.
-    pub(crate) fn failed(&mut self, question: Question) {
-        self.differ(question.rule, &[]);
+    pub(crate) fn failed(&mut self, rule: usize) {
+        self.differ(rule, &[]);
     }
 
     /// What was written is not what was written before.
@@ -258,12 +235,13 @@ impl Answers {
         self.written_otherwise(rule, new.chain(gone));
     }
 
-    fn keep(&mut self, answer: Arc<Answer>) {
-        self.kept.push_back(answer);
+    /// The answer holds, of the call of that number.
+    pub(crate) fn keep(&mut self, number: u64, answer: Arc<Answer>) {
+        self.kept.push_back((number, answer));
         if self.kept.len() > MOST
-            && let Some(first) = self.kept.pop_front()
+            && let Some((first, _)) = self.kept.pop_front()
         {
-            self.from = first.number + 1;
+            self.from = first + 1;
         }
     }
 }

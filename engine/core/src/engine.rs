@@ -118,8 +118,10 @@ pub struct Engine<R> {
     /// Newest time heard of.
     pub(crate) frontier: u64,
     late: Late,
-    /// What stands among the entries and is not yet in the state.
-    waiting: BTreeSet<Order>,
+    /// What came late and is neither among the entries nor in the state yet.
+    pub(crate) waiting: BTreeMap<Order, Entry>,
+    /// What is among the entries and not yet in the state.
+    news: BTreeSet<Order>,
     answers: Answers,
     pub(crate) heard: Heard,
     pub(crate) published: BTreeMap<String, Published>,
@@ -159,7 +161,8 @@ impl<R: Rules> Engine<R> {
             adopted: None,
             frontier: 0,
             late: Late::default(),
-            waiting: BTreeSet::new(),
+            waiting: BTreeMap::new(),
+            news: BTreeSet::new(),
             heard: Heard::default(),
             published: BTreeMap::new(),
             notices: Vec::new(),
@@ -236,8 +239,8 @@ impl<R: Rules> Engine<R> {
         let (place, input) = (self.place, Arc::new(self.inputs.read(signal)));
         let entry = Entry { order: key.clone(), weight, place, input };
         if !in_order {
-            let after = self.entries.insert(entry, &mut self.inputs);
-            self.waiting.insert(key.clone());
+            let after = self.entries.count_after(&key);
+            self.waiting.insert(key.clone(), entry);
             return match self.late.add(key, after, self.frontier) {
                 Some(first) => self.go_back(&first),
                 None => Vec::new(),
@@ -245,7 +248,7 @@ impl<R: Rules> Engine<R> {
         }
         self.entries.push(entry.clone());
         if let Some(first) = self.late.take_due(self.frontier) {
-            self.waiting.insert(key);
+            self.news.insert(key);
             return self.go_back(&first);
         }
         self.take_in(entry);
@@ -392,6 +395,10 @@ impl<R: Rules> Engine<R> {
         self.state = state.clone();
         self.answers.go_back(self.state.calls);
         self.since_checkpoint = 0;
+        // What lies before waits for another replay.
+        let late = self.waiting.split_off(&base);
+        self.news.extend(late.keys().cloned());
+        self.entries.insert(late.into_values().collect(), &mut self.inputs);
         let (packed, open) = self.entries.after(&base);
         for block in packed {
             let entries = block.unpack(&mut self.inputs);
@@ -405,7 +412,7 @@ impl<R: Rules> Engine<R> {
     }
 
     fn replay(&mut self, entry: Entry) {
-        let news = self.waiting.remove(&entry.order);
+        let news = self.news.remove(&entry.order);
         self.answers.news(news);
         self.take_in(entry);
         self.answers.news(false);

@@ -118,24 +118,31 @@ impl Entries {
         self.open.push_back(entry);
     }
 
-    /// Puts one in its place. Returns how many come after it.
-    pub(crate) fn insert(&mut self, entry: Entry, inputs: &mut Inputs) -> usize {
-        let block = self.packed.partition_point(|block| block.last < entry.order);
-        let Some(known) = self.packed.get(block) else {
-            let position = self.open.partition_point(|known| known.order < entry.order);
-            let after = self.open.len() - position;
-            self.open.insert(position, entry);
-            return after;
-        };
-        let mut entries = known.unpack(inputs);
-        let position = entries.partition_point(|known| known.order < entry.order);
-        entries.insert(position, entry);
-        let behind = self.packed.range(block + 1..).map(|block| block.count).sum::<usize>() + self.open.len();
-        let after = entries.len() - 1 - position + behind;
-        if let (Some(place), Some(block)) = (self.packed.get_mut(block), Block::pack(&entries)) {
-            *place = Arc::new(block);
+    /// How many come after a place in the order; of a block that it falls into all are counted.
+    pub(crate) fn count_after(&self, order: &Order) -> usize {
+        let block = self.packed.partition_point(|block| block.last < *order);
+        let open = self.open.partition_point(|entry| entry.order < *order);
+        self.packed.range(block..).map(|block| block.count).sum::<usize>() + self.open.len() - open
+    }
+
+    /// Puts some in their places, given in order. Those that fall into a block are put there together.
+    pub(crate) fn insert(&mut self, late: Vec<Entry>, inputs: &mut Inputs) {
+        let mut late = late.into_iter().peekable();
+        while let Some(first) = late.peek() {
+            let at = self.packed.partition_point(|block| block.last < first.order);
+            let Some(block) = self.packed.get_mut(at) else { break };
+            let mut entries = block.unpack(inputs);
+            entries.extend(std::iter::from_fn(|| late.next_if(|entry| entry.order < block.last)));
+            entries.sort_by(|a, b| a.order.cmp(&b.order));
+            let packed = entries.chunks(2 * BLOCK).filter_map(Block::pack).map(Arc::new);
+            let behind = self.packed.split_off(at + 1);
+            self.packed.pop_back();
+            self.packed.extend(packed.chain(behind));
         }
-        after
+        for entry in late {
+            let position = self.open.partition_point(|known| known.order < entry.order);
+            self.open.insert(position, entry);
+        }
     }
 
     /// What comes after `base`: blocks, of which the first may hold some that do not, and then entries.
@@ -191,7 +198,7 @@ mod tests {
             ..Signal::default()
         };
         let order = (at, 1, Arc::from(signal.id.as_str()));
-        let place = Place { number: at / 2, frontier: at };
+        let place = Place { number: at, frontier: at };
         Entry { order, weight: 16, place, input: Arc::new(inputs.read(signal)) }
     }
 
@@ -223,19 +230,23 @@ mod tests {
         assert_eq!(all(&packed, 0), all(&open, 0));
         assert_eq!(all(&packed, 90_000), all(&open, 90_000));
         assert_eq!((packed.last(), packed.first_place()), (open.last(), open.first_place()));
-        // One that is late, among those that are packed, and one among the others.
-        for at in [10_050, 95_050] {
-            let late = [&mut open, &mut packed].map(|entries| {
-                let late = entry(at, &mut inputs);
-                entries.insert(late, &mut inputs)
-            });
-            assert_eq!(late, [(99_950 - at) as usize / 100; 2]);
+        // Some that are late, among those that are packed and among the others.
+        let late: Vec<u64> = (0..1500).map(|n| 10_050 + n).chain([70_050, 95_050]).collect();
+        let after = [&open, &packed].map(|entries| entries.count_after(&(95_050, 1, Arc::from(""))));
+        assert_eq!(after, [49, 49]);
+        assert!((800..800 + BLOCK).contains(&packed.count_after(&(20_050, 1, Arc::from("")))));
+        for entries in [&mut open, &mut packed] {
+            let late = late.iter().map(|at| entry(*at, &mut inputs)).collect();
+            entries.insert(late, &mut Inputs::default());
         }
+        assert_eq!(all(&packed, 0).len(), 999 + late.len());
+        assert!(all(&packed, 0).is_sorted_by_key(|(at, ..)| *at));
+        assert!(packed.packed.iter().all(|block| block.count <= 2 * BLOCK));
         assert_eq!(all(&packed, 0), all(&open, 0));
         packed.forget(&(60_000, 1, Arc::from("object/60000")));
         assert_eq!(packed.packed.len(), 1);
         packed.forget(&(90_000, 1, Arc::from("object/90000")));
         assert_eq!(all(&packed, 0).first().map(|(at, ..)| *at), Some(90_100));
-        assert_eq!(packed.first_place().map(|place| place.number), Some(45_050));
+        assert_eq!(packed.first_place().map(|place| place.number), Some(90_100));
     }
 }

@@ -110,7 +110,8 @@ impl<R: Rules> Engine<R> {
     /// What it knows now. `build` names the program: whoever has another one may know other things.
     pub fn snapshot(&self, build: &str) -> Snapshot {
         let (base, state) = self.checkpoints.front().cloned().unwrap_or_default();
-        let first = self.entries.first_place();
+        let waiting = self.waiting.values().map(|entry| entry.place);
+        let first = self.entries.first_place().into_iter().chain(waiting).min_by_key(|place| place.number);
         // Where nothing came after the base, all that is left to do is to let time pass.
         let through = self.place.number;
         let resume = first.unwrap_or(Place { number: through + 1, frontier: self.frontier });

@@ -115,7 +115,7 @@ impl StateTable {
         self
     }
 
-    /// The same after the call; None where it is not the table that the call was given.
+    /// The same after the call, and whether it is the table that the call was given.
     pub(crate) fn unwatched(mut self) -> (Self, bool) {
         let (watch, ..) = std::mem::take(&mut self.watch);
         (self, watch.is_on())

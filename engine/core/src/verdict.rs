@@ -7,7 +7,6 @@ use kwhy_proto::{timestamp, v1};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    answers::Question,
     correlator::{Env, State},
     engine::Notice,
     incident::{self, Incident, IncidentKey},
@@ -47,15 +46,15 @@ impl State {
         let number = self.calls;
         self.calls += 1;
         let mut memory = self.memory.get(&rule).cloned().unwrap_or_default();
-        let question = Question::new(rule, self.now, &signal);
-        if let Some(answer) = env.answers.again(&question, &memory) {
+        let question = env.answers.question(rule, self.now, &signal);
+        if let Some(answer) = question.as_ref().and_then(|question| env.answers.again(question, &memory)) {
             memory.write(&answer.writes);
             let verdict = answer.verdict.clone();
-            env.answers.held(number, answer);
+            env.answers.keep(number, answer);
             self.answered(rule, memory, verdict, env);
             return;
         }
-        let watch = if env.answers.are_off() { Watch::default() } else { Watch::new() };
+        let watch = question.map_or_else(Watch::default, |_| Watch::new());
         let known = !memory.is_empty();
         let call = Call {
             context: Context { now: self.now, cluster: env.settings.cluster.clone() },
@@ -71,7 +70,7 @@ impl State {
         match answer {
             Ok(reply) => {
                 let (memory, its_own) = reply.state.unwatched();
-                if watch.is_on() {
+                if let Some(question) = question {
                     if !its_own && (known || !memory.is_empty()) {
                         env.answers.give_up();
                     }
@@ -80,7 +79,7 @@ impl State {
                 self.answered(rule, memory, reply.verdict, env);
             }
             Err(failure) => {
-                env.answers.failed(question);
+                env.answers.failed(rule);
                 self.failed(rule, failure, env);
             }
         }

@@ -6,6 +6,7 @@ use std::{cell::Cell, collections::BTreeMap, rc::Rc};
 
 use kwhy_core::{
     Engine, Settings,
+    engine::WITHDRAWN,
     rule::{Call, Descriptor, Diagnosis, Failure, Reply, Rules, Subscription, Verdict, Wake},
 };
 use kwhy_proto::{
@@ -132,7 +133,7 @@ fn event(at: u64, id: u64, n: u64, reason: &str) -> Signal {
     }
 }
 
-/// What was told last of each finding, and how many calls of rules it took.
+/// What was told last of each finding that was not withdrawn, and how many calls of rules it took.
 fn run(signals: impl IntoIterator<Item = Signal>) -> (BTreeMap<String, Finding>, usize) {
     let calls = Rc::default();
     let mut engine = Engine::new(Settings::new("lab"), Curious::new(&calls)).unwrap();
@@ -142,6 +143,7 @@ fn run(signals: impl IntoIterator<Item = Signal>) -> (BTreeMap<String, Finding>,
             last.insert(finding.id.clone(), Finding { revision: 0, updated_at: None, ..finding });
         }
     }
+    last.retain(|_, finding| finding.resolution != WITHDRAWN);
     (last, calls.get())
 }
 
@@ -193,13 +195,13 @@ fn what_an_object_that_says_much_no_longer_has_is_otherwise_too() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_comes_late_rules_come_to_say_what_they_would_have_said(
         told in proptest::collection::vec(
             (0_u64..12_000, 0..PODS, 0..REASONS.len(), prop_oneof![3 => Just(0_u64), 1 => 0_u64..2500], 0_u8..12),
-            20..160,
+            20..120,
         )
     ) {
         let signals = told.into_iter().zip(1..).map(|((after, n, reason, delay, what), id)| {
