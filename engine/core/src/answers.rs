@@ -245,3 +245,83 @@ impl Answers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A call at log time `now` that looks at slots of its memory and writes to some.
+    struct Made {
+        now: u64,
+        looked: &'static str,
+        wrote: Option<&'static str>,
+    }
+
+    const MADE: [Made; 3] = [
+        Made { now: 1, looked: "a", wrote: Some("b") },
+        Made { now: 2, looked: "b", wrote: Some("c") },
+        Made { now: 3, looked: "d", wrote: None },
+    ];
+
+    fn question(answers: &Answers, now: u64) -> Question {
+        answers.question(0, now, &RuleSignal::default()).unwrap()
+    }
+
+    fn answer(answers: &mut Answers, number: u64, made: &Made) {
+        let asked = question(answers, made.now);
+        let written = made.wrote.iter().map(|slot| (*slot).to_owned()).collect();
+        let tokens = vec![seen::of_slot(0, made.looked)];
+        let seen = Seen { tokens, written, ..Seen::default() };
+        answers.answered(number, asked, seen, &Verdict::default(), &StateTable::default());
+    }
+
+    fn given() -> Answers {
+        let mut answers = Answers::new(false);
+        (0..).zip(&MADE).for_each(|(number, made)| answer(&mut answers, number, made));
+        answers
+    }
+
+    /// Which of the calls are answered as before, where some are not made again.
+    fn again(answers: &mut Answers, made: impl Fn(u64) -> bool) -> Vec<u64> {
+        let made = MADE.iter().map(|m| m.now).filter(|now| made(*now));
+        made.filter(|now| {
+            let asked = question(answers, *now);
+            answers.again(&asked, &StateTable::default()).is_some()
+        })
+        .collect()
+    }
+
+    #[test]
+    fn where_nothing_is_otherwise_everything_is_answered_as_before() {
+        let mut answers = given();
+        answers.go_back(0);
+        assert_eq!(again(&mut answers, |_| true), [1, 2, 3]);
+        answers.caught_up();
+        assert!(again(&mut answers, |_| true).is_empty(), "not in a replay");
+    }
+
+    #[test]
+    fn what_rests_on_a_call_that_is_not_made_again_is_asked_anew() {
+        let mut answers = given();
+        answers.go_back(0);
+        assert_eq!(again(&mut answers, |now| now != 1), [3]);
+    }
+
+    #[test]
+    fn what_rests_on_what_a_new_call_writes_is_asked_anew() {
+        let mut answers = given();
+        answers.go_back(0);
+        let new = Made { now: 0, looked: "x", wrote: Some("d") };
+        assert!(answers.again(&question(&answers, 0), &StateTable::default()).is_none());
+        answer(&mut answers, 0, &new);
+        assert_eq!(again(&mut answers, |_| true), [1, 2]);
+    }
+
+    #[test]
+    fn before_the_first_answer_that_is_kept_there_is_nothing_to_go_by() {
+        let mut answers = given();
+        (3..3 + MOST as u64).for_each(|n| answer(&mut answers, n, &Made { now: n, ..MADE[2] }));
+        answers.go_back(1);
+        assert!(!answers.may_hold());
+    }
+}

@@ -2,7 +2,12 @@
 //! anew only where it would see something else.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use std::{cell::Cell, collections::BTreeMap, rc::Rc};
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    rc::Rc,
+};
 
 use kwhy_core::{
     Engine, Settings,
@@ -77,6 +82,14 @@ impl Rules for Curious {
         if signal.name == "Killing" {
             call.state.delete("all");
         }
+        // All that the rule ever saw of the pod: what it sees wrong once is wrong for ever.
+        let all = format!("all/{}", root.name);
+        let before =
+            call.state.get(&all, now).map_or(String::new(), |bytes| String::from_utf8_lossy(bytes).into());
+        let mut hasher = DefaultHasher::new();
+        (before, &owners, &seen, &signal.id).hash(&mut hasher);
+        let digest = format!("{:016x}", hasher.finish());
+        call.state.set(&all, digest.as_bytes(), 3_600_000, now).unwrap();
         let mut verdict = Verdict::default();
         if signal.source == "event" && times.is_multiple_of(3) {
             let wake = Wake { id: signal.name.clone(), subject: Some(root.clone()), at: now + 1500 };
@@ -88,7 +101,7 @@ impl Rules for Curious {
             severity: "info".into(),
             confidence: 50,
             title: "seen".into(),
-            explanation: format!("{times} times, {owners:?}, {} {seen:?}", signal.id),
+            explanation: format!("{times} times, {owners:?}, {} {seen:?}, in all {digest}", signal.id),
             ..Default::default()
         });
         Ok(Reply { verdict, state: call.state, fuel: 1, ..Reply::default() })
@@ -152,8 +165,8 @@ fn cluster() -> impl Iterator<Item = Signal> {
 }
 
 /// The last to come, after everything that was late.
-fn end() -> Signal {
-    event(START + 600_000, 1_000_000, 0, "Created")
+fn end() -> impl Iterator<Item = Signal> {
+    (0..PODS).map(|n| event(START + 600_000 + n, 1_000_000 + n, n, "Created"))
 }
 
 /// In the order of their times, and as they come.
@@ -163,7 +176,7 @@ fn both_ways(signals: Vec<(u64, Signal)>) -> (Vec<Signal>, Vec<Signal>) {
     let arrival: Vec<Signal> = arrival.into_iter().map(|(_, signal)| signal).collect();
     let mut sorted = arrival.clone();
     sorted.sort_by(|a, b| kwhy_proto::order(a).cmp(&kwhy_proto::order(b)));
-    let whole = |signals: Vec<Signal>| cluster().chain(signals).chain([end()]).collect();
+    let whole = |signals: Vec<Signal>| cluster().chain(signals).chain(end()).collect();
     (whole(arrival), whole(sorted))
 }
 
