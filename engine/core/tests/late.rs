@@ -207,6 +207,18 @@ fn what_an_object_that_says_much_no_longer_has_is_otherwise_too() {
     assert_eq!(run(arrival).0, run(sorted).0);
 }
 
+#[test]
+fn what_is_pushed_out_sooner_because_something_came_late_is_otherwise_too() {
+    // 256 are kept. With the late one the first is pushed out one signal sooner, long after the late one's place.
+    let on_time = (1..=270_u64).map(|n| {
+        let reason = if n == 1 { "Pulled" } else { "Created" };
+        (START + n * 10, event(START + n * 10, n, 0, reason))
+    });
+    let late = event(START + 2405, 271, 0, "Killing");
+    let (arrival, sorted) = both_ways(on_time.chain([(START + 2706, late)]).collect());
+    assert_eq!(run(arrival).0, run(sorted).0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
