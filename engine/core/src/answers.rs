@@ -6,15 +6,12 @@
 //! or are not made any more. A call that looked at none of that is answered as before; all else is asked anew, so what
 //! follows is what would follow if everything were. Where the graph is otherwise everything is asked anew.
 
-use std::{
-    collections::VecDeque,
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use crate::{
     key::Key,
     lookup::Lookup,
+    print::print,
     rule::{RuleSignal, Verdict},
     seen::{self, Seen, Token},
     state::{StateTable, Write},
@@ -97,9 +94,7 @@ impl Answers {
         if self.off {
             return None;
         }
-        let mut hasher = DefaultHasher::new();
-        signal.hash(&mut hasher);
-        Some(Question { rule, now, print: hasher.finish() })
+        Some(Question { rule, now, print: print(signal) })
     }
 
     /// A replay begins, from a state in which so many `calls` had been made.

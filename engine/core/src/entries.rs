@@ -132,7 +132,7 @@ impl Entries {
             let at = self.packed.partition_point(|block| block.last < first.order);
             let Some(block) = self.packed.get_mut(at) else { break };
             let mut entries = block.unpack(inputs);
-            entries.extend(std::iter::from_fn(|| late.next_if(|entry| entry.order < block.last)));
+            entries.extend(std::iter::from_fn(|| late.next_if(|entry| entry.order <= block.last)));
             entries.sort_by(|a, b| a.order.cmp(&b.order));
             let packed = entries.chunks(2 * BLOCK).filter_map(Block::pack).map(Arc::new);
             let behind = self.packed.split_off(at + 1);
@@ -230,6 +230,11 @@ mod tests {
         assert_eq!(all(&packed, 0), all(&open, 0));
         assert_eq!(all(&packed, 90_000), all(&open, 90_000));
         assert_eq!((packed.last(), packed.first_place()), (open.last(), open.first_place()));
+        // What is told again when nobody knows any more that it was told falls on the very end of a block.
+        let end = (BLOCK as u64 - 1) * 100;
+        let mut again = Entries { packed: packed.packed.clone(), open: VecDeque::new() };
+        again.insert(vec![entry(end, &mut inputs)], &mut inputs);
+        assert_eq!(all(&again, 0).iter().filter(|(at, ..)| *at == end).count(), 2);
         // Some that are late, among those that are packed and among the others.
         let late: Vec<u64> = (0..1500).map(|n| 10_050 + n).chain([70_050, 95_050]).collect();
         let after = [&open, &packed].map(|entries| entries.count_after(&(95_050, 1, Arc::from(""))));

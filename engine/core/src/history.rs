@@ -8,7 +8,7 @@ use std::{
 use imbl::{OrdSet, Vector};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{change::Change, key::Key, lookup::Lookup, rule::RuleSignal};
+use crate::{change::Change, key::Key, lookup::Lookup, print::print, rule::RuleSignal};
 
 mod record;
 mod topics;
@@ -88,7 +88,7 @@ impl History {
 
     /// A signal by its id, and where it came from.
     pub(crate) fn get(&self, id: &str) -> Option<(RuleSignal, String)> {
-        let (signal, origin) = self.by_id.get(&record::print(id))?.unpacked();
+        let (signal, origin) = self.by_id.get(&print(id))?.unpacked();
         (signal.id == id).then_some((signal, origin))
     }
 

@@ -42,6 +42,7 @@ mod lookup;
 mod lull;
 mod object;
 mod path;
+mod print;
 mod reach;
 mod relation;
 mod seen;

@@ -1,15 +1,12 @@
 //! Warnings and errors that no rule wants, reduced to what they have in common, so that a *new* kind of message before
 //! an unexplained symptom can be shown.
 
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
-use crate::key::Key;
+use crate::{key::Key, print::print};
 
 /// Kinds of message that are kept for sure, of those seen last; as many more may be.
 const GENERATION: usize = 4096;
@@ -58,7 +55,7 @@ pub(crate) struct Templates {
 impl Templates {
     /// Counts a message about an object; `first` makes the record of its first occurrence.
     pub(crate) fn count(&mut self, key: &Key, message: &str, at: u64, first: impl FnOnce() -> First) {
-        let slot = (of_object(key), hash(&mask(message)));
+        let slot = (of_object(key), print(&mask(message)));
         if let Some(known) = self.younger.get_mut(&slot) {
             known.again(at);
             return;
@@ -100,13 +97,7 @@ impl Templates {
 }
 
 fn of_object(key: &Key) -> u64 {
-    hash(&(&key.kind, &key.namespace, &key.name))
-}
-
-fn hash(value: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
-    hasher.finish()
+    print(&(&key.kind, &key.namespace, &key.name))
 }
 
 /// The message with its volatile parts masked: every word that holds a digit, and what stands in quotes.

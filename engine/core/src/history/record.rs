@@ -1,10 +1,8 @@
 //! One signal as it happened. Most are kept for hours and never read again, so each is packed into one piece of memory.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use serde::{Deserialize, Serialize};
 
-use crate::rule::RuleSignal;
+use crate::{print::print, rule::RuleSignal};
 
 /// A signal that was said of an object, with where to look it up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,13 +43,6 @@ impl Record {
         postcard::from_bytes(&self.packed)
             .map_or_else(|_| Default::default(), |Packed(s, origin)| (s, origin))
     }
-}
-
-/// Of an id, the same on every machine.
-pub(crate) fn print(id: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    id.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]
