@@ -351,7 +351,10 @@ impl<R: Rules> Engine<R> {
             return;
         }
         self.since_checkpoint = 0;
+        // What came about up to here is told from here. With a former state it would be held for as long as others come of it.
+        let fresh = std::mem::take(&mut self.state.fresh);
         self.checkpoints.push_back((last, self.state.clone()));
+        self.state.fresh = fresh;
         self.thin_out();
         // The oldest checkpoint must lie before everything that may still come late, or came and waits.
         let horizon = self.frontier.saturating_sub(self.settings.lateness).saturating_sub(late::WAIT);
@@ -539,6 +542,15 @@ mod tests {
         on(&mut engine);
         assert!(!engine.waiting.is_empty(), "it waits");
         assert!(engine.checkpoints[0].0.0 < late, "{} and {late}", engine.checkpoints[0].0.0);
+    }
+
+    #[test]
+    fn a_former_state_does_not_hold_what_came_about_before_it() {
+        let mut engine = Engine::new(Settings::new("lab"), NoRules).unwrap();
+        engine.state.fresh.push(Arc::default());
+        engine.since_checkpoint = CHECKPOINT - 1;
+        assert_eq!(engine.apply(event(1)).len(), 1, "it is told all the same");
+        assert!(engine.checkpoints.len() == 2 && engine.checkpoints[1].1.fresh.is_empty());
     }
 
     #[test]

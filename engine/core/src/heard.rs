@@ -1,15 +1,22 @@
 //! Signals that were heard of, so that one that comes again changes nothing.
 //!
-//! Of each its id is kept as a fingerprint, in the order in which they came, for as long as history is; of very many the
-//! newest. A copy that comes so late that its fingerprint is gone is taken for late news of what is known already.
+//! Of each a print of its id is kept, in the order in which they came, for as long as history is; of very many the newest.
+//! A copy that comes so late that its print is gone is taken for late news of what is known already. That a new signal shares
+//! its print with one of so many happens once in centuries.
+
+use std::{
+    collections::HashSet,
+    hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
+};
 
 use imbl::Vector;
-use sha2::{Digest, Sha256};
 
-use crate::lookup::Lookup;
+use crate::print::print;
 
-/// Most fingerprints kept: those of a quarter of an hour where 600 a second are wanted.
-const MOST: usize = 1 << 19;
+/// Most prints kept: those of a quarter of an hour where 500 a second are wanted. The table of a few more would be twice as
+/// large.
+const MOST: usize = 450_000;
 
 /// An id that was heard of.
 #[derive(Debug, Clone, Copy)]
@@ -18,13 +25,32 @@ struct Id {
     at: u64,
     /// Its place in the log.
     place: u64,
-    print: u128,
+    print: u64,
 }
 
-/// What was heard of; a clone is cheap.
+/// A print is a hash already.
+#[derive(Debug, Clone, Copy, Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0 << 8 | u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, print: u64) {
+        self.0 = print;
+    }
+}
+
+/// What was heard of. A clone is cheap, and to go on from it copies the prints once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Heard {
-    prints: Lookup<u128, ()>,
+    /// To be looked up and never walked. There are so many that each byte counts.
+    prints: Arc<HashSet<u64, BuildHasherDefault<AsItIs>>>,
     in_order: Vector<Id>,
 }
 
@@ -48,35 +74,30 @@ impl Heard {
         }
     }
 
-    /// When each was heard that was told before a place of the log, and its fingerprint, in their order.
-    pub(crate) fn before(&self, place: u64) -> Vec<(u64, u128)> {
+    /// When each was heard that was told before a place of the log, and its print, in their order.
+    pub(crate) fn before(&self, place: u64) -> Vec<(u64, u64)> {
         self.in_order.iter().take_while(|id| id.place < place).map(|id| (id.at, id.print)).collect()
     }
 
     fn push(&mut self, id: Id) {
-        self.prints.insert(id.print, ());
+        Arc::make_mut(&mut self.prints).insert(id.print);
         self.in_order.push_back(id);
     }
 
     fn drop_first(&mut self) {
         if let Some(id) = self.in_order.pop_front() {
-            self.prints.remove(&id.print);
+            Arc::make_mut(&mut self.prints).remove(&id.print);
         }
     }
 }
 
-impl FromIterator<(u64, u128)> for Heard {
+impl FromIterator<(u64, u64)> for Heard {
     /// What [`Heard::before`] gave.
-    fn from_iter<I: IntoIterator<Item = (u64, u128)>>(stored: I) -> Self {
+    fn from_iter<I: IntoIterator<Item = (u64, u64)>>(stored: I) -> Self {
         let mut heard = Self::default();
         stored.into_iter().for_each(|(at, print)| heard.push(Id { at, place: 0, print }));
         heard
     }
-}
-
-fn print(id: &str) -> u128 {
-    let digest = Sha256::digest(id);
-    digest.iter().take(size_of::<u128>()).fold(0, |print, byte| print << 8 | u128::from(*byte))
 }
 
 #[cfg(test)]

@@ -1,9 +1,6 @@
 //! What was said about each object within the history window, in the order of its times.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use imbl::{OrdSet, Vector};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -22,8 +19,8 @@ const MAX_PER_OBJECT: usize = 256;
 /// Most changes kept in all.
 const MAX_CHANGES: usize = 4096;
 
-/// What was said of one object, in the order in which it was said.
-type Told = VecDeque<(Topic, Arc<Record>)>;
+/// What was said of one object, in the order in which it was said. Former states share most of it.
+type Told = Vector<(Topic, Arc<Record>)>;
 
 /// Recent signals by object, recent changes by time; a clone is cheap.
 #[derive(Debug, Clone, Default)]

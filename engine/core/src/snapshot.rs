@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Of the encoding; another one is not read.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// What an engine knew at one place of the log. Cheap to take; the work is in [`Snapshot::encode`], which needs no engine.
 #[derive(Debug, Clone)]
@@ -42,7 +42,7 @@ struct Stored {
     state: State,
     resume: Place,
     through: u64,
-    heard: Vec<(u64, u128)>,
+    heard: Vec<(u64, u64)>,
     published: Vec<Vec<u8>>,
     asked: BTreeMap<String, u64>,
     counts: (u64, u64, u64),
