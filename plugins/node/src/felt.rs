@@ -1,7 +1,7 @@
 //! What a node that does not work makes people see: alerts on itself, on its pods, on their workloads, and on the
 //! replacements that find no other place.
 
-use kwhy_sdk::{Condition, Explains, ObjectRef, Signal, World, seconds};
+use kwhy_sdk::{Condition, Explains, ObjectRef, Signal, World, minutes, seconds};
 
 use crate::node::Node;
 
@@ -22,6 +22,10 @@ const STILL: [&str; 13] = [
     "AlertmanagerCluster*",
     "etcdMembersDown",
 ];
+
+/// Until when after the loss of its node a DaemonSet's alert has fired: a quarter of an hour, and some for the ways that
+/// scrapes and rules take.
+const DAEMONS_BY: u64 = minutes(25);
 
 /// Alerts of one workload that stands still.
 pub(crate) fn still(workload: &ObjectRef) -> impl Iterator<Item = Explains> + '_ {
@@ -135,6 +139,24 @@ pub(crate) fn explains(world: &World<'_>, node: &Node, load: &Load, since: u64) 
     out.extend(
         targets(world, node, since).iter().map(|subject| Explains::alert("TargetDown", subject, "self")),
     );
+    if load.pods.is_empty() {
+        out.extend(daemons(world, node, since));
+    }
+    out
+}
+
+/// Where nobody has shown the node's pods, which DaemonSets had one on it is not known. Each has one on each node as a
+/// rule, so those count whose alert comes with the node's own: both wait as long before they fire.
+fn daemons(world: &World<'_>, node: &Node, since: u64) -> Vec<Explains> {
+    let alerts = world.about(&node.id, "cluster", "alert", "KubeDaemonSet*", since, 100);
+    let mut out: Vec<Explains> = Vec::new();
+    for alert in alerts.iter().filter(|a| a.state == "firing" && a.at < since + DAEMONS_BY) {
+        let Some(set) = alert.subject.as_ref().filter(|s| s.kind == "DaemonSet") else { continue };
+        let known = out.iter().any(|e| e.name == alert.name && e.anchor.as_ref().is_some_and(|a| a.is(set)));
+        if !known && world.only_told(set) {
+            out.push(Explains::alert(&alert.name, set, "self"));
+        }
+    }
     out
 }
 

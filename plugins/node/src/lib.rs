@@ -73,7 +73,7 @@ impl Rule for NodePack {
             ]).kinds(&["Node"]))
             .wants(Subscription::events(&["FailedScheduling", "Evicted", "FailedCreatePodSandBox", "FailedAttachVolume"]).kinds(&["Pod"]))
             .wants(Subscription::alerts(&["KubeNode*", "Kubelet*", "NodeClock*", "NodeMemory*", "NodeFilesystem*"]).kinds(&["Node"]))
-            .wants(Subscription::alerts(&["TargetDown", "KubePodNotReady", "Kube*Mismatch", "Kube*Stuck"]))
+            .wants(Subscription::alerts(&["TargetDown", "KubePodNotReady", "Kube*Mismatch", "Kube*Stuck", "KubeDaemonSet*"]))
             .wants(line::wanted())
     }
 

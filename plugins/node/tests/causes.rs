@@ -478,6 +478,33 @@ fn a_node_that_nobody_listed_is_known_by_its_alerts_where_no_node_was_listed_at_
 }
 
 #[test]
+fn alerts_of_daemon_sets_that_come_with_a_node_that_nobody_listed_are_its_loss() {
+    let set = ObjectRef::new("DaemonSet", "logging", "fluent-bit");
+    let explained = |clock: &str, listed: bool| {
+        let mut all = vec![
+            Input::alert(at("09:20:00"), "KubeNodeUnreachable", &n1(), &[]),
+            Input::alert(at(clock), "KubeDaemonSetRolloutStuck", &set, &[]),
+        ];
+        if listed {
+            let json =
+                json!({"kind": "DaemonSet", "metadata": {"namespace": "logging", "name": "fluent-bit"}});
+            all.insert(0, Input::listed(at("08:30:00"), json));
+        }
+        if clock < "09:20:00" {
+            all.reverse();
+        }
+        let mut bench: Bench<NodePack> = Bench::new();
+        bench.feed_all(&all).unwrap();
+        bench.until(at("09:50:00")).unwrap();
+        only(&bench).explains.iter().any(|e| e.anchor.as_ref().is_some_and(|a| a.is(&set)))
+    };
+    assert!(explained("09:21:00", false) && explained("09:19:00", false));
+    assert!(!explained("09:02:00", false), "it was stuck before the node was lost");
+    assert!(!explained("09:40:00", false), "it came long after");
+    assert!(!explained("09:21:00", true), "of a DaemonSet that was shown its pods tell where it runs");
+}
+
+#[test]
 fn a_kubelet_that_cannot_reach_the_api_server_lives() {
     let line = r#""Error updating node status, will retry" err="error getting node \"n1\": Get \"https://10.0.0.1:6443/api/v1/nodes/n1\": dial tcp 10.0.0.1:6443: i/o timeout""#;
     let all = [
