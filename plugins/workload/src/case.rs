@@ -7,7 +7,7 @@ use kwhy_sdk::{
 };
 
 use crate::{
-    generic, look, probe, service,
+    generic, look, probe, provisioner, service,
     words::{listed, spoken},
 };
 
@@ -309,8 +309,9 @@ const DNS_CACHE: &str = "coredns.node-cache-down";
 
 /// What a workload that does not do its work makes people see.
 pub(crate) fn explains(world: &World<'_>, workload: &ObjectRef) -> Vec<Explains> {
-    let mut out = Vec::new();
-    if down(world, workload) {
+    let down = down(world, workload);
+    let mut out = provisioner::explains(world, workload, down);
+    if down {
         out.push(Explains::alert("*", workload, "workload"));
     } else {
         out.extend(ILL.iter().map(|name| Explains::alert(name, workload, "workload")));

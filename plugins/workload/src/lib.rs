@@ -29,6 +29,7 @@ mod oom;
 mod pdb;
 mod pod;
 mod probe;
+mod provisioner;
 mod pull;
 mod refusal;
 mod refused;
