@@ -1,4 +1,5 @@
-//! The storage rule pack: why a claim has no volume, a volume does not come to its pod, or takes nothing more.
+//! The storage rule pack: why a claim has no volume, a volume does not come to its pod, does not
+//! leave it, or takes nothing more.
 
 mod claim;
 mod full;
@@ -7,6 +8,7 @@ mod mount;
 mod noise;
 mod reason;
 mod unbound;
+mod unmount;
 mod wanted;
 
 use kwhy_sdk::{Descriptor, ObjectRef, Rule, Signal, Subscription, Verdict, Wake, World, seconds};
@@ -36,13 +38,14 @@ impl Rule for Storage {
             .code(full::CODE, "A volume is full", any, &["https://kubernetes.io/docs/concepts/storage/persistent-volumes/#expanding-persistent-volumes-claims", "https://runbooks.prometheus-operator.dev/runbooks/kubernetes/kubepersistentvolumefillingup/"])
             .code(mount::CSI, "A storage driver is not on the node", any, &["https://kubernetes-csi.github.io/docs/node-driver-registrar.html"])
             .code(mount::SLOW, "Setting the ownership of a volume's files holds a pod up", "Kubernetes 1.20 and later have the policy, 1.34 and later the event", &[ownership])
+            .code(unmount::CODE, "A volume cannot be unmounted, so its pod stays", any, &["https://github.com/kubernetes/kubernetes/issues/113426", "https://github.com/kubernetes/kubernetes/issues/72048"])
             .code(noise::CODE, "Not churn: the kubelet repeats a harmless warning", "Kubernetes before 1.18.6", &["https://github.com/kubernetes/kubernetes/issues/90293", "https://github.com/kubernetes/kubernetes/pull/92878"])
             .wants(Subscription::objects(&["PersistentVolumeClaim", "StorageClass", "Pod"]))
             .wants(Subscription::events(&["ProvisioningFailed", "FailedBinding", "ExternalProvisioning", "VolumeMismatch", "ClaimLost", "ClaimMisbound"]).kinds(&["PersistentVolumeClaim"]))
             .wants(Subscription::events(&["FailedAttachVolume", "FailedMount", "FailedMapVolume", "VolumePermissionChangeInProgress", "FailedScheduling", "Scheduled"]).kinds(&["Pod"]))
             .wants(Subscription::alerts(&full::ALERTS))
             .wants(Subscription::logs(full::pattern()))
-            .wants(Subscription::kubelet(vec![noise::pattern()]))
+            .wants(Subscription::kubelet([vec![noise::pattern()], unmount::patterns()].concat()))
     }
 
     fn on_signal(&self, world: &World<'_>, signal: &Signal) -> Result<Verdict, String> {
@@ -53,12 +56,16 @@ impl Rule for Storage {
             if subject.kind == "PersistentVolumeClaim" {
                 let at = world.now() + seconds(1);
                 verdict.wakes.push(Wake { id: LOOK.into(), subject: Some(subject.clone()), at });
+            } else if subject.kind == "Pod" && mount::gone(world, subject) {
+                let at = world.now() + seconds(1);
+                verdict.wakes.push(Wake { id: unmount::LOOK.into(), subject: Some(subject.clone()), at });
             }
             return Ok(verdict);
         }
         let before = Held::load(world);
         let mut held = before.clone();
         let verdict = match (signal.source.as_str(), subject.kind.as_str()) {
+            ("kubelet", _) if unmount::tells(signal) => unmount::told(world, &mut held, subject, signal),
             ("kubelet", _) => ownership(world, &mut held, subject, signal),
             ("log" | "alert", _) => full::judge(world, &mut held, signal, subject),
             (_, "PersistentVolumeClaim") => unbound::judge(world, &mut held, subject),
@@ -69,6 +76,7 @@ impl Rule for Storage {
                 verdict.merge(wanted::judge(world, &mut held, subject));
                 verdict
             }
+            ("timer", "Pod") if signal.name == unmount::LOOK => unmount::judge(world, &mut held, subject),
             ("timer", "Pod") => {
                 let mut verdict = wanted::judge(world, &mut held, subject);
                 verdict.merge(mount::judge(world, &mut held, subject));
@@ -124,6 +132,9 @@ fn pod_changed(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verdict {
     let mut verdict = Verdict::default();
     if mount::concerns(world, held, pod) {
         verdict.merge(mount::judge(world, held, pod));
+    }
+    if !held.roots(unmount::CODE).is_empty() || mount::gone(world, pod) {
+        verdict.merge(unmount::judge(world, held, pod));
     }
     // A pod that is new uses a missing class's claim: the tree is to show it.
     if !held.roots(unbound::NO_CLASS).is_empty() {

@@ -196,7 +196,8 @@ fn over(world: &World<'_>, pod: &ObjectRef) -> bool {
         || last(&["Pulling", "Pulled", "Created", "Started", "Killing"]).is_some_and(|at| at >= told)
 }
 
-fn gone(world: &World<'_>, pod: &ObjectRef) -> bool {
+/// Whether the pod was deleted and is about to go.
+pub(crate) fn gone(world: &World<'_>, pod: &ObjectRef) -> bool {
     world.read(pod, "/metadata/deletionTimestamp").is_some_and(|d| parse_time(d.text("")).is_some())
 }
 
@@ -470,7 +471,7 @@ fn failed(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> Diagnosis {
 }
 
 /// A volume that the pod names itself, without a claim.
-fn own_volume(world: &World<'_>, pod: &ObjectRef, name: &str) -> Volume {
+pub(crate) fn own_volume(world: &World<'_>, pod: &ObjectRef, name: &str) -> Volume {
     let volumes = world.read(pod, "/spec/volumes").unwrap_or_default().list("");
     volumes.iter().find(|v| v.text("/name") == name).map(Volume::read).unwrap_or_default()
 }
@@ -486,7 +487,7 @@ fn siblings(world: &World<'_>, volume: &Volume) -> Vec<Explains> {
 }
 
 /// Findings of a code within reach are the same matter.
-fn finding(code: &str, anchor: &ObjectRef, reach: &str) -> Explains {
+pub(crate) fn finding(code: &str, anchor: &ObjectRef, reach: &str) -> Explains {
     Explains { source: "finding".into(), ..Explains::alert(code, anchor, reach) }
 }
 

@@ -286,6 +286,47 @@ fn ownership(clock: &str, uid: &str, volume: &str) -> Input {
     })
 }
 
+/// pg-0 was deleted at 09:00:00 with half a minute of grace.
+fn deleted(status: Value) -> Value {
+    let mut pod = pod(status);
+    pod["metadata"]["deletionTimestamp"] = json!("2024-03-28T09:00:30Z");
+    pod["metadata"]["deletionGracePeriodSeconds"] = json!(30);
+    pod
+}
+
+fn ended() -> Value {
+    json!({"phase": "Running", "containerStatuses": [{"name": "pg", "state": {"terminated": {"exitCode": 0}}}]})
+}
+
+#[test]
+fn a_pod_that_is_over_and_stays_waits_for_its_volume_unless_something_else_holds_it() {
+    let say = |pod: Value, more: &[Input], until: &str| {
+        let mut all = base(running());
+        all.push(Input::listed(at("08:00:00"), claim(json!({"volumeName": "pv-9"}), "Bound")));
+        all.push(Input::changed(at("09:00:00"), pod));
+        all.extend_from_slice(more);
+        run(&all, until)
+    };
+    assert!(say(deleted(ended()), &[], "09:10:29").diagnoses().is_empty());
+    let found = only(&say(deleted(ended()), &[], "09:10:31"));
+    assert_eq!((found.code.as_str(), found.confidence), ("storage.unmount-failed", 60));
+    assert!(found.remedies.iter().any(|r| r.command.contains("--force") && !r.caution.is_empty()));
+    let mut held = deleted(ended());
+    held["metadata"]["finalizers"] = json!(["example.com/cleanup"]);
+    let kill = Input::event(at("09:02:00"), &pod_ref(), "FailedKillPod", "Warning", "error killing pod", 3);
+    let away = json!({"kind": "Node", "metadata": {"name": "n1"}, "status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}});
+    for (what, pod, more) in [
+        ("its containers run", deleted(running()), vec![]),
+        ("a finalizer holds it", held, vec![]),
+        ("its sandbox does not go", deleted(ended()), vec![kill]),
+        ("its node is lost", deleted(ended()), vec![Input::changed(at("09:00:10"), away)]),
+    ] {
+        assert!(say(pod, &more, "09:30:00").diagnoses().is_empty(), "{what}");
+    }
+    let gone = Input::changed(at("09:20:00"), pod(running()));
+    assert!(say(deleted(ended()), &[gone], "09:20:01").diagnoses().is_empty(), "a new pod has come");
+}
+
 #[test]
 fn the_same_uids_again_and_again_are_noise_and_no_finding_that_pages() {
     let mut all = base(running());
