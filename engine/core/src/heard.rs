@@ -4,13 +4,10 @@
 //! A copy that comes so late that its print is gone is taken for late news of what is known already. That a new signal shares
 //! its print with one of so many happens once in centuries.
 
-use std::{
-    collections::HashSet,
-    hash::{BuildHasherDefault, Hasher},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use imbl::Vector;
+use rustc_hash::FxHashSet;
 
 use crate::print::print;
 
@@ -28,29 +25,11 @@ struct Id {
     print: u64,
 }
 
-/// A print is a hash already.
-#[derive(Debug, Clone, Copy, Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.0 = self.0 << 8 | u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, print: u64) {
-        self.0 = print;
-    }
-}
-
 /// What was heard of. A clone is cheap, and to go on from it copies the prints once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Heard {
     /// To be looked up and never walked. There are so many that each byte counts.
-    prints: Arc<HashSet<u64, BuildHasherDefault<AsItIs>>>,
+    prints: Arc<FxHashSet<u64>>,
     in_order: Vector<Id>,
 }
 
