@@ -93,7 +93,7 @@ async fn run(seconds: u64, rate: u64) -> bool {
     let mut heard = plain.subscribe("kwhy.findings.>").await.expect("a subscription");
     plain.flush().await.expect("the server knows of it");
     let bus = Bus::connect(&Settings::new(&server.url, CLUSTER)).await.expect("a bus");
-    let mut cluster = Cluster { next: 0, version: 0, firing: BTreeMap::new() };
+    let mut cluster = Cluster { next: 0, version: 0, firing: BTreeMap::new(), last: 0 };
     publish(&bus, cluster.listed()).await;
 
     let (told, mut changes) = mpsc::unbounded_channel::<Change>();
@@ -187,6 +187,8 @@ struct Cluster {
     version: u64,
     /// Alerts that fire, since when.
     firing: BTreeMap<u64, u64>,
+    /// When the last of them began or ended.
+    last: u64,
 }
 
 impl Cluster {
@@ -232,7 +234,9 @@ impl Cluster {
     /// One of the alerts at the pods that crash begins or ends.
     fn alert(&mut self, told: &mpsc::UnboundedSender<Change>) -> Signal {
         let which = self.next / 100 % (ILL * ALERTS);
-        let (at, published) = (now(), time::Instant::now());
+        // Where several are made up for at once, too, no two have the same time.
+        self.last = now().max(self.last + 1);
+        let (at, published) = (self.last, time::Instant::now());
         let since = self.firing.remove(&which);
         let ends = if since.is_some() { at } else { at + 3_600_000 };
         let body = json!([{
