@@ -101,8 +101,7 @@ pub(crate) fn slow(world: &World<'_>, since: u64) -> Option<Diagnosis> {
     }
     // A node whose kubelet is turned away looks cut off.
     for node in &nodes {
-        let cut = Explains::alert("node.down", &ObjectRef::new("Node", "", node), "self");
-        d.explains.push(Explains { source: "finding".into(), ..cut });
+        d.explains.push(Explains::finding("node.down", &ObjectRef::new("Node", "", node), "self"));
     }
     d.path = vec![Step::new(&root, "", "does not answer in time")];
     if let Some(at) = refused {

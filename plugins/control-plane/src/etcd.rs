@@ -46,8 +46,7 @@ pub(crate) fn explains(world: &World<'_>, root: &ObjectRef, since: u64) -> Vec<E
                 out.push(Explains::event(name, &pod.id, "self"));
             }
             // That it ends again and again is how it is felt.
-            let felt = Explains::alert("workload.*", &pod.id, "self");
-            out.push(Explains { source: "finding".into(), ..felt });
+            out.push(Explains::finding("workload.*", &pod.id, "self"));
         }
     }
     // Operators keep leases too, and end when they cannot renew them.
@@ -63,8 +62,7 @@ pub(crate) fn explains(world: &World<'_>, root: &ObjectRef, since: u64) -> Vec<E
             out.push(Explains::alert(name, &workload, "workload"));
         }
         out.extend(["Unhealthy", "BackOff"].map(|name| Explains::event(name, &workload, "owned")));
-        let felt = Explains::alert("workload.*", &workload, "self");
-        out.push(Explains { source: "finding".into(), ..felt });
+        out.push(Explains::finding("workload.*", &workload, "self"));
         known.push(workload);
     }
     out

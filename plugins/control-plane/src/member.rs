@@ -93,8 +93,7 @@ pub(crate) fn down(world: &World<'_>, verdict: &mut Verdict) -> Option<Diagnosis
             d.explains.push(Explains::alert(name, &pod, "self"));
         }
         d.explains.extend(["Unhealthy", "BackOff"].map(|name| Explains::event(name, &pod, "self")));
-        let felt = Explains::alert("workload.*", &pod, "self");
-        d.explains.push(Explains { source: "finding".into(), ..felt });
+        d.explains.push(Explains::finding("workload.*", &pod, "self"));
     }
     d.path = vec![Step::new(&member.id, "", "does not run")];
     let well = members.iter().find(|m| m.ready_since().is_some()).unwrap_or(member);

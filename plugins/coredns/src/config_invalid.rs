@@ -269,8 +269,7 @@ fn diagnose(
         let own = node_cache::dependants(world, pods);
         all.extend(felt::of_dependants(&own));
         all.extend(felt::findings(&own));
-        let effect = Explains::alert(node_cache::CODE, workload, "self");
-        all.push(Explains { source: "finding".into(), ..effect });
+        all.push(Explains::finding(node_cache::CODE, workload, "self"));
         all
     } else {
         vec![

@@ -108,9 +108,7 @@ fn under(name: &str, zone: &str) -> bool {
 
 /// What such a workload shows beside its alerts: findings that do not know the reason.
 pub(crate) fn findings(dependants: &[(ObjectRef, Signal)]) -> Vec<Explains> {
-    let of = |workload: &ObjectRef| {
-        WEAK.map(|code| Explains { source: "finding".into(), ..Explains::alert(code, workload, "self") })
-    };
+    let of = |workload: &ObjectRef| WEAK.map(|code| Explains::finding(code, workload, "self"));
     dependants.iter().flat_map(|(workload, _)| of(workload)).collect()
 }
 

@@ -122,8 +122,7 @@ fn diagnose(
     d.explains.extend(felt::of_dependants(dependants));
     d.explains.extend(felt::findings(dependants));
     // Why its container ends is told here too.
-    let own = Explains::alert("workload.exit-on-start", workload, "self");
-    d.explains.push(Explains { source: "finding".into(), ..own });
+    d.explains.push(Explains::finding("workload.exit-on-start", workload, "self"));
     d.path = vec![Step::new(workload, "", "")];
     d.path.extend(pods.iter().take(3).map(|p| Step::new(&p.id, "owned", p.fares())));
     let ns = &workload.namespace;

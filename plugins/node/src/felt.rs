@@ -36,9 +36,7 @@ pub(crate) fn still(workload: &ObjectRef) -> impl Iterator<Item = Explains> + '_
 /// stand under it.
 pub(crate) fn elsewhere(world: &World<'_>, code: &str, node: &ObjectRef) -> Vec<Explains> {
     let others = world.list("Node", "").into_iter().filter(|other| !other.is(node)).take(100);
-    others
-        .map(|other| Explains { source: "finding".into(), ..Explains::alert(code, &other, "self") })
-        .collect()
+    others.map(|other| Explains::finding(code, &other, "self")).collect()
 }
 
 /// A pod that was made for another one on the node and finds no place, or not its volume, which the node holds.

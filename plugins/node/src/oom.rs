@@ -67,10 +67,7 @@ pub(crate) fn judge(world: &World<'_>, node: &Node) -> Option<Passing> {
         let workload = world.workload(pod);
         d.explains.extend(felt::still(&workload));
         d.explains.push(Explains::alert("KubePodCrashLooping", &workload, "workload"));
-        d.explains.push(Explains {
-            source: "finding".into(),
-            ..Explains::alert("workload.oom-killed", &workload, "self")
-        });
+        d.explains.push(Explains::finding("workload.oom-killed", &workload, "self"));
     }
     d.path = vec![Step::new(&node.id, "", format!("out of memory at {}", clock(last.at)))];
     d.path.extend(killed.iter().take(3).map(|p| Step::new(p, "pod", "killed")));

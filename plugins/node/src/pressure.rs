@@ -206,8 +206,7 @@ fn pressed(
     d.explains = own.iter().map(|name| Explains::alert(name, id, "self")).collect();
     if code == MEMORY {
         // What the kubelet's evictions are too slow for, the kernel does: the same shortage.
-        let kills = Explains::alert(oom::CODE, id, "self");
-        d.explains.push(Explains { source: "finding".into(), ..kills });
+        d.explains.push(Explains::finding(oom::CODE, id, "self"));
     }
     for pod in evicted.iter().filter_map(|e| e.subject.clone()) {
         let workload = world.workload(&pod);

@@ -207,8 +207,7 @@ fn put(world: &World<'_>, node: &Node, gone: &Gone, cause: Cause, load: &Load) -
     }
     // An alert of control-plane measured before what has come true now.
     if cause.code == EXPIRED {
-        let measured = Explains::alert("control-plane.certificate-expiring", &node.id, "self");
-        d.explains.push(Explains { source: "finding".into(), ..measured });
+        d.explains.push(Explains::finding("control-plane.certificate-expiring", &node.id, "self"));
     }
     d.path = vec![Step::new(&node.id, "", state(node, gone))];
     d
@@ -226,8 +225,7 @@ fn network_pod_waits(world: &World<'_>, d: &mut Diagnosis, pod: &ObjectRef) {
     }
     d.explains.extend(felt::still(&workload));
     d.explains.push(Explains::alert("KubePodCrashLooping", pod, "self"));
-    let own = Explains::alert("workload.*", &workload, "self");
-    d.explains.push(Explains { source: "finding".into(), ..own });
+    d.explains.push(Explains::finding("workload.*", &workload, "self"));
     if why.contains("ImagePull") || why.contains("ErrImage") {
         d.remedies.push(
             Remedy::new("let the node pull the image of its network's pod: a mirror or a login at the registry against its rate limit, or the image brought to the node")

@@ -98,8 +98,7 @@ fn put(world: &World<'_>, node: &Node, failed: &[(ObjectRef, Signal)], why: &str
     if let Some((pod, false)) = &plugin {
         let workload = world.workload(pod);
         d.explains.extend(felt::still(&workload));
-        d.explains
-            .push(Explains { source: "finding".into(), ..Explains::alert("workload.*", &workload, "self") });
+        d.explains.push(Explains::finding("workload.*", &workload, "self"));
     }
     d.supersedes = CODES.iter().filter(|c| **c != CNI).map(|c| (*c).to_owned()).collect();
     d.path = vec![Step::new(id, "", "its network plugin fails")];

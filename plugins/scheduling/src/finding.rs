@@ -4,19 +4,8 @@ use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, W
 
 use crate::{cause::Cause, code, place::Place, wish::Wish};
 
-/// Alerts of a workload whose pods wait.
-const WAITING: [&str; 10] = [
-    "KubePodNotReady",
-    "KubeContainerWaiting",
-    "KubeDeployment*",
-    "KubeStatefulSet*",
-    "KubeDaemonSet*",
-    "KubeJobNotCompleted",
-    "KubeHpaReplicasMismatch",
-    "KubePdbNotEnoughHealthyPods",
-    "TargetDown",
-    "KubeAggregatedAPI*",
-];
+/// Alerts of a workload that runs nowhere, besides those of its pods that wait.
+const NOWHERE: [&str; 3] = ["KubeHpaReplicasMismatch", "TargetDown", "KubeAggregatedAPI*"];
 
 /// A workload with pods that nobody takes.
 pub(crate) struct Case<'a> {
@@ -121,7 +110,8 @@ impl Case<'_> {
             d.remedies.extend(grow(&refusal.message));
         }
         d.evidence = evidence;
-        d.explains.extend(WAITING.map(|name| Explains::alert(name, &self.workload, "workload")));
+        d.explains.extend(Explains::waiting(&self.workload, "workload"));
+        d.explains.extend(NOWHERE.map(|name| Explains::alert(name, &self.workload, "workload")));
         for pod in &self.pods {
             d.explains.push(Explains::event("FailedScheduling", pod, "self"));
         }

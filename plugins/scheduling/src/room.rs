@@ -136,8 +136,7 @@ impl Case<'_> {
         for alert in ["KubeDaemonSet*", "KubePodCrashLooping", "KubePodNotReady", "KubeContainerWaiting"] {
             d.explains.push(Explains::alert(alert, plugin, "workload"));
         }
-        let own = Explains::alert("workload.*", plugin, "self");
-        d.explains.push(Explains { source: "finding".into(), ..own });
+        d.explains.push(Explains::finding("workload.*", plugin, "self"));
         d.remedies = vec![
             Remedy::new(format!(
                 "mend {name}: why its pods do not run, its log tells; then the driver on the node"

@@ -116,7 +116,29 @@ impl Explains {
     pub fn event(name: &str, anchor: &ObjectRef, reach: &str) -> Self {
         Self { source: "event".into(), ..Self::alert(name, anchor, reach) }
     }
+
+    /// Findings of that code (a glob) whose root is an object within reach of the anchor: they are its effects.
+    #[must_use]
+    pub fn finding(code: &str, anchor: &ObjectRef, reach: &str) -> Self {
+        Self { source: "finding".into(), ..Self::alert(code, anchor, reach) }
+    }
+
+    /// Alerts of pods within reach of the anchor that wait to be started, and of the workloads that lack them.
+    pub fn waiting(anchor: &ObjectRef, reach: &str) -> impl Iterator<Item = Self> {
+        WAITING.iter().map(move |name| Self::alert(name, anchor, reach))
+    }
 }
+
+/// What is told of pods that wait to be started.
+const WAITING: [&str; 7] = [
+    "KubePodNotReady",
+    "KubeContainerWaiting",
+    "KubeDeployment*",
+    "KubeStatefulSet*",
+    "KubeDaemonSet*",
+    "KubeJobNotCompleted",
+    "KubePdbNotEnoughHealthyPods",
+];
 
 impl Step {
     /// An object on the way, how it hangs on the step before it, and what is the matter with it.

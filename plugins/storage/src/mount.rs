@@ -15,7 +15,6 @@ use crate::{
     memory::Held,
     noise,
     reason::{self, Volume},
-    unbound::WAITING,
 };
 
 pub(crate) const MULTI_ATTACH: &str = "storage.multi-attach";
@@ -134,7 +133,7 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verd
     for event in events.iter().take(4) {
         d.evidence.push(Evidence::signal(event, 60, format!("since {}", clock(begins(event)))));
     }
-    d.explains.extend(WAITING.map(|name| Explains::alert(name, &workload, "workload")));
+    d.explains.extend(Explains::waiting(&workload, "workload"));
     for event in ["FailedMount", "FailedAttachVolume", "VolumePermissionChangeInProgress"] {
         d.explains.push(Explains::event(event, &workload, "owned"));
     }
@@ -304,16 +303,16 @@ fn no_driver(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> Diagnosis {
     d.confidence = 93;
     d.title = format!("The storage driver {driver} is not on node {at}");
     for workload in waiting.iter().map(|p| world.workload(p)) {
-        d.explains.extend(WAITING.map(|name| Explains::alert(name, &workload, "workload")));
+        d.explains.extend(Explains::waiting(&workload, "workload"));
         for event in ["FailedMount", "FailedAttachVolume"] {
             d.explains.push(Explains::event(event, &workload, "owned"));
         }
     }
     if let Some(plugin) = &plugin {
         let workload = world.workload(plugin);
-        d.explains.extend(WAITING.map(|name| Explains::alert(name, &workload, "workload")));
+        d.explains.extend(Explains::waiting(&workload, "workload"));
         d.explains.push(Explains::alert("KubePodCrashLooping", &workload, "workload"));
-        d.explains.push(finding("workload.*", &workload, "self"));
+        d.explains.push(Explains::finding("workload.*", &workload, "self"));
     }
     d.path = node.iter().map(|n| Step::new(n, "", format!("without driver {driver}"))).collect();
     d.path.extend(waiting.iter().take(3).map(|p| Step::new(p, "pod", "waits for its volume")));
@@ -483,12 +482,7 @@ fn siblings(world: &World<'_>, volume: &Volume) -> Vec<Explains> {
         let other = Volume::of(world, claim);
         other.by == volume.by && other.server == volume.server && !other.by.is_empty()
     });
-    same.take(50).map(|claim| finding(MOUNT, &claim, "users")).collect()
-}
-
-/// Findings of a code within reach are the same matter.
-pub(crate) fn finding(code: &str, anchor: &ObjectRef, reach: &str) -> Explains {
-    Explains { source: "finding".into(), ..Explains::alert(code, anchor, reach) }
+    same.take(50).map(|claim| Explains::finding(MOUNT, &claim, "users")).collect()
 }
 
 /// The node that the pod is on, by its object or by whose kubelet speaks.

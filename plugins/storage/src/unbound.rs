@@ -22,17 +22,6 @@ const PATIENCE: u64 = minutes(3);
 /// How long it may take once a provisioner says that it has begun.
 const LONG: u64 = minutes(15);
 
-/// Alerts of those who wait for a claim.
-pub(crate) const WAITING: [&str; 7] = [
-    "KubePodNotReady",
-    "KubeContainerWaiting",
-    "KubeDeployment*",
-    "KubeStatefulSet*",
-    "KubeDaemonSet*",
-    "KubeJobNotCompleted",
-    "KubePdbNotEnoughHealthyPods",
-];
-
 /// Judges one claim from the facts as they stand now.
 pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdict {
     let mut verdict = Verdict::default();
@@ -177,7 +166,7 @@ fn other_class(world: &World<'_>, claims: &[Claim], name: &str, instead: &str) -
 
 /// Those who use the claim suffer from it.
 fn felt(d: &mut Diagnosis, claim: &ObjectRef) {
-    d.explains.extend(WAITING.map(|name| Explains::alert(name, claim, "users")));
+    d.explains.extend(Explains::waiting(claim, "users"));
     d.explains.push(Explains::event("FailedScheduling", claim, "users"));
     for event in ["ProvisioningFailed", "FailedBinding"] {
         d.explains.push(Explains::event(event, claim, "self"));
@@ -367,7 +356,7 @@ fn unbound(world: &World<'_>, claim: &Claim, default: Option<&str>) -> Found {
     for other in world.list("PersistentVolumeClaim", "").iter().filter(|o| !lost && !o.is(&claim.id)) {
         let alike = Claim::load(world, other).is_some_and(|c| c.phase == "Pending" && c.class == claim.class);
         if alike && !name.is_empty() {
-            d.explains.push(Explains { source: "finding".into(), ..Explains::alert(UNBOUND, other, "self") });
+            d.explains.push(Explains::finding(UNBOUND, other, "self"));
         }
     }
     Found::Cause(Box::new(d))

@@ -14,9 +14,8 @@ use kwhy_sdk::{
 use crate::{
     claim::behind,
     memory::Held,
-    mount::{MULTI_ATTACH, finding, own_volume},
+    mount::{MULTI_ATTACH, own_volume},
     reason::{self, Volume},
-    unbound::WAITING,
 };
 
 pub(crate) const CODE: &str = "storage.unmount-failed";
@@ -266,10 +265,10 @@ impl Found {
         );
         d.remedies = remedies(&self.why, ending, &volume);
         d.path = vec![Step::new(workload, "", ""), Step::new(pod, "owned", "its volume is not let go")];
-        d.explains.extend(WAITING.map(|name| Explains::alert(name, workload, "workload")));
+        d.explains.extend(Explains::waiting(workload, "workload"));
         d.explains.push(Explains::alert("*Terminating*", workload, "workload"));
         // What holds the volume here keeps it from the node of the next pod.
-        d.explains.push(finding(MULTI_ATTACH, workload, "self"));
+        d.explains.push(Explains::finding(MULTI_ATTACH, workload, "self"));
         d.explains.push(Explains::event("FailedAttachVolume", workload, "owned"));
         d
     }

@@ -9,12 +9,7 @@ use kwhy_sdk::{
     minutes,
 };
 
-use crate::{
-    LOOK,
-    claim::begins,
-    memory::Held,
-    unbound::{UNBOUND, WAITING},
-};
+use crate::{LOOK, claim::begins, memory::Held, unbound::UNBOUND};
 
 /// A claim may be made a moment after the pod, and making a volume takes its time.
 const PATIENCE: u64 = minutes(3);
@@ -142,7 +137,7 @@ fn diagnose(
         }
     }
     d.evidence.push(Evidence::signal(event, 60, "the scheduler's own words"));
-    d.explains.extend(WAITING.map(|name| Explains::alert(name, workload, "workload")));
+    d.explains.extend(Explains::waiting(workload, "workload"));
     d.explains.push(Explains::event("FailedScheduling", pod, "self"));
     d.path = vec![Step::new(&root, "", "")];
     if !root.is(workload) {

@@ -327,9 +327,7 @@ pub(crate) fn explains(world: &World<'_>, workload: &ObjectRef) -> Vec<Explains>
         out.push(Explains::event(reason, workload, "workload"));
     }
     // That others miss it is its effect.
-    for effect in [service::DOWN, DNS_CACHE] {
-        out.push(Explains { source: "finding".into(), ..Explains::alert(effect, workload, "self") });
-    }
+    out.extend([service::DOWN, DNS_CACHE].map(|effect| Explains::finding(effect, workload, "self")));
     out
 }
 

@@ -4,21 +4,12 @@
 //! line, in a variable or in a path, as `PROVISIONER_NAME` of nfs-subdir-external-provisioner or `--drivername` of ceph-csi;
 //! local-path-provisioner knows it by heart, and of many CSI drivers only the half on the nodes carries it.
 
+use std::collections::BTreeMap;
+
 use kwhy_sdk::{Explains, Json, ObjectRef, World, image_name};
 
 /// Most claims told of one provisioner.
 const MOST: usize = 50;
-
-/// Alerts of those who wait for a claim.
-const WAITING: [&str; 7] = [
-    "KubePodNotReady",
-    "KubeContainerWaiting",
-    "KubeDeployment*",
-    "KubeStatefulSet*",
-    "KubeDaemonSet*",
-    "KubeJobNotCompleted",
-    "KubePdbNotEnoughHealthyPods",
-];
 
 /// What those see who wait for volumes of this workload; nothing where it makes none, or others of its pods may do so.
 pub(crate) fn explains(world: &World<'_>, workload: &ObjectRef, down: bool) -> Vec<Explains> {
@@ -32,27 +23,17 @@ pub(crate) fn explains(world: &World<'_>, workload: &ObjectRef, down: bool) -> V
     if !makes_volumes(&template) || !(down || alone()) {
         return out;
     }
-    let mut known: Vec<(String, bool)> = Vec::new();
-    for claim in world.list("PersistentVolumeClaim", "") {
-        if out.len() >= MOST * 10 {
-            break;
-        }
-        let Some(by) = asked(world, &claim) else { continue };
-        let provides = match known.iter().find(|(name, _)| *name == by) {
-            Some((_, yes)) => *yes,
-            None => {
-                let yes = provides(world, workload, &template, &by);
-                known.push((by, yes));
-                yes
-            }
-        };
-        if provides {
-            out.extend(WAITING.map(|name| Explains::alert(name, &claim, "users")));
-            out.push(Explains::event("FailedScheduling", &claim, "users"));
-            out.push(Explains::event("*Provisioning*", &claim, "self"));
-            let unbound = Explains::alert("storage.pvc-unbound", &claim, "self");
-            out.push(Explains { source: "finding".into(), ..unbound });
-        }
+    let mut known: BTreeMap<String, bool> = BTreeMap::new();
+    let mut waits = |claim: &ObjectRef| {
+        asked(world, claim).is_some_and(|by| {
+            *known.entry(by).or_insert_with_key(|by| provides(world, workload, &template, by))
+        })
+    };
+    for claim in world.list("PersistentVolumeClaim", "").iter().filter(|claim| waits(claim)).take(MOST) {
+        out.extend(Explains::waiting(claim, "users"));
+        out.push(Explains::event("FailedScheduling", claim, "users"));
+        out.push(Explains::event("*Provisioning*", claim, "self"));
+        out.push(Explains::finding("storage.pvc-unbound", claim, "self"));
     }
     out
 }
