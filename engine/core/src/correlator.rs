@@ -49,6 +49,8 @@ pub(crate) struct Env<'a> {
     pub(crate) matcher: &'a Matcher,
     pub(crate) rules: &'a mut dyn Rules,
     pub(crate) notices: &'a mut Vec<Notice>,
+    /// Contents of findings that come about, in order.
+    pub(crate) fresh: &'a mut Vec<Arc<Finding>>,
     /// Logs that somebody with access to the cluster should fetch.
     pub(crate) asks: &'a mut Vec<LogRequest>,
     /// What rules answered before.
@@ -90,9 +92,6 @@ pub(crate) struct State {
     /// The newest content of every finding, without a revision number.
     #[serde(with = "wire")]
     pub(crate) findings: OrdMap<String, Arc<Finding>>,
-    /// Contents that came about since this was last taken, in order.
-    #[serde(skip)]
-    pub(crate) fresh: Vec<Arc<Finding>>,
     pub(crate) touched: Touched,
     /// How many calls of rules were made.
     #[serde(skip)]

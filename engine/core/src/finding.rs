@@ -24,7 +24,7 @@ const MOST_CHANGES: usize = 5;
 
 impl State {
     /// Writes an incident down and keeps it if its content is new.
-    pub(crate) fn write(&mut self, key: &IncidentKey, env: &Env<'_>) {
+    pub(crate) fn write(&mut self, key: &IncidentKey, env: &mut Env<'_>) {
         let Some(incident) = self.incidents.get(key) else { return };
         let mut incident = incident.clone();
         if key.code == UNEXPLAINED && incident.open() {
@@ -43,7 +43,7 @@ impl State {
         finding.updated_at = Some(timestamp(self.now));
         let finding = Arc::new(finding);
         self.findings.insert(finding.id.clone(), finding.clone());
-        self.fresh.push(finding);
+        env.fresh.push(finding);
     }
 
     fn finding(&self, key: &IncidentKey, incident: &Incident, env: &Env<'_>) -> Finding {

@@ -185,7 +185,7 @@ impl<R: Rules> Engine<R> {
         let at = |time: &Option<kwhy_proto::Timestamp>| time.as_ref().map_or(0, kwhy_proto::millis);
         match self.adopted.take() {
             None => {
-                self.state.fresh.clear();
+                self.fresh.clear();
                 Vec::new()
             }
             // Of what began before the log does, nothing can be said anew: as it was published it stands.
