@@ -45,8 +45,6 @@ const ILL: u64 = 20;
 const ALERTS: u64 = 5;
 /// What stands in the cluster is told at once, and it takes a moment until all of it is looked at.
 const WARM_UP: Duration = Duration::from_secs(10);
-/// Longer than it is from one tick to the next.
-const PATIENCE: Duration = Duration::from_secs(15);
 /// What is wanted, ms.
 const WANTED: u64 = 250;
 
@@ -99,8 +97,8 @@ async fn run(seconds: u64, rate: u64) -> bool {
     let (told, mut changes) = mpsc::unbounded_channel::<Change>();
     let listener = tokio::spawn(async move {
         let (mut waiting, mut took) = (BTreeMap::<(u64, bool), time::Instant>::new(), Vec::new());
-        // Nothing for so long is the end: what is late and waits when all is said is looked at with the next tick.
-        while let Ok(Some(message)) = time::timeout(PATIENCE, heard.next()).await {
+        // Nothing for so long is the end.
+        while let Ok(Some(message)) = time::timeout(Duration::from_secs(5), heard.next()).await {
             let arrived = time::Instant::now();
             while let Ok(change) = changes.try_recv() {
                 waiting.insert((change.at, change.began), change.published);
@@ -141,6 +139,8 @@ async fn run(seconds: u64, rate: u64) -> bool {
             next_look += (seconds / 10).max(1);
         }
     }
+    // Sources let time pass, so that what is late and waits does not wait for ever when nothing follows.
+    publish(&bus, vec![tick()]).await;
     let (peak, rate) = (memory::peak(pid), signals / began_at.elapsed().as_secs().max(1));
     drop(told);
     let (took, lost) = listener.await.expect("the listener");
@@ -297,6 +297,17 @@ fn pod_name(pod: u64) -> String {
 
 fn signal_of(verb: Verb, seen: Seen, object: Value) -> Signal {
     object::signal(CLUSTER, verb, seen, timestamp(now()), object).expect("an object")
+}
+
+fn tick() -> Signal {
+    let at = timestamp(now() + 1000);
+    Signal {
+        id: format!("tick/{}", at.seconds),
+        cluster: CLUSTER.into(),
+        source: "tick".into(),
+        at: Some(at),
+        ..Signal::default()
+    }
 }
 
 /// A kubelet's line; one in fifteen is a warning or an error.
