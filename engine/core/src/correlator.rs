@@ -14,7 +14,7 @@ use crate::{
     change,
     engine::Notice,
     graph::Graph,
-    history::History,
+    history::{History, Register},
     incident::{Incident, IncidentKey},
     incidents::Incidents,
     input::Input,
@@ -51,6 +51,8 @@ pub(crate) struct Env<'a> {
     pub(crate) notices: &'a mut Vec<Notice>,
     /// Contents of findings that come about, in order.
     pub(crate) fresh: &'a mut Vec<Arc<Finding>>,
+    /// Where signals are kept.
+    pub(crate) register: &'a mut Register,
     /// Logs that somebody with access to the cluster should fetch.
     pub(crate) asks: &'a mut Vec<LogRequest>,
     /// What rules answered before.
@@ -334,7 +336,7 @@ impl State {
                 }
             }
         }
-        self.history.record(key, told, origin, rule, self.now);
+        self.history.record(key, told, origin, rule, self.now, env.register);
     }
 
     /// What an event tells of the relations of objects that nobody has shown.

@@ -20,6 +20,7 @@ use crate::{
     correlator::{Env, State},
     entries::{Entries, Entry},
     heard::Heard,
+    history::Register,
     input::{Input, Inputs},
     late::{self, Late},
     matching::{MatchError, Matcher},
@@ -35,6 +36,8 @@ use crate::{
 const CHECKPOINT: usize = 1024;
 /// Two checkpoints need none between them that lie closer together than this part of their age.
 const SPARE: u64 = 2;
+/// Nor than this part of the lateness: the oldest lies so much further back at most, and all that has changed since is held.
+const SPARE_AT_THE_END: u64 = 8;
 /// Weight of a signal that a rule may be called with. A warning that no rule wants is counted and weighs 1.
 const WEIGHT: usize = 16;
 
@@ -128,6 +131,8 @@ pub struct Engine<R> {
     notices: Vec<Notice>,
     /// Contents of findings that came about and were not told yet, in order.
     pub(crate) fresh: Vec<Arc<Finding>>,
+    /// Where the signals of all states are kept.
+    pub(crate) register: Register,
     asks: Vec<LogRequest>,
     /// What was asked for, with when: a replay asks again.
     pub(crate) asked: BTreeMap<String, u64>,
@@ -169,6 +174,7 @@ impl<R: Rules> Engine<R> {
             published: BTreeMap::new(),
             notices: Vec::new(),
             fresh: Vec::new(),
+            register: Register::default(),
             asks: Vec::new(),
             asked: BTreeMap::new(),
             counts: (0, 0, 0),
@@ -337,6 +343,7 @@ impl<R: Rules> Engine<R> {
             rules: &mut self.rules,
             notices: &mut self.notices,
             fresh: &mut self.fresh,
+            register: &mut self.register,
             asks: &mut self.asks,
             answers: &mut self.answers,
         };
@@ -372,13 +379,13 @@ impl<R: Rules> Engine<R> {
     /// Gives up checkpoints that save little: to go back to the one before takes half longer at most. Each holds all
     /// that has changed since.
     fn thin_out(&mut self) {
-        let now = self.frontier;
+        let (now, apart) = (self.frontier, self.settings.lateness / SPARE_AT_THE_END);
         let mut kept: VecDeque<(Order, State)> = VecDeque::new();
         let mut all = std::mem::take(&mut self.checkpoints).into_iter().peekable();
         while let Some(checkpoint) = all.next() {
             let spare = match (kept.back(), all.peek()) {
                 (Some(((before, ..), _)), Some(((after, ..), _))) => {
-                    after.saturating_sub(*before) < now.saturating_sub(*after) / SPARE
+                    after.saturating_sub(*before) < (now.saturating_sub(*after) / SPARE).min(apart)
                 }
                 _ => false,
             };
@@ -554,7 +561,7 @@ mod tests {
         }
         let ages: Vec<u64> = engine.checkpoints.iter().map(|((at, ..), _)| engine.frontier - at).collect();
         assert!(ages.len() < 40, "{ages:?}");
-        assert!(ages[0] >= lateness && ages[0] < 2 * lateness, "{ages:?}");
+        assert!(ages[0] >= lateness && ages[0] < lateness + lateness / 4, "{ages:?}");
         // To go back by any time is to go back by half more at most, or by what lies between two checkpoints.
         for pair in ages.windows(2) {
             assert!(pair[0] - pair[1] <= pair[0] / 2 + 2 * 64 * 50, "{ages:?}");

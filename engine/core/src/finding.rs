@@ -10,6 +10,7 @@ use kwhy_proto::{
 use crate::{
     change::Change,
     correlator::{Env, State},
+    history::Register,
     incident::{Incident, IncidentKey, stable},
     key::Key,
     rule::Rejection,
@@ -113,7 +114,7 @@ impl State {
                     caution: r.caution.clone(),
                 })
                 .collect(),
-            rejected: self.rejected(key, incident),
+            rejected: self.rejected(key, incident, env.register),
             onset_at: Some(timestamp(incident.onset)),
             opened_at: Some(timestamp(incident.opened)),
             updated_at: None,
@@ -131,7 +132,7 @@ impl State {
         }
     }
 
-    fn rejected(&self, key: &IncidentKey, incident: &Incident) -> Vec<v1::Rejection> {
+    fn rejected(&self, key: &IncidentKey, incident: &Incident, register: &Register) -> Vec<v1::Rejection> {
         let near: BTreeSet<Key> =
             incident.tree.iter().chain([&key.root]).map(|k| stable(&self.graph, k)).collect();
         let mut own: Vec<&Rejection> = self
@@ -148,7 +149,7 @@ impl State {
                 code: r.code.clone(),
                 root: Some(r.root.clone()),
                 because: r.because.clone(),
-                evidence: self.locate(&r.evidence),
+                evidence: self.locate(&r.evidence, register),
             })
             .collect();
         for other in self.runners_up(key, incident) {

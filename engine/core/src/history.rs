@@ -5,12 +5,14 @@ use std::{collections::BTreeSet, sync::Arc};
 use imbl::{OrdSet, Vector};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{change::Change, key::Key, lookup::Lookup, print::print, rule::RuleSignal};
+use crate::{change::Change, key::Key, lookup::Lookup, rule::RuleSignal};
 
 mod record;
+mod register;
 mod topics;
 
 pub(crate) use record::Record;
+pub(crate) use register::Register;
 pub(crate) use topics::Wanted;
 use topics::{Topic, Topics};
 
@@ -28,8 +30,6 @@ pub(crate) struct History {
     told: Lookup<Key, Arc<Told>>,
     /// The keys of all objects of which anything was said, in order.
     keys: OrdSet<Key>,
-    /// By a print of its id.
-    by_id: Lookup<u64, Arc<Record>>,
     topics: Topics,
     changes: Vector<Arc<Change>>,
 }
@@ -43,15 +43,17 @@ impl History {
         origin: &str,
         rule: Option<usize>,
         now: u64,
+        register: &mut Register,
     ) {
         let record = Arc::new(Record::new(signal, origin, rule, now));
-        self.by_id.insert(record.print, record.clone());
-        self.push(key, signal, record);
+        self.push(key, signal, record.clone());
+        // One copy of the key for all that is said of the object.
+        register.enter(&record, self.told.key(key).unwrap_or(key));
         if let Some(told) = self.told.get_mut(key)
             && told.len() > MAX_PER_OBJECT
+            && let Some((topic, _)) = Arc::make_mut(told).pop_front()
         {
-            let dropped = Arc::make_mut(told).pop_front();
-            dropped.into_iter().for_each(|dropped| self.dropped(&dropped));
+            self.topics.take(topic);
         }
     }
 
@@ -63,12 +65,12 @@ impl History {
         Arc::make_mut(self.told.or_default(key.clone())).push_back((topic, record));
     }
 
-    /// Takes a signal that is kept no longer out of all but the list of its object.
-    fn dropped(&mut self, (topic, record): &(Topic, Arc<Record>)) {
-        if self.by_id.get(&record.print).is_some_and(|known| Arc::ptr_eq(known, record)) {
-            self.by_id.remove(&record.print);
+    /// Enters all that is kept.
+    pub(crate) fn enter(&self, register: &mut Register) {
+        for key in &self.keys {
+            let told = self.told.get(key).into_iter().flat_map(|told| told.iter());
+            told.for_each(|(_, record)| register.enter(record, key));
         }
-        self.topics.take(*topic);
     }
 
     /// What signals `source` and `name`, which are globs, may mean. None is certain: there are none.
@@ -83,10 +85,16 @@ impl History {
         }
     }
 
-    /// A signal by its id, and where it came from.
-    pub(crate) fn get(&self, id: &str) -> Option<(RuleSignal, String)> {
-        let (signal, origin) = self.by_id.get(&print(id))?.unpacked();
-        (signal.id == id).then_some((signal, origin))
+    /// A signal that is kept, by its id, and where it came from.
+    pub(crate) fn get(&self, id: &str, register: &Register) -> Option<(RuleSignal, String)> {
+        let kept = register.find(id).filter_map(|(record, key)| {
+            let place = self.told.get(key)?.iter().rposition(|(_, told)| Arc::ptr_eq(told, record))?;
+            Some((key, place, record.unpacked()))
+        });
+        // A line that several patterns want is kept for each of them.
+        let last =
+            kept.filter(|(_, _, (signal, _))| signal.id == id).max_by_key(|(key, place, _)| (*key, *place));
+        last.map(|(_, _, found)| found)
     }
 
     /// Signals about one object since a time (ms), those first that were taken in last.
@@ -135,15 +143,13 @@ impl History {
         let stale = self.keys.iter().filter(|key| self.told.get(*key).is_some_and(|told| old(told)));
         for key in stale.cloned().collect::<Vec<_>>() {
             let Some(told) = self.told.get_mut(&key).map(Arc::make_mut) else { continue };
-            let mut gone = Vec::new();
             while old(told) {
-                gone.extend(told.pop_front());
+                told.pop_front().into_iter().for_each(|(topic, _)| self.topics.take(topic));
             }
             if told.is_empty() {
                 self.told.remove(&key);
                 self.keys.remove(&key);
             }
-            gone.iter().for_each(|record| self.dropped(record));
         }
         while self.changes.front().is_some_and(|c| c.at < horizon) {
             self.changes.pop_front();
@@ -151,24 +157,18 @@ impl History {
     }
 }
 
-/// The records of an object in their order, and of each whether it is the one found by its id.
-type Listed = Vec<(bool, Arc<Record>)>;
-
 /// A history as a snapshot has it.
 #[derive(Serialize, Deserialize)]
 struct Stored {
-    told: Vec<(Key, Listed)>,
+    told: Vec<(Key, Vec<Arc<Record>>)>,
     changes: Vec<Arc<Change>>,
 }
 
 impl Serialize for History {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let stored = |(_, record): &(Topic, Arc<Record>)| {
-            (self.by_id.get(&record.print).is_some_and(|known| Arc::ptr_eq(known, record)), record.clone())
-        };
         let of = |key: &Key| {
             let told = self.told.get(key).into_iter().flat_map(|told| told.iter());
-            (key.clone(), told.map(stored).collect())
+            (key.clone(), told.map(|(_, record)| record.clone()).collect())
         };
         let told = self.keys.iter().map(of).collect();
         Stored { told, changes: self.changes.iter().cloned().collect() }.serialize(to)
@@ -180,12 +180,8 @@ impl<'de> Deserialize<'de> for History {
         let Stored { told, changes } = Stored::deserialize(from)?;
         let mut history = Self { changes: changes.into_iter().collect(), ..Self::default() };
         for (key, records) in told {
-            for (by_id, record) in records {
-                let signal = record.signal();
-                if by_id {
-                    history.by_id.insert(record.print, record.clone());
-                }
-                history.push(&key, &signal, record);
+            for record in records {
+                history.push(&key, &record.signal(), record);
             }
         }
         Ok(history)
@@ -203,7 +199,7 @@ mod tests {
 
     impl History {
         fn hear(&mut self, key: &Key, signal: &RuleSignal) {
-            self.record(key, signal, "", None, signal.at);
+            self.record(key, signal, "", None, signal.at, &mut Register::default());
         }
 
         fn ids(&self, key: &Key, source: &str, name: &str, since: u64) -> Vec<String> {
@@ -218,15 +214,36 @@ mod tests {
         let mut history = History::default();
         assert!(history.wanted("event", "Killing").is_none());
         history.hear(&key, &said(1, 5, "event", "Killing"));
-        assert!(history.wanted("event", "Killing").is_some() && history.get("1").is_some());
+        assert!(history.wanted("event", "Killing").is_some());
         assert!(history.wanted("event", "Kill").is_none() && history.wanted("alert", "Killing").is_none());
         assert!(
             history.wanted("event", "Kill*").is_some() && history.wanted("?vent", "Started").is_some(),
             "a glob is tried"
         );
         history.forget(6);
-        assert!(history.wanted("event", "Killing").is_none() && history.get("1").is_none());
+        assert!(history.wanted("event", "Killing").is_none());
         assert!(!history.hears_of(&key) && history.objects().next().is_none());
+    }
+
+    #[test]
+    fn of_an_id_is_told_what_this_state_keeps() {
+        let key = Key::new("Pod", "ns", "p");
+        let (mut former, mut register) = (History::default(), Register::default());
+        former.record(&key, &said(1, 5, "event", "Killing"), "a", None, 5, &mut register);
+        let mut state = former.clone();
+        state.record(&key, &said(2, 6, "log", "first"), "b", None, 6, &mut register);
+        state.record(&key, &said(2, 6, "log", "second"), "b", None, 6, &mut register);
+        let get =
+            |state: &History, id| state.get(id, &register).map(|(signal, origin)| (signal.name, origin));
+        assert_eq!(get(&state, "1"), Some(("Killing".to_owned(), "a".to_owned())));
+        assert_eq!(get(&state, "2"), Some(("second".to_owned(), "b".to_owned())));
+        assert_eq!(get(&former, "2"), None);
+        state.forget(6);
+        assert_eq!(get(&state, "1"), None);
+        let again: History = postcard::from_bytes(&postcard::to_allocvec(&state).unwrap()).unwrap();
+        let mut register = Register::default();
+        again.enter(&mut register);
+        assert_eq!(again.get("2", &register).map(|(signal, _)| signal.name), Some("second".to_owned()));
     }
 
     #[test]
@@ -250,7 +267,7 @@ mod tests {
             history.hear(&key, &said(id, id as u64, "event", name));
         }
         // Late news of the past.
-        history.record(&key, &said(5, 1, "event", "Started"), "", None, 9);
+        history.record(&key, &said(5, 1, "event", "Started"), "", None, 9, &mut Register::default());
         let again: History = postcard::from_bytes(&postcard::to_allocvec(&history).unwrap()).unwrap();
         for history in [history, again] {
             assert_eq!(history.ids(&key, "event", "*", 0), ["5", "4", "3", "2", "1", "0"]);

@@ -27,6 +27,11 @@ impl<K: Hash + Eq + Clone, V: Clone> Lookup<K, V> {
         self.0.get(key)
     }
 
+    /// The key as it stands there.
+    pub(crate) fn key(&self, key: &K) -> Option<&K> {
+        self.0.get_key_value(key).map(|(key, _)| key)
+    }
+
     pub(crate) fn contains<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,

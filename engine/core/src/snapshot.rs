@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Of the encoding; another one is not read.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// What an engine knew at one place of the log. Cheap to take; the work is in [`Snapshot::encode`], which needs no engine.
 #[derive(Debug, Clone)]
@@ -145,6 +145,7 @@ impl<R: Rules> Engine<R> {
             findings.collect::<Result<_, _>>().map_err(|error| RestoreError::Damaged(error.to_string()))?;
         let resume = stored.resume;
         self.state = stored.state.clone();
+        self.state.history.enter(&mut self.register);
         self.checkpoints = [(stored.base, stored.state)].into();
         self.place = resume;
         self.frontier = resume.frontier;

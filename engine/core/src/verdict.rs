@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     correlator::{Env, State},
     engine::Notice,
+    history::Register,
     incident::{self, Incident, IncidentKey},
     key::Key,
     rule::{Call, Context, Diagnosis, Evidence, Failure, RuleSignal, Verdict},
@@ -193,9 +194,12 @@ impl State {
         let key = IncidentKey::new(&self.graph, &diagnosis.root, &diagnosis.code);
         // What holds now is no longer ruled out.
         self.rejections.remove(&(key.root.clone(), key.code.clone()));
-        let evidence = self.locate(&diagnosis.evidence);
+        let evidence = self.locate(&diagnosis.evidence, env.register);
         let first = evidence.iter().zip(&diagnosis.evidence).filter(|(e, _)| e.weight > 0);
-        let onset = first.filter_map(|(_, e)| self.onset(e.signal.as_deref()?)).min().unwrap_or(self.now);
+        let onset = first
+            .filter_map(|(_, e)| self.onset(e.signal.as_deref()?, env.register))
+            .min()
+            .unwrap_or(self.now);
         self.timers.add(self.stands_until(self.now, env.settings), Due::Assertion(key.clone()));
         let carried = diagnosis.supersedes.iter().find_map(|code| {
             let old = IncidentKey { root: key.root.clone(), code: code.clone() };
@@ -278,16 +282,16 @@ impl State {
     }
 
     /// When a signal says that it began: an event counts from its first occurrence.
-    fn onset(&self, signal: &str) -> Option<u64> {
-        let (signal, _) = self.history.get(signal)?;
+    fn onset(&self, signal: &str, register: &Register) -> Option<u64> {
+        let (signal, _) = self.history.get(signal, register)?;
         let first = signal.fields.iter().find(|(k, _)| k == "first-at").and_then(|(_, v)| v.parse().ok());
         Some(first.unwrap_or(signal.at))
     }
 
     /// Evidence with the time, source and place of its signal.
-    pub(crate) fn locate(&self, evidence: &[Evidence]) -> Vec<v1::Evidence> {
+    pub(crate) fn locate(&self, evidence: &[Evidence], register: &Register) -> Vec<v1::Evidence> {
         let place = |e: &Evidence| {
-            let told = e.signal.as_deref().and_then(|id| self.history.get(id));
+            let told = e.signal.as_deref().and_then(|id| self.history.get(id, register));
             let (at, source, origin, subject) = match told {
                 Some((signal, origin)) => (Some(timestamp(signal.at)), signal.source, origin, signal.subject),
                 None => (None, "object".to_owned(), String::new(), None),
