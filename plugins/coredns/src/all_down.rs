@@ -119,7 +119,7 @@ fn diagnose(
     since: u64,
 ) -> Diagnosis {
     let why = why(world, workload, pods);
-    let dependants = felt::dependants(world, workload);
+    let dependants = felt::without_any(world, workload);
     let mut d = Diagnosis::new(CODE, workload.clone());
     d.severity = if why.known_elsewhere { "info" } else { "critical" }.to_owned();
     d.confidence = why.confidence;

@@ -10,7 +10,6 @@ use kwhy_sdk::{
 use crate::{
     CONFIG, REFUSED, felt,
     memory::{Watched, id, object},
-    node_cache,
     server::Pod,
 };
 
@@ -265,12 +264,7 @@ fn diagnose(
         }
     }
     d.explains = if ended.is_some() {
-        let mut all = felt::all(world, workload, pods);
-        let own = node_cache::dependants(world, pods);
-        all.extend(felt::of_dependants(&own));
-        all.extend(felt::findings(&own));
-        all.push(Explains::finding(node_cache::CODE, workload, "self"));
-        all
+        felt::all(world, workload, pods)
     } else {
         vec![
             Explains::alert("CoreDNSReload*", workload, "workload"),

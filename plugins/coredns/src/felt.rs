@@ -3,7 +3,12 @@
 
 use kwhy_sdk::{Explains, ObjectRef, Signal, World, minutes};
 
-use crate::{UNANSWERED, memory::Id, memory::id, server::Pod};
+use crate::{
+    UNANSWERED, UNCLEAR,
+    memory::{Id, id},
+    node_cache,
+    server::Pod,
+};
 
 /// How long before now a program's complaint about the name server counts.
 const RECENT: u64 = minutes(60);
@@ -51,8 +56,19 @@ pub(crate) fn own(workload: &ObjectRef) -> Vec<Explains> {
 
 /// The newest complaint of each workload about a name server that does not answer, without CoreDNS' own, sorted.
 pub(crate) fn dependants(world: &World<'_>, own: &ObjectRef) -> Vec<(ObjectRef, Signal)> {
+    complaining(world, own, &[UNANSWERED])
+}
+
+/// The same where no server answers at all: words that elsewhere may mean a name that does not exist mean this there.
+pub(crate) fn without_any(world: &World<'_>, own: &ObjectRef) -> Vec<(ObjectRef, Signal)> {
+    complaining(world, own, &[UNANSWERED, UNCLEAR])
+}
+
+/// The newest line of one of these names of each workload but CoreDNS itself, sorted.
+fn complaining(world: &World<'_>, own: &ObjectRef, names: &[&str]) -> Vec<(ObjectRef, Signal)> {
     let cluster = ObjectRef::new("Cluster", "", world.cluster());
-    let lines = world.about(&cluster, "cluster", "log", UNANSWERED, world.ago(RECENT), 200);
+    let of = |name: &&str| world.about(&cluster, "cluster", "log", name, world.ago(RECENT), 200);
+    let lines = names.iter().flat_map(of);
     let mut all: Vec<(ObjectRef, Signal)> = Vec::new();
     for line in lines {
         let Some(pod) = &line.subject else { continue };
@@ -74,6 +90,14 @@ const WEAK: [&str; 4] = [
     "workload.dependency-down",
     "workload.liveness-too-strict",
 ];
+/// Findings of rules that see what a program cannot do without names.
+const NAMELESS: [&str; 3] =
+    ["metrics-server.down", "metrics-server.node-name-unresolvable", "monitoring.alertmanager-cannot-notify"];
+
+/// What is told of a workload by rules that do not know for what it waits or why it ends.
+pub(crate) fn weak(workload: &ObjectRef) -> impl Iterator<Item = Explains> {
+    WEAK.iter().map(move |code| Explains::finding(code, workload, "self"))
+}
 
 /// Those of them that miss a name under a zone which is not the cluster's own.
 pub(crate) fn outside(world: &World<'_>, own: &ObjectRef, zone: &str) -> Vec<(ObjectRef, Signal)> {
@@ -108,8 +132,9 @@ fn under(name: &str, zone: &str) -> bool {
 
 /// What such a workload shows beside its alerts: findings that do not know the reason.
 pub(crate) fn findings(dependants: &[(ObjectRef, Signal)]) -> Vec<Explains> {
-    let of = |workload: &ObjectRef| WEAK.map(|code| Explains::finding(code, workload, "self"));
-    dependants.iter().flat_map(|(workload, _)| of(workload)).collect()
+    // An Alertmanager's own rule knows its StatefulSet, not what the operator made that of.
+    let nameless = |workload| NAMELESS.map(|code| Explains::finding(code, workload, "workload"));
+    dependants.iter().flat_map(|(workload, _)| weak(workload).chain(nameless(workload))).collect()
 }
 
 /// Symptoms on those workloads.
@@ -122,13 +147,18 @@ pub(crate) fn of_dependants(dependants: &[(ObjectRef, Signal)]) -> Vec<Explains>
     out
 }
 
-/// All symptoms of a CoreDNS of which no pod answers; where some do, only its own.
+/// All symptoms of a CoreDNS of which no pod answers; where some do, only its own and those of nodes that have no other.
 pub(crate) fn all(world: &World<'_>, workload: &ObjectRef, pods: &[Pod]) -> Vec<Explains> {
     let mut out = own(workload);
+    out.extend(weak(workload));
+    out.push(Explains::finding(node_cache::CODE, workload, "self"));
+    let mut felt = node_cache::dependants(world, pods);
     if pods.iter().all(|p| p.ready_since().is_none()) {
-        out.extend(of_dependants(&dependants(world, workload)));
+        felt.extend(without_any(world, workload));
         out.extend(ABSENT.map(|name| Explains::alert(name, workload, "cluster")));
     }
+    out.extend(of_dependants(&felt));
+    out.extend(findings(&felt));
     out
 }
 

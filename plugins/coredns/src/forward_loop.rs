@@ -14,6 +14,7 @@ use crate::{
     corefile::{self, Forward, Server},
     each_once, felt, look_at,
     memory::{Watched, id, object},
+    node_cache,
     remedy::{self, Broken},
     server::{Config, Pod, Resolver, Target, stays_inside, targets},
     upstream_timeout,
@@ -200,8 +201,8 @@ fn cause(world: &World<'_>, pod: &Pod, forward: Option<&Forward>) -> Cause {
         if let Some((service, _)) = services.iter().find(|(_, ips)| ips.contains(&ip)) {
             return Some(format!("the address of Service {}, which leads back to CoreDNS", service.path()));
         }
-        (pod.addresses().contains(&ip) && port == forward.port)
-            .then(|| "the address of the CoreDNS pod itself".to_owned())
+        let own = pod.addresses().contains(&ip) || node_cache::answers_at(pod, ip);
+        (own && port == forward.port).then(|| "the address of the CoreDNS pod itself".to_owned())
     };
     let all = targets(forward);
     for target in &all {
@@ -311,13 +312,23 @@ fn came_from(line: &Signal) -> Option<IpAddr> {
     host.trim_matches(['[', ']']).split('%').next()?.parse().ok()
 }
 
+/// Whether that is CoreDNS itself as seen from inside the pod.
+fn inside(looping: &Looping<'_>) -> Option<bool> {
+    came_from(&looping.line).map(|ip| stays_inside(ip) || node_cache::answers_at(looping.pod, ip))
+}
+
+/// The same where it is the address at which a cache of a node answers.
+fn from_cache(looping: &Looping<'_>) -> Option<IpAddr> {
+    came_from(&looping.line).filter(|ip| node_cache::answers_at(looping.pod, *ip))
+}
+
 fn confidence(
     looping: &[Looping<'_>],
     first: &Looping<'_>,
     sibling: bool,
     resolver: Option<&(Signal, Vec<IpAddr>)>,
 ) -> u8 {
-    let inside = came_from(&first.line).map(stays_inside);
+    let inside = inside(first);
     let agrees = looping.iter().any(|l| l.pod.keeps_ending());
     let (more, most) = match first.cause {
         Cause::Node(_) if inside == Some(false) => (8, 75),
@@ -371,7 +382,7 @@ fn explanation(first: &Looping<'_>, workload: &ObjectRef, nodes: &[String], sibl
         "CoreDNS in pod {} ends at its start: it got its own probe back{back}, a forwarding loop.",
         pod.id.name
     );
-    let inside = from.is_none_or(stays_inside);
+    let inside = inside(first) != Some(false);
     match &first.cause {
         Cause::Node(f) => {
             let on = if let [_, _, ..] = nodes {
@@ -380,10 +391,16 @@ fn explanation(first: &Looping<'_>, workload: &ObjectRef, nodes: &[String], sibl
                 format!("node {}", pod.node())
             };
             text.push_str(&format!(" `{}` takes the resolv.conf of {on}, which names ", f.text));
-            text.push_str(if inside {
-                "a loopback address (127.0.0.53 is systemd-resolved); inside the pod that is CoreDNS itself."
-            } else {
-                "a server that leads back to CoreDNS, such as the cluster DNS or a loopback address of the node."
+            text.push_str(&match from_cache(first) {
+                Some(ip) => format!("{ip}; at that address it answers itself."),
+                None if inside => {
+                    "a loopback address (127.0.0.53 is systemd-resolved); inside the pod that is CoreDNS itself."
+                        .to_owned()
+                }
+                None => {
+                    "a server that leads back to CoreDNS, such as the cluster DNS or a loopback address of the node."
+                        .to_owned()
+                }
             });
             if let Some(well) = sibling {
                 text.push_str(&format!(
@@ -487,8 +504,9 @@ fn path(
         steps.push(Step::new(map, "", note));
     }
     if let Some(node) = node {
-        let inside = came_from(&first.line).is_none_or(stays_inside);
-        let note = if inside {
+        let note = if from_cache(first).is_some() {
+            "its resolv.conf names the cache itself"
+        } else if inside(first) != Some(false) {
             "its resolv.conf names a loopback resolver"
         } else {
             "its resolv.conf leads back to CoreDNS"

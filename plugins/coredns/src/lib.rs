@@ -37,6 +37,8 @@ pub(crate) const REFUSED: &str = "coredns-refused";
 pub(crate) const API: &str = "coredns-api";
 /// Any program gets no answer from the name server.
 pub(crate) const UNANSWERED: &str = "coredns-unanswered";
+/// Words of libraries that say the same where a name does not exist.
+pub(crate) const UNCLEAR: &str = "coredns-unanswered-or-unknown";
 /// Timers.
 const LOOK: &str = "coredns-look";
 /// How soon a pod that is not yet known is looked for again.
@@ -122,7 +124,7 @@ impl Rule for Coredns {
         let Some(subject) = &signal.subject else { return Ok(Verdict::default()) };
         match (signal.source.as_str(), signal.name.as_str()) {
             ("log", LOOP | REFUSED | API) => Ok(told_of_trouble(world, subject, signal)),
-            ("log", UNANSWERED) => Ok(told_by_dependant(world, subject)),
+            ("log", UNANSWERED | UNCLEAR) => Ok(told_by_dependant(world, subject)),
             ("alert", _) => Ok(look_at_servers(world, Memory::load(world).unwrap_or_default())),
             ("log", TIMEOUT) => Ok(told_of_timeout(world, subject, signal)),
             ("timer", LOOK) if subject.kind == "Pod" && !world.exists(subject) => {
@@ -166,9 +168,25 @@ fn patterns() -> Vec<Pattern> {
         ),
         Pattern::new(UNANSWERED, "lookup ", silent),
         Pattern::new(UNANSWERED, "EAI_AGAIN", ""),
+        // glibc's words of EAI_AGAIN, and musl's, which say it of more than names.
         Pattern::new(UNANSWERED, "emporary failure in name resolution", ""),
+        Pattern::new(
+            UNANSWERED,
+            ": Try again",
+            r"(?:getaddrinfo|address information|host ?name|resolve).*: Try again",
+        ),
         Pattern::new(UNANSWERED, "could not be resolved (110: ", ""),
         Pattern::new(UNANSWERED, "no servers could be reached", ""),
+        // c-ares, as of aiodns, Envoy and Node.js, and curl.
+        Pattern::new(UNANSWERED, "Timeout while contacting DNS servers", ""),
+        Pattern::new(UNANSWERED, "Could not contact DNS servers", ""),
+        Pattern::new(UNANSWERED, " ETIMEOUT", r"\bquery[A-Z]\w* ETIMEOUT\b"),
+        Pattern::new(UNANSWERED, " ESERVFAIL", r"\bquery[A-Z]\w* ESERVFAIL\b"),
+        Pattern::new(UNANSWERED, "queryA ECONNREFUSED", ""),
+        Pattern::new(UNANSWERED, "Resolving timed out after ", ""),
+        Pattern::new(UNCLEAR, "Could not resolve host", ""),
+        Pattern::new(UNCLEAR, "UnknownHostException", ""),
+        Pattern::new(UNCLEAR, "bad address '", ""),
     ]
 }
 
@@ -309,7 +327,7 @@ fn examine(world: &World<'_>, mut memory: Memory, which: impl Fn(&Watched) -> bo
         verdict.merge(all_down::judge(world, watched, &workload, &pods));
         verdict.merge(node_cache::judge(world, watched, &workload, &pods));
         let felt = match (watched.silent(), watched.cache.is_some()) {
-            (true, _) => felt::dependants(world, &workload),
+            (true, _) => felt::without_any(world, &workload),
             (_, true) => node_cache::dependants(world, &pods),
             _ => Vec::new(),
         };

@@ -4,9 +4,11 @@
 //! Why it does not run is often told elsewhere: a configuration, an image, its memory. Then this only keeps the account of
 //! those who suffer from it. Its addresses are those of `-localip` (kubernetes/dns cmd/node-cache).
 
+use std::net::IpAddr;
+
 use kwhy_sdk::{
-    Clearing, Condition, Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, Verdict, World,
-    clock, minutes, seconds,
+    Clearing, Condition, Diagnosis, Evidence, ObjectRef, Remedy, Signal, Step, Verdict, World, clock,
+    minutes, seconds,
 };
 
 use crate::{
@@ -28,6 +30,11 @@ const MANY: usize = 20;
 fn addresses(pod: &Pod) -> Vec<String> {
     let listed = flag_of(pod, "localip").unwrap_or_default();
     listed.split(',').map(str::trim).filter(|a| !a.is_empty()).map(str::to_owned).collect()
+}
+
+/// Whether the pod is a cache that answers at this address.
+pub(crate) fn answers_at(pod: &Pod, ip: IpAddr) -> bool {
+    addresses(pod).iter().any(|own| own.parse() == Ok(ip))
 }
 
 /// Caches that do not answer.
@@ -122,7 +129,7 @@ fn diagnose(
     d.explains.extend(felt::of_dependants(dependants));
     d.explains.extend(felt::findings(dependants));
     // Why its container ends is told here too.
-    d.explains.push(Explains::finding("workload.exit-on-start", workload, "self"));
+    d.explains.extend(felt::weak(workload));
     d.path = vec![Step::new(workload, "", "")];
     d.path.extend(pods.iter().take(3).map(|p| Step::new(&p.id, "owned", p.fares())));
     let ns = &workload.namespace;

@@ -315,6 +315,22 @@ fn a_pod_without_an_owner_and_without_a_config_map_is_its_own_root() {
 }
 
 #[test]
+fn words_that_may_mean_a_wrong_name_count_only_while_no_pod_of_coredns_answers() {
+    let felt = |sibling| {
+        let mut all = one_looping("forward . /etc/resolv.conf", json!({}));
+        all.push(listed(coredns("coredns-bb", "ford", &sibling, json!({}))));
+        all.push(listed(json!({"kind": "Pod", "metadata": {"namespace": "shop", "name": "sync"}})));
+        let said = "curl: (6) Could not resolve host: api.psp.example";
+        all.push(Input::line(at("09:00:05"), &ObjectRef::new("Pod", "shop", "sync"), "sync", said));
+        all.push(fatal("09:00:10", "coredns-a"));
+        let explains = only(&run(&all)).explains;
+        explains.iter().any(|e| e.anchor.as_ref().is_some_and(|o| o.name == "sync"))
+    };
+    assert!(felt(Crashing(3)));
+    assert!(!felt(Ready("08:00:00")), "the other one answers, so the name may be wrong");
+}
+
+#[test]
 fn a_config_map_that_a_tool_manages_is_to_be_changed_there_too() {
     let mut all = one_looping("forward . /etc/resolv.conf", json!({}));
     let mut helm = map(&corefile("forward . /etc/resolv.conf"));
