@@ -123,11 +123,16 @@ impl Explains {
         Self { source: "finding".into(), ..Self::alert(code, anchor, reach) }
     }
 
-    /// Alerts of pods within reach of the anchor that wait to be started, and of the workloads that lack them.
+    /// Alerts of pods within reach of the anchor that wait to be started, and of the workloads that lack them; and what
+    /// those see who need such a workload.
     pub fn waiting(anchor: &ObjectRef, reach: &str) -> impl Iterator<Item = Self> {
-        WAITING.iter().map(move |name| Self::alert(name, anchor, reach))
+        let alerts = WAITING.iter().map(move |name| Self::alert(name, anchor, reach));
+        alerts.chain([Self::finding(MISSED, anchor, reach)])
     }
 }
+
+/// What is told of others by the pack of workloads where a workload does not run.
+const MISSED: &str = "workload.dependency-down";
 
 /// What is told of pods that wait to be started.
 const WAITING: [&str; 7] = [
