@@ -7,6 +7,7 @@ mod memory;
 mod mount;
 mod noise;
 mod reason;
+mod stale;
 mod unbound;
 mod unmount;
 mod wanted;
@@ -42,7 +43,7 @@ impl Rule for Storage {
             .code(noise::CODE, "Not churn: the kubelet repeats a harmless warning", "Kubernetes before 1.18.6", &["https://github.com/kubernetes/kubernetes/issues/90293", "https://github.com/kubernetes/kubernetes/pull/92878"])
             .wants(Subscription::objects(&["PersistentVolumeClaim", "StorageClass", "Pod"]))
             .wants(Subscription::events(&["ProvisioningFailed", "FailedBinding", "ExternalProvisioning", "VolumeMismatch", "ClaimLost", "ClaimMisbound"]).kinds(&["PersistentVolumeClaim"]))
-            .wants(Subscription::events(&["FailedAttachVolume", "FailedMount", "FailedMapVolume", "VolumePermissionChangeInProgress", "FailedScheduling", "Scheduled"]).kinds(&["Pod"]))
+            .wants(Subscription::events(&["FailedAttachVolume", "FailedMount", "FailedMapVolume", "VolumePermissionChangeInProgress", "FailedScheduling", "Scheduled", "Failed"]).kinds(&["Pod"]))
             .wants(Subscription::alerts(&full::ALERTS))
             .wants(Subscription::logs(full::pattern()))
             .wants(Subscription::kubelet([vec![noise::pattern()], unmount::patterns()].concat()))
@@ -75,6 +76,9 @@ impl Rule for Storage {
                 let mut verdict = unplaced(world, &mut held, subject, signal);
                 verdict.merge(wanted::judge(world, &mut held, subject));
                 verdict
+            }
+            ("event", "Pod") if signal.name == "Failed" && !stale::is_told(&signal.message) => {
+                Verdict::default()
             }
             ("timer", "Pod") if signal.name == unmount::LOOK => unmount::judge(world, &mut held, subject),
             ("timer", "Pod") => {

@@ -15,6 +15,7 @@ use crate::{
     memory::Held,
     noise,
     reason::{self, Volume},
+    stale,
 };
 
 pub(crate) const MULTI_ATTACH: &str = "storage.multi-attach";
@@ -45,7 +46,11 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verd
     let mut verdict = Verdict::default();
     let workload = world.workload(pod);
     let told = world.only_told(pod);
-    if if told { over(world, pod) } else { !world.exists(pod) || started(world, pod) || gone(world, pod) } {
+    let stale = stale::of(world, pod);
+    let well = || {
+        if told { over(world, pod) } else { !world.exists(pod) || started(world, pod) || gone(world, pod) }
+    };
+    if stale.is_none() && well() {
         let others =
             world.pods(&workload).iter().any(|p| !p.is(pod) && !started(world, p) && troubled(world, p));
         for node in world.related(pod, "node") {
@@ -69,6 +74,7 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verd
         let lines = world.about(&node, "self", "kubelet", noise::LINE, since, 50);
         events.extend(lines.into_iter().filter(|l| l.field("uid") == pod.uid && !noise::small(l)).take(1));
     }
+    events.extend(stale.clone());
     let Some(first) = events.iter().map(begins).min() else { return verdict };
     // Of a pod that nobody has shown it must be said again: it may have started since.
     let again = events.iter().any(|e| e.at > begins(e) || e.field("count").parse().unwrap_or(1) > 1);
@@ -110,6 +116,8 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verd
         events.iter().find(|e| e.name == "VolumePermissionChangeInProgress" || e.name == noise::LINE)
     {
         Some(slow(world, pod, event))
+    } else if let Some(event) = &stale {
+        Some(failed(world, pod, event))
     } else {
         // The summary names no reason; a single attempt's failure does.
         let telling =
@@ -136,6 +144,10 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verd
     d.explains.extend(Explains::waiting(&workload, "workload"));
     for event in ["FailedMount", "FailedAttachVolume", "VolumePermissionChangeInProgress"] {
         d.explains.push(Explains::event(event, &workload, "owned"));
+    }
+    if stale.is_some() {
+        d.explains.push(Explains::event("Failed", &workload, "owned"));
+        d.explains.push(Explains::finding("workload.container-refused", &workload, "self"));
     }
     d.supersedes = CODES.iter().filter(|c| **c != d.code).map(|c| (*c).to_owned()).collect();
     d.path = vec![Step::new(&workload, "", ""), Step::new(pod, "owned", "waits for its volume")];
@@ -205,9 +217,10 @@ fn troubled(world: &World<'_>, pod: &ObjectRef) -> bool {
         || !world.about(pod, "self", "event", "FailedAttachVolume", world.ago(hours(1)), 1).is_empty()
 }
 
-/// `volume "pvc-…"` of a message.
+/// `volume "pvc-…"` of a message, or the one whose path it names.
 fn volume(message: &str) -> &str {
-    message.split("olume \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or("")
+    let named = message.split("olume \"").nth(1).and_then(|rest| rest.split('"').next());
+    named.or_else(|| stale::volume(message)).unwrap_or("")
 }
 
 fn away(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> Result<Diagnosis, Box<Rejection>> {
@@ -445,8 +458,14 @@ fn failed(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> Diagnosis {
         (by, "") => format!(" ({by})"),
         (by, server) => format!(" ({by}, {server} {})", behind_it.path),
     };
-    d.explanation =
-        format!("The kubelet of {node} tries to mount {name}{source} again and again and gets: {why}.");
+    d.explanation = if stale::is_told(&event.message) {
+        format!(
+            "Pod {} ran with {name}{source}, but the mount on {node} has gone stale, so no container that uses it can be started there: {why}.",
+            pod.name
+        )
+    } else {
+        format!("The kubelet of {node} tries to mount {name}{source} again and again and gets: {why}.")
+    };
     if let Some(reason) = told {
         if reason.backend {
             d.explains.extend(siblings(world, &behind_it));

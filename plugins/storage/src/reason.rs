@@ -3,6 +3,8 @@
 
 use kwhy_sdk::{Json, ObjectRef, Remedy, World};
 
+use crate::stale;
+
 /// What stands behind a claim.
 #[derive(Debug, Default)]
 pub(crate) struct Volume {
@@ -80,8 +82,9 @@ pub(crate) fn words(message: &str) -> &str {
         .filter(|o| !o.is_empty())
         .unwrap_or_else(|| bare.rsplit("desc = ").next().unwrap_or(bare))
         .trim();
-    match said.char_indices().nth(240) {
-        Some((at, _)) => said.get(..at).unwrap_or(said),
+    // Errors that wrap others end with what happened.
+    match said.char_indices().nth_back(239) {
+        Some((at, _)) => said.get(at..).and_then(|end| end.split_once(' ')).map_or(said, |(_, whole)| whole),
         None => said,
     }
 }
@@ -103,6 +106,17 @@ pub(crate) fn of(message: &str, volume: &Volume, node: &str) -> Option<Reason> {
             .command(format!(
                 "ssh {node} sudo apt-get install -y nfs-common     # or: dnf install nfs-utils"
             )),
+        );
+    }
+    if stale::has_words(message) {
+        return behind(
+            format!("what {node} has mounted of {server} is stale"),
+            Remedy::new(format!(
+                "see that {server} exports the same as before, then let go of the stale mount on {node} and delete the pod, so that it is mounted anew"
+            ))
+            .command(format!("ssh {node} 'mount | grep /var/lib/kubelet/pods | grep -i -E \"nfs|fuse|csi\"'"))
+            .command(format!("ssh {node} sudo umount -l <path>     # of the pod's volume, from the list"))
+            .caution("what was written and not yet stored is lost with the mount"),
         );
     }
     if network
@@ -219,6 +233,8 @@ mod tests {
         let csi =
             "MountVolume.MountDevice failed for volume \"v\" : rpc error: code = Internal desc = no space";
         assert_eq!(words(csi), "no space");
+        let long = format!("rpc error: desc = failed to stage: {} stale NFS file handle", "x".repeat(300));
+        assert_eq!(words(&long), "stale NFS file handle", "what happened stands at the end");
         let plain = "MountVolume.SetUp failed for volume \"data\" : mount failed: exit status 32";
         assert_eq!(words(plain), "mount failed: exit status 32");
     }
