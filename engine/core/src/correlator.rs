@@ -336,7 +336,9 @@ impl State {
                 }
             }
         }
-        self.history.record(key, told, origin, rule, self.now, env.register);
+        if self.history.record(key, told, origin, rule, self.now, env.register) {
+            env.answers.give_up();
+        }
     }
 
     /// What an event tells of the relations of objects that nobody has shown.

@@ -18,6 +18,10 @@ use topics::{Topic, Topics};
 
 /// Most signals kept of one object: a container that logs without end must not push out its neighbours' history.
 const MAX_PER_OBJECT: usize = 256;
+/// Signals of all objects together that are plenty: from then on those of which most is kept lose their oldest.
+const PLENTY: usize = 1 << 16;
+/// So many are kept of one object however many there are.
+const LEAST_PER_OBJECT: usize = 32;
 /// Most changes kept in all.
 const MAX_CHANGES: usize = 4096;
 
@@ -32,10 +36,15 @@ pub(crate) struct History {
     keys: OrdSet<Key>,
     topics: Topics,
     changes: Vector<Arc<Change>>,
+    /// How many signals are kept.
+    kept: usize,
+    /// How many were when room was made the last time.
+    left: usize,
 }
 
 impl History {
-    /// Keeps a signal about `key` that was taken in at log time `now` (ms), with where it came from.
+    /// Keeps a signal about `key` that was taken in at log time `now` (ms), with where it came from. Returns whether others
+    /// of other objects had to go for it.
     pub(crate) fn record(
         &mut self,
         key: &Key,
@@ -44,20 +53,44 @@ impl History {
         rule: Option<usize>,
         now: u64,
         register: &mut Register,
-    ) {
+    ) -> bool {
         let record = Arc::new(Record::new(signal, origin, rule, now));
         self.push(key, signal, record.clone());
         // One copy of the key for all that is said of the object.
         register.enter(&record, self.told.key(key).unwrap_or(key));
-        if let Some(told) = self.told.get_mut(key)
-            && told.len() > MAX_PER_OBJECT
-            && let Some((topic, _)) = Arc::make_mut(told).pop_front()
-        {
-            self.topics.take(topic);
+        self.drop_oldest(key, MAX_PER_OBJECT);
+        let full = self.kept > PLENTY.max(self.left + self.left / 3);
+        if full {
+            self.make_room();
+        }
+        full
+    }
+
+    /// Drops the oldest of all objects of which more than a measure is kept, the largest measure that leaves enough room.
+    fn make_room(&mut self) {
+        let lengths: Vec<(Key, usize)> =
+            self.keys.iter().filter_map(|key| Some((key.clone(), self.told.get(key)?.len()))).collect();
+        let left = |most: usize| lengths.iter().map(|(_, length)| (*length).min(most)).sum::<usize>();
+        let measures = (LEAST_PER_OBJECT..MAX_PER_OBJECT).rev().step_by(8);
+        let most =
+            measures.into_iter().find(|most| left(*most) <= PLENTY / 4 * 3).unwrap_or(LEAST_PER_OBJECT);
+        lengths.iter().for_each(|(key, _)| self.drop_oldest(key, most));
+        self.left = self.kept;
+    }
+
+    /// Drops the oldest signals of an object until `most` are left.
+    fn drop_oldest(&mut self, key: &Key, most: usize) {
+        let Some(told) = self.told.get_mut(key).filter(|told| told.len() > most).map(Arc::make_mut) else {
+            return;
+        };
+        while told.len() > most {
+            told.pop_front().into_iter().for_each(|(topic, _)| self.topics.take(topic));
+            self.kept -= 1;
         }
     }
 
     fn push(&mut self, key: &Key, signal: &RuleSignal, record: Arc<Record>) {
+        self.kept += 1;
         let topic = self.topics.add(&signal.source, &signal.name);
         if !self.told.contains(key) {
             self.keys.insert(key.clone());
@@ -145,6 +178,7 @@ impl History {
             let Some(told) = self.told.get_mut(&key).map(Arc::make_mut) else { continue };
             while old(told) {
                 told.pop_front().into_iter().for_each(|(topic, _)| self.topics.take(topic));
+                self.kept -= 1;
             }
             if told.is_empty() {
                 self.told.remove(&key);
@@ -162,6 +196,7 @@ impl History {
 struct Stored {
     told: Vec<(Key, Vec<Arc<Record>>)>,
     changes: Vec<Arc<Change>>,
+    left: usize,
 }
 
 impl Serialize for History {
@@ -171,14 +206,14 @@ impl Serialize for History {
             (key.clone(), told.map(|(_, record)| record.clone()).collect())
         };
         let told = self.keys.iter().map(of).collect();
-        Stored { told, changes: self.changes.iter().cloned().collect() }.serialize(to)
+        Stored { told, changes: self.changes.iter().cloned().collect(), left: self.left }.serialize(to)
     }
 }
 
 impl<'de> Deserialize<'de> for History {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let Stored { told, changes } = Stored::deserialize(from)?;
-        let mut history = Self { changes: changes.into_iter().collect(), ..Self::default() };
+        let Stored { told, changes, left } = Stored::deserialize(from)?;
+        let mut history = Self { changes: changes.into_iter().collect(), left, ..Self::default() };
         for (key, records) in told {
             for record in records {
                 history.push(&key, &record.signal(), record);
@@ -199,7 +234,7 @@ mod tests {
 
     impl History {
         fn hear(&mut self, key: &Key, signal: &RuleSignal) {
-            self.record(key, signal, "", None, signal.at, &mut Register::default());
+            let _made_room = self.record(key, signal, "", None, signal.at, &mut Register::default());
         }
 
         fn ids(&self, key: &Key, source: &str, name: &str, since: u64) -> Vec<String> {
@@ -229,10 +264,10 @@ mod tests {
     fn of_an_id_is_told_what_this_state_keeps() {
         let key = Key::new("Pod", "ns", "p");
         let (mut former, mut register) = (History::default(), Register::default());
-        former.record(&key, &said(1, 5, "event", "Killing"), "a", None, 5, &mut register);
+        let _made_room = former.record(&key, &said(1, 5, "event", "Killing"), "a", None, 5, &mut register);
         let mut state = former.clone();
-        state.record(&key, &said(2, 6, "log", "first"), "b", None, 6, &mut register);
-        state.record(&key, &said(2, 6, "log", "second"), "b", None, 6, &mut register);
+        let _made_room = state.record(&key, &said(2, 6, "log", "first"), "b", None, 6, &mut register);
+        let _made_room = state.record(&key, &said(2, 6, "log", "second"), "b", None, 6, &mut register);
         let get =
             |state: &History, id| state.get(id, &register).map(|(signal, origin)| (signal.name, origin));
         assert_eq!(get(&state, "1"), Some(("Killing".to_owned(), "a".to_owned())));
@@ -260,6 +295,26 @@ mod tests {
     }
 
     #[test]
+    fn where_plenty_is_said_of_all_each_keeps_less_and_what_is_seldom_spoken_of_all() {
+        let key = |n: usize| Key::new("Pod", "ns", &format!("p{n}"));
+        let calm = Key::new("Pod", "ns", "calm");
+        let (mut history, mut register) = (History::default(), Register::default());
+        (0..LEAST_PER_OBJECT).for_each(|id| history.hear(&calm, &said(id, 1, "event", "Calm")));
+        let loud = 2 * PLENTY / MAX_PER_OBJECT;
+        let mut made = 0;
+        for n in 0..2 * PLENTY {
+            let signal = said(100 + n, 2, "event", "Loud");
+            made += usize::from(history.record(&key(n % loud), &signal, "", None, 2, &mut register));
+            assert!(history.kept <= PLENTY);
+        }
+        assert!((2..9).contains(&made), "room was made {made} times");
+        assert_eq!(history.ids(&calm, "event", "Calm", 0).len(), LEAST_PER_OBJECT);
+        assert!(history.ids(&key(1), "event", "Loud", 0).len() > LEAST_PER_OBJECT);
+        let again: History = postcard::from_bytes(&postcard::to_allocvec(&history).unwrap()).unwrap();
+        assert_eq!((again.kept, again.left), (history.kept, history.left));
+    }
+
+    #[test]
     fn what_is_told_of_several_topics_comes_in_the_order_in_which_it_was_said() {
         let key = Key::new("Pod", "ns", "p");
         let mut history = History::default();
@@ -267,7 +322,8 @@ mod tests {
             history.hear(&key, &said(id, id as u64, "event", name));
         }
         // Late news of the past.
-        history.record(&key, &said(5, 1, "event", "Started"), "", None, 9, &mut Register::default());
+        let _made_room =
+            history.record(&key, &said(5, 1, "event", "Started"), "", None, 9, &mut Register::default());
         let again: History = postcard::from_bytes(&postcard::to_allocvec(&history).unwrap()).unwrap();
         for history in [history, again] {
             assert_eq!(history.ids(&key, "event", "*", 0), ["5", "4", "3", "2", "1", "0"]);

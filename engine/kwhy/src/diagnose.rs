@@ -9,7 +9,10 @@ use std::{
 use anyhow::Result;
 use kwhy_core::Account;
 use kwhy_ingest::capture::{self, Capture, Problem};
-use kwhy_proto::v1::{Finding, Severity, Status};
+use kwhy_proto::{
+    millis,
+    v1::{Finding, Severity, Status},
+};
 use kwhy_publish::{
     json,
     text::{self, Alerts, Report, Unreadable, Watchdog},
@@ -22,6 +25,9 @@ use crate::{
     exit::Exit,
     rules, screen,
 };
+
+/// Of the rule that hears heartbeats.
+const WATCHDOG_MISSING: &str = "monitoring.watchdog-missing";
 
 pub(crate) fn run(
     config: &Config,
@@ -73,7 +79,10 @@ fn exit(findings: &[Finding]) -> Exit {
 }
 
 fn report(capture: &Capture, findings: &[Finding], account: &Account, elapsed_ms: Option<u64>) -> String {
-    let silent = account.heartbeats.values().filter_map(|since| *since).min();
+    // That it does not come again the rule knows before Alertmanager gives it up.
+    let told = findings.iter().filter(|f| f.code == WATCHDOG_MISSING && f.status() != Status::Resolved);
+    let told = told.filter_map(|f| f.onset_at.as_ref()).map(millis);
+    let silent = account.heartbeats.values().filter_map(|since| *since).chain(told).min();
     let watchdog = match silent {
         Some(since_ms) => Watchdog::Silent { since_ms },
         None if account.heartbeats.is_empty() => Watchdog::NotSeen,
