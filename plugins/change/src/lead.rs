@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use kwhy_sdk::{Field, ObjectRef, Signal, World, clock, hours, minutes};
+use kwhy_sdk::{ObjectRef, Signal, World, clock, hours, is_stamp, minutes};
 
 pub(crate) const ROLLOUT: &str = "change.rollout";
 pub(crate) const EDIT: &str = "change.edit";
@@ -17,8 +17,6 @@ const SHORTLY: u64 = minutes(20);
 const ROUTINE: usize = 4;
 /// Kubernetes times have whole seconds, and a pod may be told unready in the second of the change.
 const SECOND: u64 = 1000;
-/// What `kubectl rollout restart` writes into a template, as a part of a JSON pointer.
-const RESTARTED: &str = "/annotations/kubectl.kubernetes.io~1restartedAt";
 /// Pods of one workload that are looked at: they are alike.
 const PODS: usize = 20;
 
@@ -52,7 +50,7 @@ impl Lead {
 pub(crate) fn best(world: &World<'_>, workload: &ObjectRef, onset: u64) -> Option<Lead> {
     let since = onset.saturating_sub(BEFORE);
     let mut all = if workload.kind == "Node" {
-        of_node(world, workload, "", since)
+        of_node(world, workload, "", since, false)
     } else {
         of_workload(world, workload, since)
     };
@@ -74,7 +72,8 @@ pub(crate) fn best(world: &World<'_>, workload: &ObjectRef, onset: u64) -> Optio
     around.extend(scaled.map(|n| ("scales", n.object)));
     for (relation, object) in &around {
         all.extend(if object.kind == "Node" {
-            of_node(world, object, relation, since)
+            // Pods of a DaemonSet tolerate that their node is closed to others.
+            of_node(world, object, relation, since, workload.kind != "DaemonSet")
         } else {
             of_object(world, object, relation, since)
         });
@@ -115,15 +114,21 @@ fn waits_for_image(world: &World<'_>, workload: &ObjectRef) -> bool {
     })
 }
 
+/// How many of the last changes of a workload its controller has not acted on: they are done to nothing yet.
+fn unheeded(world: &World<'_>, workload: &ObjectRef) -> usize {
+    let read = |pointer: &str| world.read(workload, pointer).map(|n| n.number(""));
+    let counts = read("/metadata/generation").zip(read("/status/observedGeneration"));
+    counts.map_or(0, |(written, seen)| usize::try_from(written - seen).unwrap_or(0))
+}
+
 fn of_workload(world: &World<'_>, workload: &ObjectRef, since: u64) -> Vec<Lead> {
     let autoscaled = !world.related(workload, "scaled-by").is_empty();
     let mut leads = Vec::new();
-    for change in changes(world, workload, since).into_iter().filter(|c| c.name == "MODIFIED") {
+    let written = changes(world, workload, since).into_iter().filter(|c| c.name == "MODIFIED");
+    for change in written.skip(unheeded(world, workload)) {
         let touches = |part: &str| change.fields.iter().any(|f| f.name.starts_with(part));
         // The same template again: what its pods read at their start may be new, the rollout is not.
-        let restart =
-            |f: &Field| f.name.contains(RESTARTED) || f.value.contains("kubectl.kubernetes.io/restartedAt");
-        if change.fields.iter().all(restart) {
+        if change.fields.iter().all(|f| is_stamp(world, workload, f)) {
             continue;
         }
         let (code, confidence) = if touches("/spec/template") || touches("/spec/jobTemplate") {
@@ -160,11 +165,18 @@ fn of_object(world: &World<'_>, object: &ObjectRef, relation: &'static str, sinc
     all.map(|change| Lead::new(EDIT, object, relation, confidence, change)).collect()
 }
 
-fn of_node(world: &World<'_>, node: &ObjectRef, relation: &'static str, since: u64) -> Vec<Lead> {
+/// `closing` says whether it is felt that a node takes no new pods; the node itself works on all the same.
+fn of_node(
+    world: &World<'_>,
+    node: &ObjectRef,
+    relation: &'static str,
+    since: u64,
+    closing: bool,
+) -> Vec<Lead> {
     // Taints of that prefix are written by controllers and tell of the node's state: an effect, not a cause.
     let by_hand = |change: &Signal| {
         change.fields.iter().any(|f| {
-            f.name == "/spec/unschedulable"
+            closing && f.name == "/spec/unschedulable"
                 || f.name.starts_with("/spec/taints") && !f.value.contains("node.kubernetes.io/")
         })
     };

@@ -99,6 +99,9 @@ impl Case<'_> {
         if !self.world.pods(&self.workload).iter().any(|p| self.world.condition(p, "Ready").holds()) {
             d.severity = "critical".into();
         }
+        if self.gives_way() {
+            d.severity = "info".into();
+        }
         let mut evidence = match &self.event {
             Some(event) => vec![Evidence::signal(event, 70, "the scheduler's own words")],
             None => vec![Evidence::object(&self.told, &self.message, 70, "the scheduler's own words")],
@@ -132,6 +135,15 @@ impl Case<'_> {
         };
         d.explanation.push_str(&format!(" {who} for a node since {since}."));
         Some(d)
+    }
+
+    /// Whether the pods hold room that others may take at any time, and nobody complains that they have to: a priority
+    /// below that of every pod which names none is given to placeholders.
+    fn gives_way(&self) -> bool {
+        let low = |pod: &ObjectRef| self.world.read(pod, "/spec/priority").is_some_and(|p| p.number("") < 0);
+        let day = self.world.ago(hours(24));
+        let alerts = || self.world.about(&self.workload, "workload", "alert", "*", day, 50);
+        !self.pods.is_empty() && self.pods.iter().all(low) && !alerts().iter().any(|a| a.state == "firing")
     }
 
     /// Whether the control plane tells of a node that is down, whose own finding says more.

@@ -102,6 +102,8 @@ impl Rule for Scheduling {
                 .kinds(&["Pod"]),
             )
             .wants(Subscription::objects(&["Pod", "Node"]))
+            // Who waits for room that others may take is told louder once somebody complains.
+            .wants(Subscription::alerts(&[]).kinds(&["Deployment", "StatefulSet", "DaemonSet", "Pod"]))
     }
 
     fn on_signal(&self, world: &World<'_>, signal: &Signal) -> Result<Verdict, String> {
@@ -124,7 +126,7 @@ impl Rule for Scheduling {
         } else {
             let workload = world.workload(subject);
             // Most pods have their node or find one: nothing to look at.
-            let passes = signal.source == "object" || signal.name == "Scheduled";
+            let passes = matches!(signal.source.as_str(), "object" | "alert") || signal.name == "Scheduled";
             if held.knows(&workload) || !passes || waiting::of(world, subject).is_some() {
                 verdict = judge(world, &mut held, &workload);
             }

@@ -446,3 +446,21 @@ fn a_volume_that_lies_elsewhere_is_told_with_claim_and_place() {
     );
     assert_eq!(full.code, "scheduling.insufficient-cpu");
 }
+
+#[test]
+fn placeholders_that_give_way_are_a_remark_until_somebody_complains() {
+    let nodes = [control_plane(), node("w1", json!({}), json!({})), node("w2", json!({}), json!({}))];
+    let spec = |priority: i64| {
+        let mut spec = asks("100m", "96Gi");
+        spec["priority"] = json!(priority);
+        spec
+    };
+    let severity = |bench: &Bench<Scheduling>| only(bench).severity;
+    let all = waiting(&nodes, spec(-10), FULL);
+    assert_eq!(severity(&run(&all, "09:05:00")), "info");
+    assert_eq!(severity(&run(&waiting(&nodes, spec(0), FULL), "09:05:00")), "critical");
+    let mut missed = all;
+    let web = ObjectRef::new("Deployment", "shop", "web");
+    missed.push(Input::alert(at("09:04:00"), "KubeDeploymentReplicasMismatch", &web, &[]));
+    assert_eq!(severity(&run(&missed, "09:05:00")), "critical");
+}

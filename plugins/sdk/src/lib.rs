@@ -42,6 +42,7 @@ mod json;
 mod program;
 mod rule;
 mod selector;
+mod stamp;
 mod time;
 mod world;
 
@@ -92,6 +93,7 @@ pub use program::Program;
 pub use rule::{Rule, examine};
 pub use selector::selects;
 pub use serde_json;
+pub use stamp::{is_stamp, stamp_variable};
 pub use time::{clock, hours, minutes, parse_time, seconds, span, stamp};
 pub use world::{Host, World};
 

@@ -149,6 +149,22 @@ impl<'a> World<'a> {
         pods
     }
 
+    /// The standing Ingresses that lead to a workload by its Services.
+    #[must_use]
+    pub fn ingresses(&self, workload: &ObjectRef) -> Vec<ObjectRef> {
+        let mut all: Vec<ObjectRef> = Vec::new();
+        // The pods of a workload have the same labels.
+        let Some(pod) = self.pods(workload).into_iter().next() else { return all };
+        let services = self.related(&pod, "selected-by").into_iter().filter(|o| o.kind == "Service");
+        let users = services.flat_map(|service| self.related(&service, "used-by"));
+        for ingress in users.filter(|o| o.kind == "Ingress") {
+            if all.iter().all(|known| !known.is(&ingress)) {
+                all.push(ingress);
+            }
+        }
+        all
+    }
+
     /// Standing objects of a kind, sorted; an empty namespace means all.
     #[must_use]
     pub fn list(&self, kind: &str, namespace: &str) -> Vec<ObjectRef> {

@@ -85,6 +85,11 @@ fn finished(job: &Json) -> bool {
         .any(|c| matches!(c.text("/type"), "Complete" | "Failed") && c.text("/status") == "True")
 }
 
+/// Whether the API server refuses what a controller wants to make.
+pub(crate) fn refused(world: &World<'_>, of: &ObjectRef) -> bool {
+    refusal(world, of).is_some() && short_of_pods(world, of)
+}
+
 /// Looks at a controller whose pods may be refused.
 pub(crate) fn examine(world: &World<'_>, of: &ObjectRef) -> Verdict {
     let Some((said, text, event, first)) = refusal(world, of).filter(|_| short_of_pods(world, of)) else {

@@ -7,7 +7,7 @@ use kwhy_sdk::{
 };
 
 use crate::{
-    generic, look, probe, provisioner, service,
+    admission, generic, hpa, look, probe, provisioner, service,
     words::{listed, spoken},
 };
 
@@ -245,6 +245,9 @@ fn add_others(
         for explains in own.iter().filter(|e| e.anchor.as_ref().is_some_and(|a| a.is(&first))) {
             diagnosis.explains.push(Explains { anchor: Some(workload.clone()), ..explains.clone() });
         }
+        if idle(world, workload) {
+            diagnosis.explains.push(Explains::alert("*", workload, "workload"));
+        }
     }
     let mut pods: Vec<String> = all
         .iter()
@@ -306,15 +309,22 @@ const ILL: [&str; 26] = [
 
 /// That nobody on its node resolves names where the workload is the DNS cache of nodes.
 const DNS_CACHE: &str = "coredns.node-cache-down";
+/// What others meet who need the workload, told with it as the root: that they miss it; that the API server gets no answer
+/// of it and refuses pods; that autoscalers get no metric of it.
+const EFFECTS: [&str; 4] = [service::DOWN, DNS_CACHE, admission::WEBHOOK, hpa::CODE];
 
 /// What a workload that does not do its work makes people see.
 pub(crate) fn explains(world: &World<'_>, workload: &ObjectRef) -> Vec<Explains> {
     let down = down(world, workload);
     let mut out = provisioner::explains(world, workload, down);
-    if down {
+    if down || idle(world, workload) {
         out.push(Explains::alert("*", workload, "workload"));
     } else {
         out.extend(ILL.iter().map(|name| Explains::alert(name, workload, "workload")));
+    }
+    for ingress in world.ingresses(workload) {
+        let felt = if down { &["*"][..] } else { &AT_THE_DOOR[..] };
+        out.extend(felt.iter().map(|name| Explains::alert(name, &ingress, "self")));
     }
     for reason in [
         "BackOff",
@@ -326,9 +336,34 @@ pub(crate) fn explains(world: &World<'_>, workload: &ObjectRef) -> Vec<Explains>
     ] {
         out.push(Explains::event(reason, workload, "workload"));
     }
-    // That others miss it is its effect.
-    out.extend([service::DOWN, DNS_CACHE].map(|effect| Explains::finding(effect, workload, "self")));
+    out.extend(EFFECTS.map(|effect| Explains::finding(effect, workload, "self")));
     out
+}
+
+/// Alerts about an Ingress, behind which pods do not do their work.
+const AT_THE_DOOR: [&str; 10] = [
+    "*Down",
+    "*Error*",
+    "*Fail*",
+    "*Latency*",
+    "*Slow*",
+    "*Probe*",
+    "*Unavailable*",
+    "*5xx*",
+    "*5XX*",
+    "*500*",
+];
+
+/// Whether what works by Jobs does not work, because they or their pods are refused.
+fn idle(world: &World<'_>, workload: &ObjectRef) -> bool {
+    match workload.kind.as_str() {
+        "Job" => admission::refused(world, workload),
+        "CronJob" => {
+            let jobs = world.related(workload, "owned").into_iter().filter(|o| o.kind == "Job");
+            admission::refused(world, workload) || jobs.into_iter().any(|job| admission::refused(world, &job))
+        }
+        _ => false,
+    }
 }
 
 /// Whether nothing of a workload is available.
@@ -361,7 +396,7 @@ pub(crate) fn of_pod(
     diagnosis.explains = explains(world, &pod.workload);
     if matches!(code, generic::EXIT | generic::INIT | probe::READINESS) {
         // Who only sees that it does not run knows less than who tells what that does.
-        diagnosis.explains.retain(|e| e.name != DNS_CACHE);
+        diagnosis.explains.retain(|e| e.name == service::DOWN || !EFFECTS.contains(&e.name.as_str()));
     }
     if root.is(&pod.id) {
         diagnosis.path.push(Step::new(root, "", ""));

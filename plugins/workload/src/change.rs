@@ -1,6 +1,6 @@
 //! What was changed shortly before a workload fell ill: its template, or the ConfigMaps and Secrets it uses.
 
-use kwhy_sdk::{Evidence, Json, ObjectRef, Signal, World, hours, parse_time};
+use kwhy_sdk::{Evidence, Json, ObjectRef, Signal, World, hours, is_stamp, parse_time, stamp_variable};
 
 use crate::{
     pod::Pod,
@@ -75,8 +75,8 @@ pub(crate) fn rollout(world: &World<'_>, pod: &Pod) -> Option<Rollout> {
         found = between_replica_sets(world, pod).filter(|r| r.at >= since);
     }
     let watched = world.changes(holder, "self", since, 20).into_iter().find_map(|change| {
-        let fields: Vec<Field> =
-            change.fields.iter().filter_map(|f| of_pointer(&f.name, &f.value, pod)).collect();
+        let written = change.fields.iter().filter(|f| !is_stamp(world, holder, f));
+        let fields: Vec<Field> = written.filter_map(|f| of_pointer(&f.name, &f.value, pod)).collect();
         // A pod made before the change runs the former template.
         let made = pod.created() + 1000 >= change.at - change.at % 1000;
         (made && !fields.is_empty()).then(|| Rollout {
@@ -197,8 +197,10 @@ pub(crate) fn differences(old: &Json, new: &Json) -> Vec<Field> {
     out
 }
 
+/// The variables of a container but for those that only say that it shall start anew.
 fn env(container: &Json) -> Vec<(String, String)> {
-    let all = container.list("/env");
+    let mut all = container.list("/env");
+    all.retain(|e| !stamp_variable(e.text("/name")));
     let value =
         |e: &Json| if e.has("/valueFrom") { e.at("/valueFrom").shown() } else { e.text("/value").to_owned() };
     all.iter().map(|e| (e.text("/name").to_owned(), value(e))).collect()

@@ -96,10 +96,9 @@ pub(crate) fn told_on(world: &World<'_>, found: &Diagnosis, who: &ObjectRef) -> 
     if found.code == service::DOWN
         && case::depends(world, &found.root, who)
         && let Some(sufferer) = case::sufferer_of(world, &found.root)
-        && sufferer.kind == "Pod"
         && case::of(world, &sufferer).is_some_and(|c| c.code != service::DOWN)
     {
-        return look(world, &sufferer);
+        return crate::look(world, &sufferer);
     }
     Verdict::default()
 }

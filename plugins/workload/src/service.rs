@@ -25,12 +25,20 @@ pub(crate) struct Backend {
     pub(crate) ready: bool,
 }
 
-/// None where the Service selects no pod.
+/// None where the Service selects no pod, and no workload that is short of all its pods would give it any.
 pub(crate) fn backend(world: &World<'_>, service: &ObjectRef) -> Option<Backend> {
     let pods = world.related(service, "selects");
-    let first = pods.first()?;
+    let Some(first) = pods.first() else { return unmade(world, service) };
     let ready = pods.iter().take(20).any(|p| Pod::load(world, p).is_some_and(|p| p.ready() && !p.going()));
     Some(Backend { workload: world.workload(first), ready })
+}
+
+/// A workload that a Service means and whose pods were never made: a quota, a webhook or a missing account is in the way.
+fn unmade(world: &World<'_>, service: &ObjectRef) -> Option<Backend> {
+    let selector = world.read(service, "/spec/selector").filter(|_| world.exists(service))?.map("");
+    let meant = meant(world, service, &selector).filter(|m| m.lacks.is_empty() && !selector.is_empty())?;
+    let none = world.pods(&meant.workload).is_empty() && case::down(world, &meant.workload);
+    none.then_some(Backend { workload: meant.workload, ready: false })
 }
 
 /// The Service and port that a line says cannot be reached, and whether nothing answered at all.
@@ -293,28 +301,41 @@ fn start(code: &str, root: &ObjectRef, confidence: u8) -> Diagnosis {
     diagnosis
 }
 
-/// No pod has the labels that the Service asks for: a workload that has most of them was meant, or is scaled to zero.
-fn no_pods(world: &World<'_>, service: &ObjectRef, selector: &[(String, String)]) -> Option<Diagnosis> {
-    let mut near: Option<(usize, ObjectRef, i64, Vec<String>)> = None;
+/// A workload that a Service was most likely meant for.
+struct Meant {
+    workload: ObjectRef,
+    replicas: i64,
+    /// What its pods lack of the selector.
+    lacks: Vec<String>,
+}
+
+/// Of the workloads beside a Service the one that has most of its labels, or its name.
+fn meant(world: &World<'_>, service: &ObjectRef, selector: &[(String, String)]) -> Option<Meant> {
+    let mut near: Option<(usize, Meant)> = None;
     for kind in ["Deployment", "StatefulSet", "DaemonSet"] {
-        for candidate in world.list(kind, &service.namespace) {
-            let spec = world.read(&candidate, "/spec").unwrap_or_default();
+        for workload in world.list(kind, &service.namespace) {
+            let spec = world.read(&workload, "/spec").unwrap_or_default();
             let labels = spec.map("/template/metadata/labels");
             let has = |(k, v): &&(String, String)| labels.iter().any(|(lk, lv)| lk == k && lv == v);
             let same = selector.iter().filter(has).count();
-            let like = candidate.name == service.name
+            let like = workload.name == service.name
                 || labels.iter().any(|(k, v)| {
                     matches!(k.as_str(), "app" | "app.kubernetes.io/name" | "name") && *v == service.name
                 });
             let score = same * 2 + usize::from(like);
-            if score > 0 && near.as_ref().is_none_or(|(best, ..)| *best < score) {
+            if score > 0 && near.as_ref().is_none_or(|(best, _)| *best < score) {
                 let lacks = selector.iter().filter(|s| !has(s)).map(|(k, v)| format!("{k}={v}")).collect();
                 let replicas = if spec.has("/replicas") { spec.number("/replicas") } else { 1 };
-                near = Some((score, candidate, replicas, lacks));
+                near = Some((score, Meant { workload, replicas, lacks }));
             }
         }
     }
-    let (_, workload, replicas, lacks) = near?;
+    near.map(|(_, meant)| meant)
+}
+
+/// No pod has the labels that the Service asks for: a workload that has most of them was meant, or is scaled to zero.
+fn no_pods(world: &World<'_>, service: &ObjectRef, selector: &[(String, String)]) -> Option<Diagnosis> {
+    let Meant { workload, replicas, lacks } = meant(world, service, selector)?;
     let k = kubectl(&service.namespace);
     if lacks.is_empty() {
         if replicas != 0 {
@@ -404,14 +425,15 @@ fn scaled(world: &World<'_>, workload: &ObjectRef) -> Option<Signal> {
         .find(|c| c.fields.iter().any(|f| f.name == "/spec/replicas" && f.value.contains("+ 0")))
 }
 
-/// Its pods are there and none is ready. Whoever knows why says so with more confidence; this names who waits for it.
+/// None of its pods is ready, or none is there. Whoever knows why says so with more confidence; this names who waits for it.
 fn down(world: &World<'_>, service: &ObjectRef, workload: &ObjectRef) -> Diagnosis {
     let known = case::known(world, workload);
     let mut diagnosis = start(DOWN, workload, if known { 48 } else { 52 });
     diagnosis.severity = "info".into();
     diagnosis.title = format!("{} has no ready pod, and others need it", spoken(workload));
-    diagnosis.explanation =
-        format!("{} leads to {}, none of whose pods is ready.", spoken(service), spoken(workload));
+    let none = world.pods(workload).is_empty();
+    let state = if none { "which has no pods at all" } else { "none of whose pods is ready" };
+    diagnosis.explanation = format!("{} leads to {}, {state}.", spoken(service), spoken(workload));
     diagnosis.evidence.push(Evidence::object(service, "no ready pod behind it", 30, "state of the Service"));
     diagnosis.explains = case::explains(world, workload);
     diagnosis.remedies.push(

@@ -62,6 +62,12 @@ pub(crate) fn references(json: &Value) -> Vec<(&'static str, ObjectRef)> {
             out.push(("uses", ObjectRef::new("Service", service.0, service.1)));
             ""
         }
+        "Ingress" => {
+            let paths = list(json, "/spec/rules").flat_map(|rule| list(rule, "/http/paths"));
+            let names = paths.map(|path| text(path, "/backend/service/name"));
+            out.extend(names.map(|name| ("uses", ObjectRef::new("Service", namespace, name))));
+            ""
+        }
         "CronJob" => "/spec/jobTemplate/spec/template/spec",
         _ => "/spec/template/spec",
     };

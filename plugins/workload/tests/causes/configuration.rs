@@ -115,3 +115,25 @@ fn a_rollout_in_the_midst_of_a_crash_loop_is_an_attempt_and_not_the_cause() {
     ));
     only(&run(&all, "09:40:00"), "workload.exit-on-start", "Deployment", "web");
 }
+
+#[test]
+fn a_stamp_that_forces_a_rollout_is_not_blamed_and_the_edit_before_it_is() {
+    let stamp = json!({"env": [{"name": "STAKATER_SETTINGS_CONFIGMAP", "value": "3351ff494b9faf"}]});
+    let level = json!({"env": [{"name": "LOG_LEVEL", "value": "debug"}]});
+    let told = |env: &Value| {
+        let made = with(mounting(), env);
+        let mut all = cluster();
+        all.push(listed(deployment(&mounting(), &json!({}))));
+        all.push(listed(replica_set("web-1", 1, "05:00:00", &mounting(), &json!({}))));
+        all.push(listed(map("timeout: 30s\n")));
+        all.push(Input::changed(at("09:19:00"), map("timeout: 30\n")));
+        all.push(Input::changed(at("09:19:30"), deployment(&made, &json!({}))));
+        all.push(Input::changed(at("09:19:31"), replica_set("web-2", 2, "09:19:31", &made, &json!({}))));
+        let pod = pod("web-2-a", "web-2", "09:20:00", &made, crashing(4, json!({})), &volumes());
+        all.push(Input::changed(at("09:24:00"), pod));
+        run(&all, "09:40:00")
+    };
+    let found = only(&told(&stamp), "workload.config-change", "ConfigMap", "settings");
+    assert!(!crate::words(&found).contains("rollout undo deployment"), "{found:#?}");
+    only(&told(&level), "workload.config-change", "Deployment", "web");
+}

@@ -118,3 +118,19 @@ fn a_webhook_that_nobody_answers_is_laid_to_what_stands_behind_it() {
     let found = only(&run(&all, "09:40:00"), "workload.webhook-unreachable", "DaemonSet", "guard");
     says(&found, &["rollout restart daemonset/guard"]);
 }
+
+#[test]
+fn a_cron_job_whose_jobs_are_refused_does_not_work_whatever_its_alert_is_called() {
+    let alert = |message: &str| {
+        let mut all = cluster();
+        all.push(listed(json!({"kind": "CronJob", "metadata": {"namespace": "shop", "name": "report"}, "spec": {"schedule": "*/10 * * * *"}})));
+        all.push(warn("09:31:00", "CronJob", "report", "FailedCreate", message, 9));
+        run(&all, "09:40:00")
+    };
+    let bench = alert(
+        r#"Error creating job: jobs.batch "report-1" is forbidden: exceeded quota: compute, requested: count/jobs.batch=1, used: count/jobs.batch=30, limited: count/jobs.batch=30"#,
+    );
+    let found = only(&bench, "workload.quota-exceeded", "ResourceQuota", "compute");
+    let cron = |e: &kwhy_sdk::Explains| e.anchor.as_ref().is_some_and(|a| a.name == "report");
+    assert!(found.explains.iter().any(|e| e.source == "alert" && e.name == "*" && cron(e)), "{found:#?}");
+}

@@ -152,3 +152,59 @@ fn what_is_known_of_a_backend_speaks_for_its_clients_too() {
     says(oom, &["Deployment shop/front needs it"]);
     assert_eq!(bench.standing("workload.dependency-down").unwrap().severity, "info");
 }
+
+#[test]
+fn a_backend_whose_pods_are_never_made_is_missed_as_one_that_is_not_ready() {
+    let none = |labels: Value| {
+        let patch = json!({"spec": {"replicas": 1, "template": {"metadata": {"labels": labels}}}, "status": {"replicas": 0, "availableReplicas": 0}});
+        listed(deployment(&container(&json!({})), &patch))
+    };
+    let mut all = shop();
+    all.push(service(json!({"app": "web"}), json!(8080)));
+    all.push(none(json!({"app": "web"})));
+    let mut well = shop();
+    well.push(service(json!({"app": "web"}), json!(8080)));
+    for all in [&mut all, &mut well] {
+        all.extend(complaints(REFUSED));
+    }
+    let found = only(&run(&all, "09:40:00"), "workload.dependency-down", "Deployment", "web");
+    says(&found, &["which has no pods at all", "Deployment shop/front needs it"]);
+    // One that says it has its pods, which nobody has shown.
+    silent(&run(&well, "09:40:00"));
+    // Why they are not made says more.
+    all.push(warn("09:32:00", "Deployment", "web", "ReplicaSetCreateError", r#"Error creating: pods "web-1-x" is forbidden: exceeded quota: compute, requested: limits.cpu=2, used: limits.cpu=8, limited: limits.cpu=9"#, 9));
+    all.sort_by_key(Input::at);
+    let bench = run(&all, "09:40:00");
+    says(bench.standing("workload.quota-exceeded").unwrap(), &["Deployment shop/front needs it"]);
+}
+
+#[test]
+fn alerts_on_an_ingress_before_a_workload_that_is_down_are_explained_by_its_cause() {
+    let ingress = |of: &str, service: &str| {
+        listed(
+            json!({"kind": "Ingress", "metadata": {"namespace": "shop", "name": of}, "spec": {"rules": [{"http": {"paths": [{"backend": {"service": {"name": service}}}]}}]}}),
+        )
+    };
+    let mut all = one(crashing(5, json!({"reason": "OOMKilled", "exitCode": 137})));
+    all.push(listed(deployment(&container(&json!({})), &json!({"status": {"availableReplicas": 0}}))));
+    all.push(service(json!({"app": "web"}), json!(8080)));
+    all.extend([ingress("door", "web"), ingress("other", "cart")]);
+    all.sort_by_key(Input::at);
+    let found = only(&run(&all, "09:40:00"), "workload.oom-killed", "Deployment", "web");
+    let felt = |name: &str| {
+        found.explains.iter().any(|e| e.name == "*" && e.anchor.as_ref().is_some_and(|a| a.name == name))
+    };
+    assert!(felt("door") && !felt("other"), "{:#?}", found.explains);
+}
+
+#[test]
+fn what_others_meet_of_a_workload_is_the_effect_of_its_cause_where_that_is_known() {
+    let effects = |d: &kwhy_sdk::Diagnosis| {
+        let of = |code: &str| d.explains.iter().any(|e| e.source == "finding" && e.name == code);
+        [of("workload.webhook-unreachable"), of("workload.hpa-no-metrics")]
+    };
+    let killed = run(&one(crashing(5, json!({"reason": "OOMKilled", "exitCode": 137}))), "09:40:00");
+    assert_eq!(effects(&only(&killed, "workload.oom-killed", "Deployment", "web")), [true, true]);
+    let ended = run(&one(crashing(5, json!({}))), "09:40:00");
+    assert_eq!(effects(&only(&ended, "workload.exit-on-start", "Deployment", "web")), [false, false]);
+}
