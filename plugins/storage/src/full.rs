@@ -10,6 +10,9 @@ use crate::{claim, memory::Held};
 pub(crate) const CODE: &str = "storage.volume-full";
 pub(crate) const LINE: &str = "storage-no-space";
 const LINES: &str = "storage-no-space*";
+const FLOOD: &str = "storage-no-space-flood";
+/// What the clients of such an Elasticsearch are told.
+const BLOCKED: &str = "storage-blocked";
 /// Alerts of kubernetes-mixin about a claim's volume.
 pub(crate) const ALERTS: [&str; 2] = ["KubePersistentVolumeFillingUp", "KubePersistentVolumeInodesFillingUp"];
 
@@ -29,6 +32,9 @@ pub(crate) fn pattern() -> Vec<Pattern> {
         ),
         Pattern::new("storage-no-space-sqlite", "database or disk is full", ""),
         Pattern::new("storage-no-space-quota", "isk quota exceeded", ""),
+        // Elasticsearch and OpenSearch take no more writes before the file system does.
+        Pattern::new(FLOOD, "flood stage disk watermark", r"exceeded on .*?\[(?P<path>/[^\]]+)\]"),
+        Pattern::new(BLOCKED, "read-only-allow-delete block", ""),
     ]
 }
 
@@ -115,6 +121,9 @@ pub(crate) fn look(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdic
     for name in ALERTS {
         d.explains.push(Explains::alert(name, id, "self"));
     }
+    if lines.iter().any(|l| l.name == FLOOD) {
+        d.explains.extend(blocked(world, id));
+    }
     if !lines.is_empty() {
         for name in ["KubePod*", "KubeContainerWaiting", "KubeDeployment*", "KubeStatefulSet*", "TargetDown"]
         {
@@ -127,6 +136,24 @@ pub(crate) fn look(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdic
     d.remedies = remedies(world, id, size.text(""), inodes, users.first());
     held.assert(&mut verdict, d);
     verdict
+}
+
+/// What those see whose writes are refused for it.
+fn blocked(world: &World<'_>, id: &ObjectRef) -> Vec<Explains> {
+    let lines = world.about(id, "cluster", "log", BLOCKED, world.ago(hours(1)), 50);
+    let told = lines.iter().filter_map(|line| Some(world.workload(line.subject.as_ref()?)));
+    let mut workloads: Vec<ObjectRef> = Vec::new();
+    for workload in told {
+        if !workloads.iter().any(|known| known.is(&workload)) {
+            workloads.push(workload);
+        }
+    }
+    let of = |workload: &ObjectRef| {
+        let weak = ["workload.readiness-failing", "workload.exit-on-start"];
+        let findings = weak.map(|code| Explains::finding(code, workload, "self"));
+        Explains::waiting(workload, "workload").chain(findings).collect::<Vec<_>>()
+    };
+    workloads.iter().flat_map(of).collect()
 }
 
 /// Enlarging helps where the class can; else only less on it does.
