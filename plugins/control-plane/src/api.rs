@@ -4,7 +4,7 @@ use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, W
 
 use crate::{
     WINDOW, line,
-    part::{Part, cluster, firing, lines},
+    part::{Part, cluster, firing, lines, told_by_any},
 };
 
 pub(crate) const SLOW: &str = "control-plane.apiserver-slow";
@@ -18,7 +18,7 @@ pub(crate) fn slow(world: &World<'_>, since: u64) -> Option<Diagnosis> {
     let alerts = firing(world, &ALERTS, world.ago(hours(24 * 7)));
     let first = alerts.iter().map(|a| a.at).min().map_or(since, |at| at.saturating_sub(WINDOW));
     let since = since.min(first.max(world.ago(hours(3))));
-    let unanswered = lines(world, "log", line::TIMED_OUT, since);
+    let unanswered = told_by_any(world, line::TIMED_OUT, since);
     let waits = lines(world, "kubelet", line::WAITS, since);
     let leases: Vec<Signal> =
         lines(world, "log", line::LEASE, since).into_iter().filter(|l| !l.field("why").is_empty()).collect();

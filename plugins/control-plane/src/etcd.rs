@@ -7,7 +7,7 @@ use kwhy_sdk::{
 
 use crate::{
     WINDOW, line,
-    part::{Part, cluster, etcdctl, firing, lines, loudest, node_of, told},
+    part::{Part, cluster, etcdctl, firing, lines, loudest, node_of, told, told_by_any},
 };
 
 pub(crate) const SLOW_DISK: &str = "control-plane.etcd-slow-disk";
@@ -76,7 +76,7 @@ pub(crate) fn slow_disk(world: &World<'_>, since: u64) -> Option<Diagnosis> {
     let heartbeat = told(world, Part::Etcd, line::HEARTBEAT, since);
     let slow = told(world, Part::Etcd, line::SLOW, since);
     let lost = told(world, Part::Etcd, line::LEADER_LOST, since);
-    let unanswered = lines(world, "log", line::TIMED_OUT, since);
+    let unanswered = told_by_any(world, line::TIMED_OUT, since);
     let felt = !unanswered.is_empty() || !lost.is_empty();
     let writes = fsync.len() >= OFTEN && (felt || span(&fsync) >= minutes(1));
     let beats = heartbeat.len() >= OFTEN && !slow.is_empty();
@@ -191,7 +191,7 @@ pub(crate) fn no_leader(world: &World<'_>, since: u64) -> Option<Diagnosis> {
     let (ready, needed) = quorum(&members);
     let lost = !members.is_empty() && ready < needed;
     let said = told(world, Part::Etcd, line::NO_LEADER, since);
-    let clients = lines(world, "log", line::NO_LEADER, since);
+    let clients = told_by_any(world, line::NO_LEADER, since);
     let certain = alerts.iter().any(|a| a.name == "etcdNoLeader");
     let few = alerts.iter().any(|a| a.name != "etcdNoLeader") && lost;
     let spoken = said.len() >= 3 && span(&said) >= minutes(1);

@@ -5,6 +5,16 @@ use kwhy_sdk::{Json, ObjectRef, Program, Signal, World, command_line, image_name
 /// Where kubeadm and all that follow it put them.
 pub(crate) const NAMESPACE: &str = "kube-system";
 
+/// Where its parts lie though no kubelet runs them by itself.
+const NAMESPACES: [&str; 2] = [NAMESPACE, "openshift-etcd"];
+
+/// A kubelet runs it from a file of its own, as it does with the control plane.
+fn is_static(world: &World<'_>, pod: &ObjectRef) -> bool {
+    let metadata = world.read(pod, "/metadata").unwrap_or_default();
+    metadata.has("/annotations/kubernetes.io~1config.mirror")
+        || metadata.list("/ownerReferences").iter().any(|o| o.text("/kind") == "Node")
+}
+
 /// A program of the control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -32,8 +42,11 @@ impl Part {
             || command_line(container).iter().take(3).any(program)
     }
 
-    /// What a pod runs of it.
+    /// What a pod runs of it. Other programs bring an etcd of their own, which is no part of the control plane.
     pub(crate) fn of(world: &World<'_>, pod: &ObjectRef) -> Option<Self> {
+        if !NAMESPACES.contains(&pod.namespace.as_str()) && !is_static(world, pod) {
+            return None;
+        }
         let containers = world.read(pod, "/spec/containers")?.list("");
         Self::ALL.into_iter().find(|part| containers.iter().any(|c| part.runs_in(c)))
     }
@@ -75,6 +88,15 @@ pub(crate) fn lines(world: &World<'_>, source: &str, pattern: &str, since: u64) 
 
 /// Lines of a pattern that a part told, newest first.
 pub(crate) fn told(world: &World<'_>, part: Part, pattern: &str, since: u64) -> Vec<Signal> {
+    told_by(world, &[part], pattern, since)
+}
+
+/// Lines of a pattern that any part of the control plane told, newest first: others have an etcd of their own.
+pub(crate) fn told_by_any(world: &World<'_>, pattern: &str, since: u64) -> Vec<Signal> {
+    told_by(world, &Part::ALL, pattern, since)
+}
+
+fn told_by(world: &World<'_>, parts: &[Part], pattern: &str, since: u64) -> Vec<Signal> {
     let mut known: Vec<(ObjectRef, bool)> = Vec::new();
     let mut all = lines(world, "log", pattern, since);
     all.retain(|line| {
@@ -82,7 +104,7 @@ pub(crate) fn told(world: &World<'_>, part: Part, pattern: &str, since: u64) -> 
         if let Some((_, is)) = known.iter().find(|(p, _)| p.is(pod)) {
             return *is;
         }
-        let is = Part::of(world, pod) == Some(part);
+        let is = Part::of(world, pod).is_some_and(|part| parts.contains(&part));
         known.push((pod.clone(), is));
         is
     });

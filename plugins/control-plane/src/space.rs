@@ -3,12 +3,12 @@
 //!
 //! Texts of etcd (`server/etcdserver/server.go` and `quota.go`, `api/v3rpc/rpctypes`), zap and capnslog, and of those who ask it.
 
-use kwhy_sdk::{Diagnosis, Evidence, Explains, Remedy, Step, World, hours};
+use kwhy_sdk::{Diagnosis, Evidence, Explains, Remedy, Signal, Step, World, hours};
 
 use crate::{
     etcd::{explains, from},
     line,
-    part::{Part, cluster, etcdctl, firing, lines, node_of, told},
+    part::{Part, cluster, etcdctl, firing, lines, node_of, told, told_by_any},
 };
 
 pub(crate) const CODE: &str = "control-plane.etcd-no-space";
@@ -20,13 +20,26 @@ pub(crate) const ALERTS: [&str; 3] =
 /// So many clients that are refused within the window tell of the alarm, where etcd itself is not heard.
 const REFUSED: usize = 3;
 
+/// What a program writes at level info it repeats and does not complain of.
+fn told_in_passing(line: &Signal) -> bool {
+    let words = &line.message;
+    words.contains(r#""level":"info""#) || words.contains("level=info") || klog_info(words)
+}
+
+/// klog begins with the level and the date: `I0507 09:00:00.1`.
+fn klog_info(words: &str) -> bool {
+    words.strip_prefix('I').is_some_and(|rest| {
+        rest.bytes().take(4).filter(u8::is_ascii_digit).count() == 4 && rest.as_bytes().get(4) == Some(&b' ')
+    })
+}
+
 pub(crate) fn full(world: &World<'_>, since: u64) -> Option<Diagnosis> {
     let alerts = firing(world, &ALERTS, world.ago(hours(24 * 7)));
     let since = from(world, since, &alerts);
     let own = told(world, Part::Etcd, line::NO_SPACE, since);
-    let mut refused = lines(world, "log", line::NO_SPACE, since);
+    let mut refused = told_by_any(world, line::NO_SPACE, since);
     refused.extend(lines(world, "kubelet", line::NO_SPACE, since));
-    refused.retain(|l| !own.contains(l));
+    refused.retain(|l| !own.contains(l) && !told_in_passing(l));
     let closed = !own.is_empty() || refused.len() >= REFUSED;
     let low = alerts.iter().any(|a| a.name != "etcdExcessiveDatabaseGrowth");
     if !closed && !low {
