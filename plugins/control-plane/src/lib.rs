@@ -6,6 +6,7 @@
 
 mod api;
 mod certificate;
+mod down;
 mod etcd;
 mod held;
 mod leader;
@@ -48,6 +49,7 @@ impl Rule for ControlPlane {
             &space::ALERTS,
             &api::ALERTS,
             &certificate::ALERTS,
+            &down::ALERTS,
         ]
         .concat();
         Descriptor::new("control-plane", env!("CARGO_PKG_VERSION"))
@@ -108,11 +110,25 @@ impl Rule for ControlPlane {
                 any,
                 &["https://kubernetes.io/docs/concepts/architecture/leases/"],
             )
+            .code(
+                down::CODE,
+                "The scheduler or the controller manager does not run",
+                "Kubernetes 1.18 and later, as static pods",
+                &[
+                    &book("kubernetes", "kubeschedulerdown"),
+                    &book("kubernetes", "kubecontrollermanagerdown"),
+                    "https://kubernetes.io/docs/tasks/debug/debug-cluster/",
+                ],
+            )
             .wants(line::logs())
             .wants(line::kubelet())
             .wants(Subscription::alerts(&alerts))
             .wants(Subscription::events(&["LeaderElection"]))
-            .wants(Subscription::objects(&["Pod"]).namespaces(&[part::NAMESPACE]).workloads(&["*etcd*"]))
+            .wants(Subscription::objects(&["Pod"]).namespaces(&[part::NAMESPACE]).workloads(&[
+                "*etcd*",
+                "kube-scheduler*",
+                "kube-controller-manager*",
+            ]))
     }
 
     fn on_signal(&self, world: &World<'_>, signal: &Signal) -> Result<Verdict, String> {
@@ -143,6 +159,10 @@ impl Rule for ControlPlane {
                 found.extend(leader::flapping(world));
             }
             None => {}
+        }
+        // Both end where etcd or the API server is away.
+        if found.is_empty() {
+            found.extend(down::down(world, &mut verdict));
         }
         if !found.iter().any(|d| d.code == etcd::NO_LEADER) {
             found.extend(member::down(world, &mut verdict));

@@ -20,6 +20,8 @@ pub(crate) const TIMED_OUT: &str = "cp-timed-out";
 pub(crate) const NO_SPACE: &str = "cp-no-space";
 /// etcd's last words.
 pub(crate) const FATAL: &str = "cp-fatal";
+/// Why a part of the control plane ends at its start.
+pub(crate) const ENDS: &str = "cp-ends";
 /// A component lost its lease, or could not renew it.
 pub(crate) const LEASE: &str = "cp-lease";
 /// An admission webhook gave no answer in time.
@@ -47,6 +49,8 @@ pub(crate) fn logs() -> Subscription {
         Pattern::new(LEADER_LOST, "raft.node: ", r"raft\.node: \S+ (?:lost leader|changed leader from) "),
         Pattern::new(FATAL, r#""level":"fatal""#, FATAL_WORDS),
         Pattern::new(FATAL, r#""level":"panic""#, FATAL_WORDS),
+        Pattern::new(ENDS, "unknown flag: ", r"(?P<why>unknown flag: --[\w-]+)"),
+        Pattern::new(ENDS, "\"command failed\" err=", r#""command failed" err="(?P<why>[^"\\]+)"#),
         Pattern::new(TIMED_OUT, "etcdserver: ", "etcdserver: (?:request timed out|leader changed)"),
         Pattern::new(NO_SPACE, "NOSPACE", r#"(?:"alarm":"NOSPACE"|alarm NOSPACE raised)"#),
         Pattern::new(NO_SPACE, "etcdserver: no space", ""),
