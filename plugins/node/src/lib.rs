@@ -12,6 +12,7 @@ mod oom;
 mod pressure;
 mod ready;
 mod sandbox;
+mod streak;
 mod told;
 mod word;
 

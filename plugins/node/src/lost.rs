@@ -7,6 +7,7 @@ use crate::{
     line,
     node::Node,
     ready::{Cause, DOWN, EXPIRED, Gone, RUNTIME, STOPPED, short, watch},
+    streak::Streak,
     word,
 };
 
@@ -134,6 +135,7 @@ fn locked_out(journal: &Journal<'_>) -> Option<Cause> {
     Some(Cause {
         code: EXPIRED,
         confidence,
+        fails: true,
         title: format!("The kubelet of {name} has lost its way in: its client certificate has expired"),
         what,
         lines,
@@ -153,6 +155,7 @@ fn refuses(journal: &Journal<'_>) -> Option<Cause> {
     Some(Cause {
         code: EXPIRED,
         confidence: 88,
+        fails: true,
         title: format!("The kubelet of {name} refuses the API server: its serving certificate has expired"),
         what: format!(
             "The certificate that the API server shows {until}; the kubelet does not talk to it any more and the node \
@@ -173,33 +176,33 @@ fn refuses(journal: &Journal<'_>) -> Option<Cause> {
 /// systemd or the kubelet itself says that it has ended, and nothing says that it runs again.
 fn ended(journal: &Journal<'_>) -> Option<Cause> {
     let (node, name) = (journal.node, &journal.node.id.name);
-    let mut lines = journal.said(line::FAILED_TO_RUN);
-    lines.extend(journal.said(line::UNIT));
-    let started = journal.said(line::UNIT_STARTED).first().map_or(0, |l| l.at);
-    if let Some(last) = lines.iter().map(|l| l.at).max().filter(|last| *last >= started) {
-        let why = lines.iter().map(line::why).find(|w| !w.is_empty()).unwrap_or_default();
-        if let Some(cause) = no_runtime(node, &why, &lines) {
+    if let Some(streak) = Streak::of(journal.world, &node.id, journal.from) {
+        let (why, lines) = (&streak.why, vec![streak.line(&node.id)]);
+        if let Some(cause) = no_runtime(node, why, &lines) {
             return Some(cause);
         }
         let words = if why.is_empty() { String::new() } else { format!(": {why}") };
         return Some(Cause {
             code: STOPPED,
             confidence: 95,
+            fails: true,
             title: format!("The kubelet of {name} does not run{}", short(&words)),
             what: format!(
                 "The machine lives and its journal says at {} that the kubelet has ended{words}. Since then nobody \
                  reports for the node, so it counts as lost.",
-                clock(last)
+                clock(streak.since)
             ),
             lines,
-            remedies: mend(node, &why),
+            remedies: mend(node, why),
         });
     }
+    let started = journal.said(line::UNIT_STARTED).first().map_or(0, |l| l.at);
     let stopped = journal.said(line::UNIT_STOPPED);
     let last = stopped.first().filter(|l| l.at >= started)?;
     Some(Cause {
         code: STOPPED,
         confidence: 85,
+        fails: false,
         title: format!("The kubelet of {name} was stopped at {}", clock(last.at)),
         what: format!(
             "systemd ended the kubelet of {name} in order at {} and has not started it since: somebody stopped it, or the \
@@ -226,24 +229,20 @@ fn no_runtime(node: &Node, why: &str, lines: &[Signal]) -> Option<Cause> {
     } else {
         "the runtime does not answer"
     };
-    let mut remedy =
-        Remedy::new(format!("mend {} on {name}; the kubelet starts by itself then", node.runtime_unit()))
-            .command(format!(
-                "ssh {} sudo journalctl -u {} -n 100 --no-pager",
-                node.host(),
-                node.runtime_unit()
-            ));
+    let unit = node.runtime_unit_at(why);
+    let mut remedy = Remedy::new(format!("mend {unit} on {name}; the kubelet starts by itself then"))
+        .command(format!("ssh {} sudo journalctl -u {unit} -n 100 --no-pager", node.host()));
     if no_plugin {
         remedy = remedy.command(format!(
             "ssh {} sudo grep -n disabled_plugins /etc/containerd/config.toml     # cri must not stand there",
             node.host()
         ));
     }
-    let remedy =
-        remedy.command(format!("ssh {} sudo systemctl restart {}", node.host(), node.runtime_unit()));
+    let remedy = remedy.command(format!("ssh {} sudo systemctl restart {unit}", node.host()));
     Some(Cause {
         code: RUNTIME,
         confidence: 94,
+        fails: true,
         title: format!("The kubelet of {name} does not start: it finds no container runtime"),
         what: format!("The kubelet ends at each start, since {what}: {why}. Nobody reports for the node."),
         lines: lines.to_vec(),
@@ -267,6 +266,7 @@ fn cut_off(journal: &Journal<'_>, gone: &Gone) -> Option<Cause> {
     Some(Cause {
         code: DOWN,
         confidence: 92,
+        fails: false,
         title: format!("Node {name} is cut off: its kubelet does not reach the API server ({})", short(&why)),
         what: format!(
             "The kubelet of {name} runs, and its journal says{at}: {why}. Its status does not arrive, so the node is not \
@@ -300,6 +300,7 @@ fn silent(node: &Node, gone: &Gone) -> Cause {
     Cause {
         code: DOWN,
         confidence: if gone.by_status { 96 } else { 85 },
+        fails: false,
         title: format!("Node {name} is down: its kubelet stopped posting status"),
         what: format!(
             "{silent}; at {} the node was marked not ready. The machine, its network or its kubelet is gone; nothing \
@@ -340,6 +341,16 @@ fn mend(node: &Node, why: &str) -> Vec<Remedy> {
             Remedy::new(format!("mend the kubelet's configuration on {name}, or let kubeadm write it anew"))
                 .command(format!("ssh {host} sudo cat /var/lib/kubelet/config.yaml"))
                 .command(format!("ssh {host} sudo kubeadm upgrade node phase kubelet-config"))
+                .command(format!("ssh {host} sudo systemctl restart {}", node.unit())),
+        );
+    }
+    if why.contains("no space left on device") {
+        out.push(
+            Remedy::new(format!("free space on the disk of {name} on which the kubelet keeps its state"))
+                .command(format!(
+                    "ssh {host} 'df -h /var/lib/kubelet /var; df -i /var/lib/kubelet; sudo du -xhd2 /var/lib /var/log | sort -h | tail'"
+                ))
+                .command(format!("ssh {host} sudo journalctl --vacuum-size=200M"))
                 .command(format!("ssh {host} sudo systemctl restart {}", node.unit())),
         );
     }

@@ -84,7 +84,23 @@ impl Node {
             agent => agent,
         }
     }
+
+    /// The same where words name the socket of the runtime: distributions keep theirs under paths of their own, and where
+    /// nobody has shown the node nothing else tells.
+    pub(crate) fn runtime_unit_at(&self, words: &str) -> &'static str {
+        let named = SOCKETS.iter().find(|(path, _)| words.contains(path)).map(|(_, unit)| *unit);
+        named.filter(|_| self.unit() == "kubelet").unwrap_or_else(|| self.runtime_unit())
+    }
 }
+
+/// Sockets of runtimes and the units that listen at them.
+const SOCKETS: [(&str, &str); 5] = [
+    ("/k3s/containerd", "k3s-agent"),
+    ("/snap/microk8s/", "snap.microk8s.daemon-containerd"),
+    ("crio.sock", "crio"),
+    ("cri-dockerd.sock", "cri-docker"),
+    ("docker.sock", "docker"),
+];
 
 /// Taints of those who take nodes away or down: the autoscalers, kured, and the person who says that it is off.
 const LEAVING_TAINTS: [&str; 6] = [

@@ -5,7 +5,7 @@ use kwhy_sdk::{
     Condition, Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, Verdict, World, clock, minutes,
 };
 
-use crate::{line, memory::Held, node::Node, oom, sandbox::begins};
+use crate::{felt::missed, line, memory::Held, node::Node, oom, sandbox::begins};
 
 pub(crate) const DISK: &str = "node.disk-pressure";
 pub(crate) const MEMORY: &str = "node.memory-pressure";
@@ -66,6 +66,11 @@ const FELT: [&str; 9] = [
     "KubePdb*",
     "TargetDown",
 ];
+
+fn felt(workload: &ObjectRef) -> impl Iterator<Item = Explains> + '_ {
+    let alerts = FELT.iter().map(move |alert| Explains::alert(alert, workload, "workload"));
+    alerts.chain([missed(workload)])
+}
 
 /// Judges all three of one node.
 pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef, node: Option<&Node>) -> Verdict {
@@ -192,8 +197,15 @@ fn pressed(
         )),
     }
     d.evidence.extend(evicted.iter().take(3).map(|e| Evidence::signal(e, 40, "thrown out for it")));
-    if let Some(words) = greediest(world, &evicted) {
-        d.explanation.push_str(&words);
+    let greedy = greediest(world, &evicted);
+    if let Some(greedy) = &greedy {
+        d.explanation.push_str(&greedy.words());
+    }
+    let inodes = code == DISK && runs_out_of_inodes(world, id, &evicted, from);
+    if inodes {
+        d.explanation.push_str(
+            " It is short of inodes: too many files, however small, so that free space helps nothing.",
+        );
     }
     for reason in ["EvictionThresholdMet", "FreeDiskSpaceFailed", "ImageGCFailed", "SystemOOM"] {
         d.evidence.extend(events(reason, "self").iter().take(1).map(|e| Evidence::signal(e, 30, reason)));
@@ -211,7 +223,9 @@ fn pressed(
     for pod in evicted.iter().filter_map(|e| e.subject.clone()) {
         let workload = world.workload(&pod);
         d.explains.push(Explains::event("Evicted", &pod, "self"));
-        d.explains.extend(FELT.iter().map(|alert| Explains::alert(alert, &workload, "workload")));
+        d.explains.extend(felt(&workload));
+        // Each pod that is thrown out is made anew, there too where it came back to the same node.
+        d.explains.push(Explains::finding("workload.real-churn", &workload, "self"));
     }
     // Pods that would go there wait: the taint is called after the condition.
     let taint = format!(
@@ -223,10 +237,18 @@ fn pressed(
         d.evidence.push(Evidence::signal(&event, 20, "a pod that this node would take"));
         d.explains.push(Explains::event("FailedScheduling", &pod, "self"));
         let workload = world.workload(&pod);
-        d.explains.extend(FELT.iter().map(|alert| Explains::alert(alert, &workload, "workload")));
+        d.explains.extend(felt(&workload));
     }
     d.path = vec![Step::new(id, "", format!("{} since {}", kind.condition, clock(condition.since)))];
     d.remedies = match code {
+        DISK if inodes => vec![
+            Remedy::new(format!(
+                "find the directory on {name} in which small files pile up, and let its owner remove them"
+            ))
+            .command(format!(
+                "ssh {host} 'df -i; sudo du --inodes -xd3 /var/lib /var/log | sort -n | tail'"
+            )),
+        ],
         DISK => vec![
             Remedy::new(format!("see what fills the disk of {name}: images, logs, emptyDir volumes"))
                 .command(format!("ssh {host} 'df -h; sudo du -xhd1 /var/lib /var/log | sort -h | tail'"))
@@ -237,13 +259,23 @@ fn pressed(
             })
                 .caution("images that are removed have to be pulled again"),
         ],
-        MEMORY => vec![
-            Remedy::new(format!(
-                "find the pods on {name} that use more memory than they request, and give them limits"
-            ))
-            .command(format!("kubectl get pods -A -o wide --field-selector spec.nodeName={name}"))
-            .command("kubectl top pods -A --sort-by=memory | head"),
-        ],
+        MEMORY => {
+            let find = Remedy::new(match &greedy {
+                Some(greedy) => format!(
+                    "see why container {} of {} {} needs so much on {name}, and give it a memory limit",
+                    greedy.container,
+                    greedy.workload.kind,
+                    greedy.workload.path()
+                ),
+                None => format!(
+                    "find the pods on {name} that use more memory than they request, and give them limits"
+                ),
+            });
+            vec![
+                find.command(format!("kubectl get pods -A -o wide --field-selector spec.nodeName={name}"))
+                    .command("kubectl top pods -A --sort-by=memory | head"),
+            ]
+        }
         _ => vec![
             Remedy::new(format!(
                 "find who makes so many processes on {name}, and set podPidsLimit of the kubelet"
@@ -254,38 +286,59 @@ fn pressed(
     d
 }
 
-/// Of the pods thrown out the container that used most, as the kubelet counts it:
-/// `Container app was using 27914Mi, request is 0, has larger consumption of memory.`
-fn greediest(world: &World<'_>, evicted: &[kwhy_sdk::Signal]) -> Option<String> {
-    let mut most: Option<(u64, String)> = None;
+/// Whether it is files and not bytes that the disk has no room for, by what was reclaimed, thrown out or measured.
+fn runs_out_of_inodes(world: &World<'_>, id: &ObjectRef, evicted: &[Signal], from: u64) -> bool {
+    let thrown = evicted.iter().any(|e| e.message.contains("low on resource: inodes"));
+    let tried = world.about(id, "self", "event", "EvictionThresholdMet", from, 5);
+    let measured = ["NodeFilesystemAlmostOutOfFiles", "NodeFilesystemFilesFillingUp"].iter().any(|name| {
+        let all = world.about(id, "self", "alert", name, world.ago(minutes(60 * 24)), 1);
+        all.first().is_some_and(|a| a.state == "firing")
+    });
+    thrown || measured || tried.iter().any(|e| e.message.contains("reclaim inodes"))
+}
+
+/// Of the pods thrown out the container that used most.
+struct Greedy {
+    container: String,
+    workload: ObjectRef,
+    bytes: u64,
+    used: String,
+    asked: String,
+}
+
+impl Greedy {
+    fn words(&self) -> String {
+        let asks = match self.asked.as_str() {
+            "" | "0" => "requests nothing".to_owned(),
+            asked => format!("requests {asked}"),
+        };
+        let Self { container, workload, used, .. } = self;
+        format!(
+            " Of those container {container} of {} {} used most: {used}, and it {asks}.",
+            workload.kind,
+            workload.path()
+        )
+    }
+}
+
+/// As the kubelet counts it: `Container app was using 27914Mi, request is 0, has larger consumption of memory.`
+fn greediest(world: &World<'_>, evicted: &[Signal]) -> Option<Greedy> {
+    let mut most: Option<Greedy> = None;
     for event in evicted {
         let Some(pod) = &event.subject else { continue };
         for part in event.message.split("Container ").skip(1) {
             let Some((container, rest)) = part.split_once(" was using ") else { continue };
-            let mut amounts = rest.split([',', ' ', '.']);
-            let used = amounts.next().unwrap_or("");
-            let asked = rest
-                .split_once("request is ")
-                .map_or("", |(_, r)| r.split([',', ' ', '.']).next().unwrap_or(""));
-            let Some(bytes) = bytes(used).filter(|b| most.as_ref().is_none_or(|(m, _)| b > m)) else {
+            let word = |text: &str| text.split([',', ' ', '.']).next().unwrap_or("").to_owned();
+            let used = word(rest);
+            let asked = rest.split_once("request is ").map_or_else(String::new, |(_, r)| word(r));
+            let Some(bytes) = bytes(&used).filter(|b| most.as_ref().is_none_or(|m| *b > m.bytes)) else {
                 continue;
             };
             let workload = world.workload(pod);
-            let asks = match asked {
-                "" | "0" => "requests nothing".to_owned(),
-                _ => format!("requests {asked}"),
-            };
-            most = Some((
-                bytes,
-                format!(
-                    " Of those container {container} of {} {} used most: {used}, and it {asks}.",
-                    workload.kind,
-                    workload.path()
-                ),
-            ));
+            most = Some(Greedy { container: container.to_owned(), workload, bytes, used, asked });
         }
     }
-    most.map(|(_, words)| words)
+    most
 }
 
 /// A quantity with a binary suffix, or none.

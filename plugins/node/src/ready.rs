@@ -28,7 +28,7 @@ pub(crate) const CODES: [&str; 6] = [DOWN, STOPPED, RUNTIME, CNI, PLEG, EXPIRED]
 const SETTLE: u64 = minutes(2);
 /// How long after a reboot a node may take until its status says that it is ready.
 const COMING: u64 = minutes(5);
-/// How long the pods of a node that was meant to go may hang on it.
+/// How long the pods of a node that was meant to go may hang on it, and its kubelet fail.
 const STUCK: u64 = minutes(10);
 /// How long a new node may take to get its network.
 const JOINING: u64 = minutes(5);
@@ -37,6 +37,8 @@ const JOINING: u64 = minutes(5);
 pub(crate) struct Cause {
     pub(crate) code: &'static str,
     pub(crate) confidence: u8,
+    /// By its own words the kubelet cannot work: nobody who takes a node out of service means that.
+    pub(crate) fails: bool,
     pub(crate) title: String,
     pub(crate) what: String,
     pub(crate) lines: Vec<Signal>,
@@ -95,6 +97,10 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef, node: Op
     let diagnosis = put(world, node, &gone, cause, &load);
     held.forget(&diagnosis.supersedes, id);
     held.assert(&mut verdict, diagnosis);
+    let stuck = gone.since + STUCK;
+    if (node.cordoned || node.leaving) && world.now() < stuck {
+        verdict.wakes.push(Wake { id: LOOK.into(), subject: Some(id.clone()), at: stuck });
+    }
     if alone {
         // Nobody else says when it is over.
         let at = world.now() + lost::HEARD;
@@ -147,9 +153,10 @@ fn put(world: &World<'_>, node: &Node, gone: &Gone, cause: Cause, load: &Load) -
     let mut d = Diagnosis::new(cause.code, node.id.clone());
     d.title = cause.title;
     let planned = node.cordoned || node.leaving;
-    let stuck = !load.moved().is_empty() && world.now() > gone.since + STUCK;
+    let late = world.now() >= gone.since + STUCK;
+    let stuck = late && (!load.moved().is_empty() || (cause.fails && !node.leaving));
     // A node that was cordoned first is being worked on, or taken away: nobody is to be called for it, unless what it
-    // bore hangs on it still.
+    // bore hangs on it still, or the work has failed.
     d.severity = match (planned, stuck) {
         (true, false) => "info",
         (true, true) => "warning",

@@ -27,14 +27,19 @@ const NETWORK: [&str; 6] = [
     "failed to find plugin",
 ];
 /// How the plugins say that they have no address left.
-const NO_ADDRESS: [&str; 6] = [
+const NO_ADDRESS: [&str; 8] = [
     "no IP addresses available in range set",
-    "failed to assign an IP address to container",
+    AWS_WORDS,
     "no available IP",
     "No more free IP",
     "range is full",
     "IPAM Pool",
+    "No more free affine blocks",
+    "Assigned 0 out of",
 ];
+const AWS_WORDS: &str = "failed to assign an IP address to container";
+/// Calico gives each node blocks of pools that all of them share.
+const CALICO_WORDS: [&str; 2] = ["No more free affine blocks", "Assigned 0 out of"];
 
 /// Looks at the pods of a ready node that get no sandbox; none where all is well or it is too early to say.
 pub(crate) fn judge(world: &World<'_>, node: &Node, verdict: &mut Verdict) -> Option<Diagnosis> {
@@ -110,12 +115,8 @@ fn put(world: &World<'_>, node: &Node, failed: &[(ObjectRef, Signal)], why: &str
             "kubectl get pods -A -o wide --field-selector spec.nodeName={name} | grep -i -E 'cni|calico|flannel|cilium|weave|aws-node'"
         ),
     };
-    let mut remedy = Remedy::new(if no_address {
-        format!("free addresses on {name} or give it more: fewer pods, a larger range, more addresses at the cloud's interface")
-    } else {
-        format!("mend the network plugin of {name}: its pod tells what it lacks")
-    })
-    .command(logs);
+    let (todo, look) = if no_address { addresses(node, why) } else { installed(node) };
+    let mut remedy = Remedy::new(todo).command(logs);
     // A plugin whose pod runs on asks with a token of its own that lies on the node and that the pod renews.
     let turned_away = why.contains("Unauthorized");
     if turned_away {
@@ -125,16 +126,41 @@ fn put(world: &World<'_>, node: &Node, failed: &[(ObjectRef, Signal)], why: &str
         remedy = remedy
             .command(format!("kubectl -n {} delete pod {}     # it is made anew", pod.namespace, pod.name));
     }
-    let look = if no_address {
-        format!(
-            "ssh {} 'sudo ls /var/lib/cni/networks/* | wc -l'     # leases of host-local; compare with: sudo crictl pods -q | wc -l",
-            node.host()
-        )
-    } else {
-        format!("ssh {} ls -l /etc/cni/net.d /opt/cni/bin", node.host())
-    };
     d.remedies = vec![remedy.command(look)];
     d
+}
+
+fn installed(node: &Node) -> (String, String) {
+    (
+        format!("mend the network plugin of {}: its pod tells what it lacks", node.id.name),
+        format!("ssh {} ls -l /etc/cni/net.d /opt/cni/bin", node.host()),
+    )
+}
+
+/// Where addresses come from and who holds them, by whose words say that there are none.
+fn addresses(node: &Node, why: &str) -> (String, String) {
+    let name = &node.id.name;
+    if CALICO_WORDS.iter().any(|w| why.contains(w)) {
+        (
+            "give Calico more addresses: another IPPool or smaller blocks, or set free those that nobody uses any more; nodes share the pools".to_owned(),
+            "kubectl get ippools.crd.projectcalico.org -o custom-columns=NAME:.metadata.name,CIDR:.spec.cidr,BLOCK:.spec.blockSize,OFF:.spec.disabled\ncalicoctl ipam show --show-blocks\ncalicoctl ipam check     # addresses that leaked".to_owned(),
+        )
+    } else if why.contains(AWS_WORDS) {
+        (
+            format!("see whether the subnet of {name} has free addresses, or its interfaces can hold no more: prefix delegation gives more to a node, WARM_IP_TARGET keeps fewer in store, another subnet gives more to all"),
+            "aws ec2 describe-subnets --query 'Subnets[].[SubnetId,CidrBlock,AvailableIpAddressCount]' --output table\nkubectl -n kube-system set env daemonset/aws-node --list | grep -E 'WARM_|MINIMUM_IP|ENABLE_PREFIX|CUSTOM_NETWORK'".to_owned(),
+        )
+    } else {
+        (
+            format!(
+                "free addresses on {name} or give it more: fewer pods, a larger range, more addresses at the cloud's interface"
+            ),
+            format!(
+                "ssh {} 'sudo ls /var/lib/cni/networks/* | wc -l'     # leases of host-local; compare with: sudo crictl pods -q | wc -l",
+                node.host()
+            ),
+        )
+    }
 }
 
 /// The pod has not got its sandbox yet. Of one that nobody has shown it must have been said again, and nothing since

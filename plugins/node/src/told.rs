@@ -2,7 +2,7 @@
 
 use kwhy_sdk::{
     Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, Verdict, Wake, World, clock, hours,
-    minutes,
+    minutes, parse_time,
 };
 
 use crate::{felt, line, memory::Held, node::Node, oom, ready};
@@ -130,6 +130,9 @@ fn reboot(world: &World<'_>, node: &Node) -> Option<Passing> {
     ] {
         d.explains.push(Explains::alert(alert, &node.id, "on-node"));
     }
+    for pod in world.related(&node.id, "pod").iter().filter(|pod| ended_with(world, pod, last.at)) {
+        d.explains.push(Explains::alert("KubePodCrashLooping", pod, "self"));
+    }
     d.explains.push(Explains::event("Rebooted", &node.id, "self"));
     if node.ready.status == "True" || last.at >= node.ready.since {
         // That it was away is the same matter; that it is away again is not.
@@ -141,6 +144,15 @@ fn reboot(world: &World<'_>, node: &Node) -> Option<Passing> {
             .command(format!("ssh {} sudo journalctl -b -1 -n 50 --no-pager", node.host())),
     ];
     Some(Passing { last: last.at, diagnosis: d })
+}
+
+/// Whether the pod has been started anew by that boot and has run since: before kube-prometheus 0.9 its alert counts each
+/// restart within a quarter of an hour.
+fn ended_with(world: &World<'_>, pod: &ObjectRef, boot: u64) -> bool {
+    let containers = world.read(pod, "/status/containerStatuses").unwrap_or_default().list("");
+    let ends = containers.iter().filter_map(|c| parse_time(c.text("/lastState/terminated/finishedAt")));
+    containers.iter().all(|c| c.has("/state/running"))
+        && ends.max().is_some_and(|last| last <= boot + minutes(2))
 }
 
 fn clock_skew(world: &World<'_>, node: &Node) -> Option<Diagnosis> {

@@ -18,6 +18,7 @@ pub(crate) fn cause(world: &World<'_>, node: &Node, gone: &Gone) -> Cause {
     let base = |code, confidence, title: String, what: String, lines, remedies| Cause {
         code,
         confidence,
+        fails: code == RUNTIME,
         title,
         what,
         lines,
@@ -29,6 +30,7 @@ pub(crate) fn cause(world: &World<'_>, node: &Node, gone: &Gone) -> Cause {
         lines.extend(said(line::RUNTIME_SANITY));
         let socket = lines.iter().map(|l| l.field("socket")).find(|s| !s.is_empty()).unwrap_or("");
         let by = if node.runtime.is_empty() { "container runtime".to_owned() } else { node.runtime.clone() };
+        let unit = node.runtime_unit_at(socket);
         let at = if socket.is_empty() { String::new() } else { format!(" at {socket}") };
         return base(
             RUNTIME,
@@ -41,13 +43,9 @@ pub(crate) fn cause(world: &World<'_>, node: &Node, gone: &Gone) -> Cause {
             ),
             lines,
             vec![
-                Remedy::new(format!("look why {} ended on {name} and start it", node.runtime_unit()))
-                    .command(format!(
-                        "ssh {} sudo journalctl -u {} -n 100 --no-pager",
-                        node.host(),
-                        node.runtime_unit()
-                    ))
-                    .command(format!("ssh {} sudo systemctl restart {}", node.host(), node.runtime_unit()))
+                Remedy::new(format!("look why {unit} ended on {name} and start it"))
+                    .command(format!("ssh {} sudo journalctl -u {unit} -n 100 --no-pager", node.host()))
+                    .command(format!("ssh {} sudo systemctl restart {unit}", node.host()))
                     .caution(
                         "running containers go on while containerd or cri-o restarts; with docker they end",
                     ),
@@ -120,6 +118,7 @@ fn no_network(world: &World<'_>, node: &Node, gone: &Gone, message: &str, lines:
     Cause {
         code: CNI,
         confidence: 93,
+        fails: false,
         title: format!("Node {name} has no pod network: the CNI plugin is not ready"),
         what: format!(
             "The kubelet of {name} says since {}: {message}.{who} Until a configuration lies in /etc/cni/net.d, pods \

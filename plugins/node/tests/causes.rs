@@ -571,3 +571,187 @@ fn a_plugin_that_fails_for_each_sandbox_is_a_node_without_network_though_it_is_r
         [Input::listed(at("08:30:00"), pod("Pending")), told, Input::changed(at("09:00:40"), pod("Running"))];
     assert!(run(&runs, "09:05:00").diagnoses().is_empty());
 }
+
+/// Ends of a kubelet at its start, each ten seconds after the one before, from `first` (a second of the day) on.
+fn crash_loop(first: u64, times: u64) -> Vec<Input> {
+    let clock = |at: u64| format!("{:02}:{:02}:{:02}", at / 3600, at / 60 % 60, at % 60);
+    (0..times)
+        .flat_map(|n| {
+            let at = first + 11 * n;
+            [
+                kubelet(&clock(at), "Started kubelet: The Kubernetes Node Agent."),
+                kubelet(
+                    &clock(at + 1),
+                    r#""command failed" err="failed to parse kubelet flag: unknown flag: --network-plugin""#,
+                ),
+                kubelet(
+                    &clock(at + 1),
+                    "kubelet.service: Main process exited, code=exited, status=1/FAILURE",
+                ),
+            ]
+        })
+        .collect()
+}
+
+const NINE: u64 = 9 * 3600;
+
+#[test]
+fn a_kubelet_that_ends_at_each_start_is_told_once_and_by_its_first_end() {
+    let mut all = crash_loop(NINE - 60, 6);
+    all.push(Input::changed(at("09:00:00"), lost("09:00:00", json!({}))));
+    all.extend(crash_loop(NINE + 10, 60));
+    let mut bench = run(&all, "09:12:00");
+    let found = only(&bench);
+    assert_eq!(found.code, "node.kubelet-stopped");
+    assert!(found.explanation.contains("08:59:01"), "{}", found.explanation);
+    assert!(bench.cleared().is_empty(), "no start between two ends says that it is over");
+    let before = found;
+    bench.feed_all(&crash_loop(NINE + 720, 3)).unwrap();
+    let after = only(&bench);
+    assert_eq!((before.explanation, before.evidence), (after.explanation, after.evidence));
+}
+
+#[test]
+fn a_cordon_excuses_no_kubelet_that_cannot_work_by_its_own_words() {
+    let cordon = json!({"unschedulable": true});
+    let gone = Input::changed(at("09:00:00"), lost("09:00:00", cordon.clone()));
+    let mut all = crash_loop(NINE - 60, 5);
+    all.push(gone.clone());
+    assert_eq!(only(&run(&all, "09:05:00")).severity, "info");
+    assert_eq!(only(&run(&all, "09:10:01")).severity, "warning");
+    let stopped = kubelet("08:59:30", "Stopped kubelet: The Kubernetes Node Agent.");
+    assert_eq!(only(&run(&[stopped, gone], "09:10:01")).severity, "info");
+}
+
+#[test]
+fn a_full_disk_that_stops_a_kubelet_is_to_be_made_free() {
+    let all = [
+        kubelet(
+            "08:59:30",
+            "\"command failed\" err=\"failed to run Kubelet: could not initialize checkpoint manager: write /var/lib/kubelet/.2841: no space left on device\"",
+        ),
+        Input::changed(at("09:00:00"), lost("09:00:00", json!({}))),
+    ];
+    assert!(only(&run(&all, "09:03:00")).remedies[0].command.contains("df -h /var/lib/kubelet"));
+}
+
+#[test]
+fn who_needs_a_workload_of_a_lost_node_lacks_the_node() {
+    let mut all = workload("False", "09:00:00");
+    all.push(Input::changed(at("09:00:00"), lost("09:00:00", json!({}))));
+    let web = ObjectRef::new("Deployment", "shop", "web");
+    let missed = |d: &Diagnosis| {
+        d.explains.iter().any(|e| {
+            e.name == "workload.dependency-down" && e.anchor.as_ref().is_some_and(|anchor| anchor.is(&web))
+        })
+    };
+    assert!(missed(&only(&run(&all, "09:02:00"))));
+    let mut ill_before = workload("False", "08:40:00");
+    ill_before.push(Input::changed(at("09:00:00"), lost("09:00:00", json!({}))));
+    assert!(!missed(&only(&run(&ill_before, "09:02:00"))));
+}
+
+#[test]
+fn each_plugin_that_has_no_address_left_is_helped_in_its_own_way() {
+    let remedy = |why: &str| {
+        let pod = json!({
+            "kind": "Pod", "metadata": {"namespace": "shop", "name": "late"}, "spec": {"nodeName": "n1"},
+            "status": {"phase": "Pending"},
+        });
+        let id = ObjectRef::new("Pod", "shop", "late");
+        let message = format!(
+            "Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox \"0f\": plugin type=\"x\" failed (add): {why}"
+        );
+        let told = Input::event(at("09:00:00"), &id, "FailedCreatePodSandBox", "Warning", &message, 9);
+        let bench = run(&[Input::listed(at("08:30:00"), pod), told], "09:05:00");
+        let found = bench.diagnoses()[0].clone();
+        (found.title, found.remedies[0].command.clone())
+    };
+    for (why, command) in [
+        (
+            "failed to request IPv4 addresses: Assigned 0 out of 1 requested IPv4 addresses; No more free affine blocks and strict affinity enabled",
+            "calicoctl ipam show",
+        ),
+        ("add cmd: failed to assign an IP address to container", "daemonset/aws-node"),
+        (
+            "failed to allocate for range 0: no IP addresses available in range set: 10.244.1.1-10.244.1.254",
+            "/var/lib/cni/networks",
+        ),
+    ] {
+        let (title, done) = remedy(why);
+        assert!(title.contains("no address left") && done.contains(command), "{title}: {done}");
+    }
+}
+
+#[test]
+fn a_disk_without_inodes_and_the_greediest_container_are_named() {
+    let pod = ObjectRef::new("Pod", "shop", "web-1-a");
+    let thrown = |message: &str| Input::event(at("09:01:00"), &pod, "Evicted", "Warning", message, 1);
+    let short = |kind: &str, reason: &str| {
+        let mut all = workload("True", "08:00:00");
+        all.push(Input::changed(at("09:00:00"), node("n1", kind, "True", "09:00:00", reason, "", json!({}))));
+        all
+    };
+    let mut all = short("DiskPressure", "KubeletHasDiskPressure");
+    all.push(thrown("The node was low on resource: inodes. Threshold quantity: 1310720, available: 61022."));
+    let found = only(&run(&all, "09:01:01"));
+    assert!(found.explanation.contains("inodes") && found.remedies[0].command.contains("df -i"));
+    let mut all = short("DiskPressure", "KubeletHasDiskPressure");
+    all.push(thrown("The node was low on resource: ephemeral-storage. Threshold quantity: 9, available: 8."));
+    assert!(!only(&run(&all, "09:01:01")).explanation.contains("inodes"));
+    let mut all = short("MemoryPressure", "KubeletHasInsufficientMemory");
+    all.push(thrown("The node was low on resource: memory. Threshold quantity: 100Mi, available: 77256Ki. Container app was using 27730808Ki, request is 64Mi, has larger consumption of memory."));
+    let found = run(&all, "09:01:01").diagnoses()[0].clone();
+    assert!(found.remedies[0].text.contains("container app of Deployment shop/web"));
+    assert!(found.explains.iter().any(|e| e.name == "workload.real-churn"));
+}
+
+#[test]
+fn restarts_by_a_boot_are_the_boots_and_later_ones_are_not() {
+    let ended = |at: &str| {
+        json!({
+            "kind": "Pod", "metadata": {"namespace": "shop", "name": "a"}, "spec": {"nodeName": "n1"},
+            "status": {"phase": "Running", "containerStatuses": [{
+                "name": "a", "restartCount": 2, "state": {"running": {"startedAt": "2024-05-07T09:21:00Z"}},
+                "lastState": {"terminated": {"exitCode": 255, "reason": "Unknown", "finishedAt": format!("2024-05-07T{at}Z")}},
+            }]},
+        })
+    };
+    let boot = Input::event(
+        at("09:00:00"),
+        &n1(),
+        "Rebooted",
+        "Warning",
+        "Node n1 has been rebooted, boot id: a",
+        1,
+    );
+    let own = |end: &str| {
+        let found = only(&run(&[Input::listed(at("08:30:00"), ended(end)), boot.clone()], "09:00:01"));
+        found.explains.iter().any(|e| e.name == "KubePodCrashLooping")
+    };
+    assert!(own("08:59:40") && !own("09:20:50"));
+}
+
+#[test]
+fn the_runtimes_unit_is_read_from_its_socket_where_no_node_was_shown() {
+    for (socket, unit) in [
+        ("/var/run/crio/crio.sock", "-u crio "),
+        ("/run/k3s/containerd/containerd.sock", "-u k3s-agent "),
+        ("/var/snap/microk8s/common/run/containerd.sock", "-u snap.microk8s.daemon-containerd "),
+        ("/run/containerd/containerd.sock", "-u containerd "),
+    ] {
+        let words = format!(
+            r#""Status from runtime service failed" err="rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing dial unix {socket}: connect: no such file or directory\"""#
+        );
+        let all: Vec<Input> = ["09:00", "09:02", "09:04", "09:06"]
+            .iter()
+            .map(|m| kubelet(&format!("{m}:00"), &words))
+            .collect();
+        let mut bench = Bench::<NodePack>::new();
+        bench.feed_all(&all).unwrap();
+        bench.until(at("09:06:30")).unwrap();
+        let found = only(&bench);
+        assert_eq!(found.code, "node.container-runtime-down");
+        assert!(found.remedies[0].command.contains(unit), "{}", found.remedies[0].command);
+    }
+}
