@@ -13,7 +13,7 @@ use kwhy_sdk::{
 };
 
 use crate::{
-    service,
+    metrics_api::{self, Server},
     words::{between, kubectl, named, short, spoken},
 };
 
@@ -113,7 +113,14 @@ fn slot(hpa: &ObjectRef) -> String {
 }
 
 fn found(world: &World<'_>, hpa: &ObjectRef, lack: &Lack, said: Evidence) -> Verdict {
-    let diagnosis = diagnose(world, hpa, lack, said);
+    let server = match lack {
+        Lack::Metric { api, away: true, .. } => Server::of(world, api).map(|server| (server, *api)),
+        _ => None,
+    };
+    let diagnosis = match server {
+        Some((server, api)) => metrics_api::diagnose(world, hpa, &server, api),
+        None => diagnose(world, hpa, lack, said),
+    };
     let root = &diagnosis.root;
     world.remember(&slot(hpa), &json!([root.kind, root.namespace, root.name]), KEEP);
     Verdict { diagnoses: vec![diagnosis], ..Verdict::default() }
@@ -154,14 +161,6 @@ pub(crate) fn seen(world: &World<'_>, hpa: &ObjectRef) -> Verdict {
     Verdict { cleared: vec![over], ..Verdict::default() }
 }
 
-/// What stands behind a metrics API, where it is not ready.
-fn server(world: &World<'_>, api: &str) -> Option<ObjectRef> {
-    let of = world.list("APIService", "").into_iter().find(|a| a.name.ends_with(api))?;
-    let service = world.read(&of, "/spec/service")?;
-    let service = ObjectRef::new("Service", service.text("/namespace"), service.text("/name"));
-    service::backend(world, &service).filter(|b| !b.ready).map(|b| b.workload)
-}
-
 fn diagnose(world: &World<'_>, hpa: &ObjectRef, lack: &Lack, said: Evidence) -> Diagnosis {
     let scales = world.related(hpa, "scales").into_iter().next();
     let target = scales.unwrap_or_else(|| hpa.clone());
@@ -194,34 +193,22 @@ fn diagnose(world: &World<'_>, hpa: &ObjectRef, lack: &Lack, said: Evidence) -> 
                 )
             }
             Lack::Metric { name, api, away } => {
-                let behind = server(world, api).filter(|_| *away);
-                let why = match &behind {
-                    Some(of) => format!("{}, which serves {api}, has no ready pod", spoken(of)),
-                    None if *away => {
-                        format!("nothing serves {api}: its adapter is missing or does not answer")
-                    }
-                    None => format!(
+                let why = if *away {
+                    format!("nothing serves {api}: its adapter is missing or does not answer")
+                } else {
+                    format!(
                         "what serves {api} does not know it: no rule of the adapter makes it, or nothing exports it"
-                    ),
+                    )
                 };
-                let mut remedies = Vec::new();
-                if let Some(of) = behind {
-                    remedies.push(Remedy::new(format!("bring {} back", spoken(&of))).command(format!(
-                        "{} describe {}",
-                        kubectl(&of.namespace),
-                        named(&of)
-                    )));
-                    root = of;
-                }
                 let version = if *api == "custom.metrics.k8s.io" { "v1beta2" } else { "v1beta1" };
-                remedies.push(
+                let remedies = vec![
                     Remedy::new("see which metrics are served, and make the adapter serve this one")
                         .command(format!("kubectl get apiservice | grep {api}"))
                         .command(format!(
                             "kubectl get --raw /apis/{api}/{version} | grep -o '\"name\":\"[^\"]*'"
                         )),
-                );
-                remedies.push(Remedy::new("or name a metric that exists").command(edit));
+                    Remedy::new("or name a metric that exists").command(edit),
+                ];
                 (
                     78,
                     format!("{whose} cannot scale: the metric {name} cannot be read"),
@@ -293,15 +280,21 @@ fn diagnose(world: &World<'_>, hpa: &ObjectRef, lack: &Lack, said: Evidence) -> 
     if !root.is(hpa) {
         diagnosis.path.push(Step::new(hpa, "scaled-by", "cannot count"));
     }
-    for name in ["KubeHpa*", "HPA*", "*Hpa*"] {
-        diagnosis.explains.push(Explains::alert(name, hpa, "self"));
-    }
-    diagnosis.explains.push(Explains::event("Failed*", hpa, "self"));
-    // What is not scaled with its load is slow.
-    for name in ["*Latency*", "*Slow*", "*Saturat*"] {
-        diagnosis.explains.push(Explains::alert(name, &target, "workload"));
-    }
+    diagnosis.explains.extend(explains(world, hpa));
     diagnosis
+}
+
+/// What those see who look at an autoscaler that does not scale.
+pub(crate) fn explains(world: &World<'_>, hpa: &ObjectRef) -> Vec<Explains> {
+    let mut out: Vec<Explains> =
+        ["KubeHpa*", "HPA*", "*Hpa*"].map(|name| Explains::alert(name, hpa, "self")).into();
+    out.push(Explains::event("Failed*", hpa, "self"));
+    // What is not scaled with its load is slow, and more waits for it.
+    for target in world.related(hpa, "scales") {
+        let names = ["*Latency*", "*Slow*", "*Saturat*", "*Queue*", "*Backlog*", "*Lag"];
+        out.extend(names.map(|name| Explains::alert(name, &target, "workload")));
+    }
+    out
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ mod job;
 mod login;
 mod logs;
 mod look;
+mod metrics_api;
 mod missed;
 mod missing;
 mod oom;
