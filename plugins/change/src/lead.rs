@@ -121,6 +121,15 @@ fn unheeded(world: &World<'_>, workload: &ObjectRef) -> usize {
     counts.map_or(0, |(written, seen)| usize::try_from(written - seen).unwrap_or(0))
 }
 
+/// Whether a pod works and waits only for somebody else to say that it takes traffic: its template has nothing to do with
+/// it.
+fn waits_for_gate(world: &World<'_>, workload: &ObjectRef) -> bool {
+    world.pods(workload).iter().take(PODS).any(|pod| {
+        world.condition(pod, "ContainersReady").holds()
+            && world.condition(pod, "Ready").reason == "ReadinessGatesNotReady"
+    })
+}
+
 fn of_workload(world: &World<'_>, workload: &ObjectRef, since: u64) -> Vec<Lead> {
     let autoscaled = !world.related(workload, "scaled-by").is_empty();
     let mut leads = Vec::new();
@@ -132,7 +141,7 @@ fn of_workload(world: &World<'_>, workload: &ObjectRef, since: u64) -> Vec<Lead>
             continue;
         }
         let (code, confidence) = if touches("/spec/template") || touches("/spec/jobTemplate") {
-            if waits_for_image(world, workload) {
+            if waits_for_image(world, workload) || waits_for_gate(world, workload) {
                 continue;
             }
             (ROLLOUT, 45)

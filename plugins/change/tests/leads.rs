@@ -146,3 +146,21 @@ fn an_alert_on_an_ingress_speaks_of_the_one_workload_that_it_leads_to() {
     assert_eq!(roots(&all(&["front"])), one("change.rollout", "front"));
     assert!(roots(&all(&["cart", "front"])).is_empty(), "which of them is not said");
 }
+
+#[test]
+fn a_rollout_whose_pods_wait_for_a_readiness_gate_only_is_not_taken_back() {
+    let all = |reason: &str| {
+        let mut waits = pod("Deployment");
+        waits["status"] = json!({"conditions": [
+            {"type": "ContainersReady", "status": "True"}, {"type": "Ready", "status": "False", "reason": reason},
+        ]});
+        run(vec![
+            listed(front(1, 1, "front:1", json!({}))),
+            Input::changed(at("09:10:00"), front(2, 2, "front:2", json!({}))),
+            Input::changed(at("09:10:05"), waits),
+            alert("KubeDeploymentRolloutStuck", "Deployment", "front"),
+        ])
+    };
+    assert!(roots(&all("ReadinessGatesNotReady")).is_empty());
+    assert_eq!(roots(&all("ContainersNotReady")), one("change.rollout", "front"));
+}

@@ -464,3 +464,30 @@ fn placeholders_that_give_way_are_a_remark_until_somebody_complains() {
     missed.push(Input::alert(at("09:04:00"), "KubeDeploymentReplicasMismatch", &web, &[]));
     assert_eq!(severity(&run(&missed, "09:05:00")), "critical");
 }
+
+#[test]
+fn who_took_the_room_of_a_pod_that_ran_is_named() {
+    let nodes = [node("w1", json!({}), json!({}))];
+    let other = json!({
+        "kind": "Pod",
+        "metadata": {"namespace": "batch", "name": "cruncher-1", "uid": "de5a6dfa-eb73", "ownerReferences": [{"kind": "Job", "name": "cruncher", "controller": true}]},
+        "spec": {"nodeName": "w1", "priorityClassName": "urgent", "containers": [{"resources": {"requests": {"memory": "14Gi"}}}]},
+        "status": {"phase": "Running"},
+    });
+    let full = "0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
+    for by in ["pod de5a6dfa-eb73", "batch/cruncher-1"] {
+        let mut all = waiting(&nodes, asks("100m", "8Gi"), full);
+        let former = pod("web-1-z", asks("100m", "8Gi"), json!({"phase": "Running"}));
+        all.insert(3, Input::listed(at("08:00:00"), former.clone()));
+        all.insert(4, Input::changed(at("08:59:00"), other.clone()));
+        let victim = ObjectRef::new("Pod", "shop", "web-1-z");
+        let text = format!("Preempted by {by} on node w1");
+        all.insert(5, Input::event(at("08:59:00"), &victim, "Preempted", "Normal", &text, 1));
+        all.insert(6, Input::deleted(at("08:59:02"), former));
+        let found = only(&run(&all, "09:03:00"));
+        assert_eq!(found.code, "scheduling.insufficient-memory");
+        for part in ["ended pod web-1-z", "pod cruncher-1 of Job batch/cruncher, of PriorityClass urgent"] {
+            assert!(found.explanation.contains(part), "{}", found.explanation);
+        }
+    }
+}

@@ -353,7 +353,10 @@ pub(crate) fn born(world: &World<'_>, pod: &ObjectRef, signal: &Signal) -> Verdi
         return verdict;
     }
     // A template that changes explains new pods; a fight has its own diagnosis.
-    let holder = crate::pod::around(world, pod).1;
+    let (workload, holder) = crate::pod::around(world, pod);
+    if crate::barred::holds(world, &workload) {
+        return verdict;
+    }
     let changes = world.recall::<Json>(&key("f", &holder)).map(|j| writes(&j)).unwrap_or_default();
     let since = world.ago(CHURN_WINDOW);
     if changes.iter().skip(1).any(|w| w.at >= since) {

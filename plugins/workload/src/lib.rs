@@ -5,6 +5,7 @@
 //! admission plugins and of the container runtimes. Each cause has a file of its own.
 
 mod admission;
+mod barred;
 mod case;
 mod ceiling;
 mod change;
@@ -16,6 +17,7 @@ mod endpoints;
 mod evicted;
 mod expired;
 mod fight;
+mod gate;
 mod generic;
 mod hpa;
 mod image;
@@ -104,6 +106,7 @@ impl Rule for Workload {
                 "SuccessfulDelete",
                 "*Drain*",
                 "*Evict*",
+                "ScaleDownFailed",
             ]))
             .wants(Subscription::events(&hpa::REASONS).kinds(&["HorizontalPodAutoscaler"]))
             .wants(Subscription::events(&cron::REASONS).kinds(&["CronJob"]))
@@ -152,9 +155,7 @@ impl Rule for Workload {
             ("event", "SuccessfulCreate" | "SuccessfulDelete") => fight::again(world, subject),
             ("event", _) if kind == "HorizontalPodAutoscaler" => hpa::told(world, subject, signal),
             ("event", _) if evicted::tells(signal) => evicted::examine(world, &world.workload(subject)),
-            ("event", _) if kind == "Pod" && !signal.message.contains("disruption budget") => {
-                look::look(world, subject)
-            }
+            ("event", _) if kind == "Pod" && !pdb::tells(signal) => look::look(world, subject),
             ("event", _) => pdb::told(world, subject, signal),
             _ => Verdict::default(),
         })
@@ -165,6 +166,7 @@ impl Rule for Workload {
 fn look(world: &World<'_>, of: &ObjectRef) -> Verdict {
     match of.kind.as_str() {
         _ if evicted::holds(world, of) => evicted::examine(world, of),
+        _ if barred::holds(world, of) => barred::examine(world, of),
         "Pod" => look::look(world, of),
         "HorizontalPodAutoscaler" => hpa::seen(world, of),
         "Service" => endpoints::examine(world, of),
@@ -181,7 +183,13 @@ fn look(world: &World<'_>, of: &ObjectRef) -> Verdict {
             verdict.merge(admission::examine(world, of));
             verdict
         }
-        _ => admission::examine(world, of),
+        _ => {
+            let mut verdict = admission::examine(world, of);
+            if matches!(of.kind.as_str(), "Deployment" | "StatefulSet" | "DaemonSet") {
+                verdict.merge(barred::examine(world, of));
+            }
+            verdict
+        }
     }
 }
 
@@ -204,7 +212,7 @@ fn controller(world: &World<'_>, of: &ObjectRef, signal: &Signal) -> Verdict {
         _ => Verdict::default(),
     };
     let held = case::of(world, of).is_some_and(|c| {
-        !matches!(c.code.as_str(), job::BACKOFF | job::DEADLINE | oom::CODE | evicted::CODE)
+        !matches!(c.code.as_str(), job::BACKOFF | job::DEADLINE | oom::CODE | evicted::CODE | refused::CODE)
     });
     if held || admission::fails(world, of) {
         verdict.merge(admission::examine(world, of));

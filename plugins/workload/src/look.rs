@@ -1,12 +1,14 @@
 //! One look at one pod: which cause, if any, keeps it from working. The specific causes are asked first; where several
 //! containers suffer, the one that is known best speaks.
 
-use kwhy_sdk::{Diagnosis, ObjectRef, Verdict, Wake, World, seconds};
+use kwhy_sdk::{Diagnosis, Evidence, ObjectRef, Remedy, Verdict, Wake, World, seconds};
 
 use crate::{
-    LOOK, case, command, config_change, evicted, expired, generic, image, login, logs, missing, oom,
+    LOOK, barred, case, command, config_change, evicted, expired, gate, generic, image, login, logs, missing,
+    oom,
     pod::{self, Container, Pod, STABLE},
     probe, refused, security, service, told,
+    words::{kubectl, named, spoken},
 };
 
 /// What a look has found.
@@ -54,6 +56,9 @@ pub(crate) fn look(world: &World<'_>, id: &ObjectRef) -> Verdict {
     }
     if evicted::own(&pod) {
         return evicted::examine(world, &pod.workload);
+    }
+    if barred::own(&pod) {
+        return barred::examine(world, &pod.workload);
     }
     if !pod.held() && !worth(&pod) {
         return Verdict::default();
@@ -120,7 +125,8 @@ pub(crate) fn diagnosis(world: &World<'_>, id: &ObjectRef) -> Option<Diagnosis> 
     if id.kind != "Pod" {
         return crate::admission::again(world, id)
             .or_else(|| crate::job::again(world, id))
-            .or_else(|| evicted::again(world, id));
+            .or_else(|| evicted::again(world, id))
+            .or_else(|| barred::again(world, id));
     }
     let pod = Pod::load(world, id).filter(|p| !p.going() && p.phase() != "Succeeded")?;
     match assess(world, &pod) {
@@ -155,14 +161,47 @@ fn assess(world: &World<'_>, pod: &Pod) -> Seen {
             _ => {}
         }
     }
-    if let Some(best) = best.as_mut().filter(|_| pod.by_events) {
-        best.confidence = best.confidence.min(told::CONFIDENCE);
+    if best.is_none() && later.is_none() {
+        match gate::judge(world, pod) {
+            Ok(found) => best = found,
+            Err(at) => later = Some(at),
+        }
+    }
+    if let Some(best) = best.as_mut() {
+        if pod.by_events {
+            best.confidence = best.confidence.min(told::CONFIDENCE);
+        }
+        tell_paused(world, pod, best);
     }
     match (best, later) {
         (Some(found), _) => Seen::Ill(Box::new(found)),
         (None, Some(at)) => Seen::Later(at),
         (None, None) => Seen::Nothing,
     }
+}
+
+/// While a Deployment is paused no change of its template reaches a pod, and kubectl refuses to take one back.
+fn tell_paused(world: &World<'_>, pod: &Pod, found: &mut Diagnosis) {
+    let of = &pod.holder;
+    if of.kind != "Deployment" || !world.read(of, "/spec/paused").is_some_and(|p| p.is_true("")) {
+        return;
+    }
+    found.explanation.push_str(&format!(
+        " {} is paused (spec.paused): what is changed in its template does not reach its pods until it is resumed.",
+        spoken(of)
+    ));
+    found.evidence.push(Evidence::object(
+        of,
+        "spec.paused: true",
+        20,
+        "rolls nothing out while it is paused",
+    ));
+    found.remedies.insert(
+        0,
+        Remedy::new("mend the template, if that is not done yet, and let the Deployment roll it out")
+            .command(format!("{} rollout resume {}", kubectl(&of.namespace), named(of)))
+            .caution("it rolls out every change that was made since it was paused"),
+    );
 }
 
 fn seen(found: Result<Option<Diagnosis>, u64>) -> Seen {

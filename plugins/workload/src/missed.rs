@@ -37,19 +37,21 @@ pub(crate) fn alerted(world: &World<'_>, subject: &ObjectRef, alert: &Signal) ->
     if alert.state != "firing" || case::sufferer_of(world, &workload).is_some() {
         return Verdict::default();
     }
-    let mut all = Vec::new();
+    // The newest first; so few are put in their places at less cost than a sort has.
+    let mut all: Vec<(ObjectRef, Signal)> = Vec::new();
     for pod in world.pods(&workload).into_iter().take(PODS) {
         for name in COMPLAINTS {
             let lines = world.about(&pod, "self", "log", name, world.ago(RECENT), OFTEN);
-            all.extend(
-                lines.into_iter().filter(|line| !logs::calm(&line.message)).map(|line| (pod.clone(), line)),
-            );
+            for line in lines.into_iter().filter(|line| !logs::calm(&line.message)) {
+                let older = |(_, known): &(ObjectRef, Signal)| (known.at, &known.id) < (line.at, &line.id);
+                let place = all.iter().position(older).unwrap_or(all.len());
+                all.insert(place, (pod.clone(), line));
+            }
         }
     }
     if all.len() < ALERTED {
         return Verdict::default();
     }
-    all.sort_by(|(_, a), (_, b)| (b.at, &b.id).cmp(&(a.at, &a.id)));
     let told = all.iter().map(|(pod, line)| judge(world, pod, line));
     told.into_iter().find(|verdict| !verdict.diagnoses.is_empty()).unwrap_or_default()
 }

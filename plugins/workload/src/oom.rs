@@ -3,7 +3,7 @@
 //! The kubelet reports reason OOMKilled when the cgroup's limit was hit and exit code 137; a node that itself runs out
 //! of memory shows as MemoryPressure, evictions and SystemOOM events, and is not claimed here.
 
-use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, World, hours, minutes};
+use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, World, hours, minutes};
 
 use crate::{
     case,
@@ -59,9 +59,27 @@ fn brought(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Rollou
     (!rollout.fields.is_empty()).then_some(rollout)
 }
 
+/// The edit of a LimitRange that gave the pod, made after it, the limit which its template does not name.
+fn filled_in(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Signal> {
+    // `LimitRanger plugin set: cpu, memory request for container web; memory limit for container web`
+    let set = pod.json.text("/metadata/annotations/kubernetes.io~1limit-ranger");
+    let of = format!("limit for container {}", container.name);
+    let here = |part: &str| part.contains("memory") && part.trim().ends_with(&of);
+    if !set.split([';', ':']).any(here) {
+        return None;
+    }
+    let ranges = world.list("LimitRange", &pod.id.namespace);
+    let edits = ranges.iter().flat_map(|range| world.changes(range, "self", world.ago(hours(2)), 5));
+    // Kubernetes times have no fractions.
+    edits.filter(|edit| edit.at < pod.created() + 1000).max_by_key(|edit| edit.at)
+}
+
 fn diagnose(world: &World<'_>, pod: &Pod, container: &Container, limit: &str) -> Diagnosis {
     let rollout = brought(world, pod, container);
-    let mut diagnosis = case::of_pod(world, CODE, &pod.workload, pod, 90);
+    let edit = filled_in(world, pod, container).filter(|_| rollout.is_none());
+    let range = edit.as_ref().and_then(|e| e.subject.clone());
+    let root = range.clone().unwrap_or_else(|| pod.workload.clone());
+    let mut diagnosis = case::of_pod(world, CODE, &root, pod, 90);
     let whose = spoken(&pod.workload);
     let name = &container.name;
     let of = if limit.is_empty() { String::new() } else { format!(" of {limit}") };
@@ -107,6 +125,18 @@ fn diagnose(world: &World<'_>, pod: &Pod, container: &Container, limit: &str) ->
         ));
         diagnosis.evidence.push(rollout.evidence(30, "the change before it began"));
     }
+    if let (Some(edit), Some(range)) = (&edit, &range) {
+        let at = kwhy_sdk::clock(edit.at);
+        diagnosis.title =
+            format!("{whose} is OOMKilled at the limit{of} that {} gives it since its edit", spoken(range));
+        diagnosis.explanation.push_str(&format!(
+            " The template names no limit: {} fills one in when a pod is made, and it was edited at {at} UTC, before this pod was made.",
+            spoken(range)
+        ));
+        diagnosis.evidence.push(
+            Evidence::signal(edit, 40, "the edit before the pod was made").citing(edit.message.clone()),
+        );
+    }
     let end = container.end();
     let lived = end
         .as_ref()
@@ -128,6 +158,18 @@ fn diagnose(world: &World<'_>, pod: &Pod, container: &Container, limit: &str) ->
         diagnosis.evidence.push(crate::counted(&event, 20, "the kubelet waits longer before each new start"));
     }
     case::note_root(&mut diagnosis, format!("memory limit {shown}"));
+    if let Some(range) = &range {
+        let k = crate::words::kubectl(&range.namespace);
+        let mut back = Remedy::new(format!(
+            "give {} its former default back, and let the pods be made anew",
+            spoken(range)
+        ))
+        .command(format!("{k} edit {}", crate::words::named(range)));
+        if let Some(again) = crate::words::restart(&pod.holder) {
+            back = back.command(again);
+        }
+        diagnosis.remedies.push(back);
+    }
     remedies(&mut diagnosis, pod, container, limit, rollout.as_ref());
     diagnosis
 }

@@ -1,14 +1,14 @@
 //! `workload.pdb-blocks-drain`: a PodDisruptionBudget that lets no pod go, while somebody drains a node.
 //!
 //! The API answers evictions with `Cannot evict pod as it would violate the pod's disruption budget.`
-//! (pkg/registry/core/pod/storage/eviction.go); drainers write it to events and logs. A budget without room is normal
-//! as long as nobody drains.
+//! (pkg/registry/core/pod/storage/eviction.go); drainers write it to events and logs, that of AKS in its own words:
+//! `Eviction blocked by Too Many Requests (usually a pdb): POD`. A budget without room is normal as long as nobody drains.
 
-use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, Verdict, World};
+use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, Verdict, World, minutes};
 
 use crate::{
     case,
-    words::{kubectl, named, spoken},
+    words::{any, kubectl, listed, named, spoken},
 };
 
 pub(crate) const CODE: &str = "workload.pdb-blocks-drain";
@@ -19,24 +19,53 @@ pub(crate) fn pattern() -> kwhy_sdk::Pattern {
     kwhy_sdk::Pattern::new(LINE, "disruption budget", r"(?i)evict[^\n]*disruption budget")
 }
 
+/// Whether the words are those of an eviction that a budget refused.
+pub(crate) fn tells(signal: &Signal) -> bool {
+    any(&signal.message, &["disruption budget", "(usually a pdb)"])
+}
+
 /// A line or an event that tells of a refused eviction; `of` is what it is about.
 pub(crate) fn told(world: &World<'_>, of: &ObjectRef, signal: &Signal) -> Verdict {
     let mut verdict = Verdict::default();
-    if !signal.message.contains("disruption budget") {
+    if !tells(signal) {
         return verdict;
     }
+    // A drainer speaks of one pod at a time, and each that it meets is in its way.
+    let drain = if of.kind == "Node" {
+        world.about(of, "self", "event", &signal.name, world.ago(minutes(30)), 50)
+    } else {
+        vec![signal.clone()]
+    };
+    let mut blocked: Vec<Blocked> = Vec::new();
     for budget in world.list("PodDisruptionBudget", "") {
         let status = world.read(&budget, "/status").unwrap_or_default();
         if status.number("/disruptionsAllowed") > 0 || status.number("/expectedPods") == 0 {
             continue;
         }
         let pods = world.related(&budget, "selects");
-        let named_pod = pods.iter().find(|p| signal.message.contains(p.name.as_str()) || p.is(of));
-        if let Some(pod) = named_pod {
-            verdict.diagnoses.push(diagnose(world, &budget, pod, signal));
+        let met = drain.iter().filter(|said| tells(said)).find_map(|said| {
+            let named = pods.iter().find(|p| said.message.contains(p.name.as_str()) || p.is(of))?;
+            Some((named.clone(), said.clone()))
+        });
+        blocked.extend(met.map(|(pod, said)| Blocked { budget, pod, said }));
+    }
+    for one in &blocked {
+        let mut found = diagnose(world, &one.budget, &one.pod, &one.said);
+        let others: Vec<String> =
+            blocked.iter().filter(|b| !b.budget.is(&one.budget)).map(|b| spoken(&b.budget)).collect();
+        if !others.is_empty() {
+            found.explanation.push_str(&format!(" In the way of the same drain: {}.", listed(&others)));
         }
+        verdict.diagnoses.push(found);
     }
     verdict
+}
+
+/// A budget, the pod that may not go, and what the drainer said of it.
+struct Blocked {
+    budget: ObjectRef,
+    pod: ObjectRef,
+    said: Signal,
 }
 
 fn diagnose(world: &World<'_>, budget: &ObjectRef, pod: &ObjectRef, signal: &Signal) -> Diagnosis {

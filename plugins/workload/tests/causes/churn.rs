@@ -67,3 +67,36 @@ fn pods_that_come_anew_again_and_again_are_churn_and_a_rollout_is_not() {
     all.extend((4..12).map(born));
     only(&run(&all, "09:40:00"), "workload.real-churn", "Deployment", "web");
 }
+
+#[test]
+fn pods_that_a_kubelet_refuses_one_after_the_other_are_told_with_its_words() {
+    let text = "forbidden sysctl: \"net.core.somaxconn\" not allowlisted";
+    let refused = |i: u64| {
+        let name = format!("web-1-{i}");
+        let status = json!({"status": {"phase": "Failed", "reason": "SysctlForbidden", "message": format!("Pod was rejected: {text}"), "containerStatuses": []}});
+        let made = at("09:30:00") + i * 60_000;
+        let json =
+            pod(&name, "web-1", "09:30:00", &container(&json!({})), running("09:30:00", 0, false), &status);
+        [
+            Input::changed(made, json),
+            Input::event(made, &id("Pod", &name), "SysctlForbidden", "Warning", text, 1),
+        ]
+    };
+    let mut all = cluster();
+    all.extend((0..2).flat_map(refused));
+    silent(&run(&all, "09:40:00"));
+    all.extend((2..5).flat_map(refused));
+    let found = only(&run(&all, "09:40:00"), "workload.container-refused", "Deployment", "web");
+    says(&found, &["The kubelet of node n1", "net.core.somaxconn", "allowedUnsafeSysctls", "5 within"]);
+    // A later one is admitted.
+    let ready = pod(
+        "web-1-z",
+        "web-1",
+        "09:36:00",
+        &container(&json!({})),
+        running("09:36:00", 0, true),
+        &json!({"spec": {"nodeName": "n2"}}),
+    );
+    all.push(Input::changed(at("09:36:30"), ready));
+    silent(&run(&all, "09:45:00"));
+}

@@ -66,3 +66,24 @@ fn an_image_for_another_processor_is_told_by_the_manifest_and_by_the_kernel() {
     );
     only(&run(&all, "09:40:00"), "workload.image-architecture", "Deployment", "web");
 }
+
+#[test]
+fn of_a_paused_deployment_the_way_back_begins_with_its_resumption() {
+    let text =
+        r#"Back-off pulling image "ghcr.io/acme/web:v1": ErrImagePull: ghcr.io/acme/web:v1: not found"#;
+    let with_paused = |paused: bool| {
+        let mut all = one(waiting("ImagePullBackOff", text));
+        all.insert(
+            3,
+            Input::changed(
+                at("09:25:00"),
+                deployment(&container(&json!({})), &json!({"spec": {"paused": paused}})),
+            ),
+        );
+        only(&run(&all, "09:40:00"), "workload.image-not-found", "Deployment", "web")
+    };
+    let found = with_paused(true);
+    says(&found, &["is paused (spec.paused)"]);
+    assert!(found.remedies[0].command.ends_with("rollout resume deployment/web"), "{found:#?}");
+    assert!(!crate::words(&with_paused(false)).contains("paused"));
+}

@@ -110,3 +110,32 @@ fn a_budget_without_room_matters_only_where_somebody_drains() {
     let found = only(&run(&all, "09:32:00"), "workload.pdb-blocks-drain", "PodDisruptionBudget", "web");
     says(&found, &["minAvailable 1", "--replicas=2"]);
 }
+
+#[test]
+fn the_words_of_the_drainer_of_aks_name_each_budget_that_is_in_its_way() {
+    let budget = |name: &str| {
+        listed(json!({
+            "kind": "PodDisruptionBudget", "metadata": {"namespace": "shop", "name": name},
+            "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": name}}},
+            "status": {"disruptionsAllowed": 0, "currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 1},
+        }))
+    };
+    let stands = |name: &str, app: &str| {
+        let labels = json!({"metadata": {"labels": {"app": app}}});
+        listed(pod(name, "web-1", "06:00:00", &container(&json!({})), running("06:00:00", 0, true), &labels))
+    };
+    let said = |clock: &str, text: &str| {
+        Input::event(at(clock), &ObjectRef::new("Node", "", "n1"), "Drain", "Warning", text, 4)
+    };
+    let mut all = cluster();
+    all.extend([budget("web"), budget("mq"), stands("web-1-a", "web"), stands("mq-0", "mq")]);
+    all.push(said("09:30:00", "Draining node: n1"));
+    silent(&run(&all, "09:32:00"));
+    all.push(said("09:31:00", "Eviction blocked by Too Many Requests (usually a pdb): web-1-a"));
+    only(&run(&all, "09:32:00"), "workload.pdb-blocks-drain", "PodDisruptionBudget", "web");
+    all.push(said("09:31:10", "Eviction blocked by Too many Requests (usually a pdb): mq-0"));
+    let bench = run(&all, "09:32:00");
+    let found = bench.diagnoses();
+    assert_eq!(found.len(), 2, "{found:#?}");
+    says(found[0], &["In the way of the same drain: PodDisruptionBudget shop/web"]);
+}

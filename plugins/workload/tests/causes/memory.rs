@@ -50,3 +50,26 @@ fn an_oom_kill_is_over_when_the_container_has_run_for_ten_minutes() {
         bench.cleared()
     );
 }
+
+#[test]
+fn a_limit_that_an_edited_limit_range_filled_in_is_laid_to_the_edit() {
+    let range = |memory: &str| json!({"kind": "LimitRange", "metadata": {"namespace": "shop", "name": "defaults", "uid": "l"}, "spec": {"limits": [{"type": "Container", "default": {"memory": memory}}]}});
+    let killed = |made: &str, note: &str| {
+        let limit = container(&json!({"resources": {"limits": {"memory": "128Mi"}}}));
+        let noted = json!({"metadata": {"annotations": {"kubernetes.io/limit-ranger": note}}});
+        let status = crashing(5, json!({"reason": "OOMKilled", "exitCode": 137}));
+        let mut all = cluster();
+        all.push(listed(range("512Mi")));
+        all.push(Input::changed(at("09:19:00"), range("128Mi")));
+        all.push(Input::changed(at("09:31:00"), pod("web-1-a", "web-1", made, &limit, status, &noted)));
+        run(&all, "09:40:00")
+    };
+    let filled =
+        "LimitRanger plugin set: cpu, memory request for container web; memory limit for container web";
+    let found = only(&killed("09:20:00", filled), "workload.oom-killed", "LimitRange", "defaults");
+    says(&found, &["edited at 09:19:00", "edit limitrange/defaults", "128Mi"]);
+    // Made before the edit, or with a limit of its own.
+    only(&killed("09:10:00", filled), "workload.oom-killed", "Deployment", "web");
+    let request = "LimitRanger plugin set: cpu, memory request for container web";
+    only(&killed("09:20:00", request), "workload.oom-killed", "Deployment", "web");
+}

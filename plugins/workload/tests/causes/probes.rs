@@ -120,3 +120,34 @@ fn pods_of_a_node_that_is_away_say_nothing() {
     all.insert(3, Input::changed(at("09:29:00"), json!({"kind": "Node", "metadata": {"name": "n1"}, "status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}})));
     silent(&run(&all, "09:50:00"));
 }
+
+#[test]
+fn a_closed_readiness_gate_is_told_by_its_name_and_laid_to_a_keeper_that_is_down() {
+    let gate = "target-health.elbv2.k8s.aws/k8s-shop-web-0a1b2c3d4e";
+    let gated = json!({"spec": {"readinessGates": [{"conditionType": gate}]}, "status": {"conditions": [
+        {"type": "ContainersReady", "status": "True", "lastTransitionTime": stamp("09:30:10")},
+        {"type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady", "message": format!("corresponding condition of pod readiness gate {gate:?} does not exist."), "lastTransitionTime": stamp("09:30:00")},
+    ]}});
+    let mut all = cluster();
+    let ready = running("09:30:10", 0, true);
+    all.push(Input::changed(
+        at("09:30:10"),
+        pod("web-1-a", "web-1", "09:30:00", &container(&json!({})), ready, &gated),
+    ));
+    silent(&run(&all, "09:35:00"));
+    let found = only(&run(&all, "09:36:00"), "workload.readiness-failing", "Deployment", "web");
+    says(&found, &[gate, "All containers of web-1-a are ready since 09:30:10"]);
+    let keeper = |available: u64| {
+        let spec = json!({"containers": [{"name": "c", "image": "public.ecr.aws/eks/aws-load-balancer-controller:v2.11.0"}]});
+        listed(
+            json!({"kind": "Deployment", "metadata": {"namespace": "kube-system", "name": "lbc"}, "spec": {"replicas": 2, "template": {"spec": spec}}, "status": {"availableReplicas": available}}),
+        )
+    };
+    for (available, code, root) in
+        [(0, "workload.dependency-down", "lbc"), (2, "workload.readiness-failing", "web")]
+    {
+        let mut all = all.clone();
+        all.insert(0, keeper(available));
+        only(&run(&all, "09:36:00"), code, "Deployment", root);
+    }
+}
