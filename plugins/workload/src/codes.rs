@@ -70,7 +70,7 @@ pub(crate) const CODES: [Code; 39] = [
     ),
     (
         crate::refused::CODE,
-        "The container runtime refuses to start a container",
+        "The kubelet or the container runtime refuses to start a container",
         "all",
         &[DEBUG_PODS, LIFECYCLE],
     ),
