@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use kwhy_sdk::{ObjectRef, Signal, World, clock, hours, is_stamp, minutes};
+use kwhy_sdk::{ObjectRef, Signal, World, clock, hours, is_stamp, minutes, parse_time};
 
 pub(crate) const ROLLOUT: &str = "change.rollout";
 pub(crate) const EDIT: &str = "change.edit";
@@ -121,6 +121,11 @@ fn unheeded(world: &World<'_>, workload: &ObjectRef) -> usize {
     counts.map_or(0, |(written, seen)| usize::try_from(written - seen).unwrap_or(0))
 }
 
+fn made_since(world: &World<'_>, workload: &ObjectRef, at: u64) -> bool {
+    let made = |pod: &ObjectRef| parse_time(world.read(pod, "/metadata/creationTimestamp")?.text(""));
+    world.pods(workload).iter().filter_map(made).any(|made| made + SECOND > at)
+}
+
 /// Whether a pod works and waits only for somebody else to say that it takes traffic: its template has nothing to do with
 /// it.
 fn waits_for_gate(world: &World<'_>, workload: &ObjectRef) -> bool {
@@ -133,8 +138,13 @@ fn waits_for_gate(world: &World<'_>, workload: &ObjectRef) -> bool {
 fn of_workload(world: &World<'_>, workload: &ObjectRef, since: u64) -> Vec<Lead> {
     let autoscaled = !world.related(workload, "scaled-by").is_empty();
     let mut leads = Vec::new();
+    let unheeded = unheeded(world, workload);
     let written = changes(world, workload, since).into_iter().filter(|c| c.name == "MODIFIED");
-    for change in written.skip(unheeded(world, workload)) {
+    for (newer, change) in written.enumerate() {
+        // A status that is older than the pods which were made since says nothing.
+        if newer < unheeded && !made_since(world, workload, change.at) {
+            continue;
+        }
         let touches = |part: &str| change.fields.iter().any(|f| f.name.starts_with(part));
         // The same template again: what its pods read at their start may be new, the rollout is not.
         if change.fields.iter().all(|f| is_stamp(world, workload, f)) {

@@ -95,17 +95,21 @@ fn a_checksum_in_the_template_points_to_the_edit_that_it_tells_of() {
 
 #[test]
 fn a_change_that_the_controller_has_not_acted_on_is_felt_by_nobody() {
-    let all = |observed, name| {
+    let all = |observed, made: &str, name| {
+        let mut pod = pod("Deployment");
+        pod["metadata"]["creationTimestamp"] = json!(format!("2024-09-17T{made}Z"));
         run(vec![
             listed(front(1, 1, "front:1", json!({}))),
-            listed(pod("Deployment")),
             Input::changed(at("09:10:00"), front(2, observed, "front:2", json!({}))),
+            Input::changed(at("09:12:00"), pod),
             alert(name, "Deployment", "front"),
         ])
     };
-    assert!(roots(&all(1, "KubeDeploymentGenerationMismatch")).is_empty());
-    assert!(roots(&all(1, "FrontGatewayTimeouts")).is_empty());
-    assert_eq!(roots(&all(2, "FrontGatewayTimeouts")), one("change.rollout", "front"));
+    let told = "FrontGatewayTimeouts";
+    assert!(roots(&all(1, "06:00:00", "KubeDeploymentGenerationMismatch")).is_empty());
+    assert!(roots(&all(1, "06:00:00", told)).is_empty());
+    assert_eq!(roots(&all(2, "06:00:00", told)), one("change.rollout", "front"));
+    assert_eq!(roots(&all(1, "09:10:02", told)), one("change.rollout", "front"), "pods are made of it");
 }
 
 #[test]
