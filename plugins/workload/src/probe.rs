@@ -230,10 +230,11 @@ fn slow_node(world: &World<'_>, pod: &Pod) -> Option<Vec<ObjectRef>> {
         let workload = world.workload(subject);
         let of = if event.field("reporter-host") == node { &mut here } else { &mut elsewhere };
         if of.iter().all(|w| !w.is(&workload)) {
-            of.push(workload);
+            let later = |w: &ObjectRef| (&w.namespace, &w.name) > (&workload.namespace, &workload.name);
+            let place = of.iter().position(later).unwrap_or(of.len());
+            of.insert(place, workload);
         }
     }
-    here.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
     (here.len() >= SEVERAL && elsewhere.len() * 3 <= here.len()).then_some(here)
 }
 

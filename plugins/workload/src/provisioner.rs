@@ -4,8 +4,6 @@
 //! line, in a variable or in a path, as `PROVISIONER_NAME` of nfs-subdir-external-provisioner or `--drivername` of ceph-csi;
 //! local-path-provisioner knows it by heart, and of many CSI drivers only the half on the nodes carries it.
 
-use std::collections::BTreeMap;
-
 use kwhy_sdk::{Explains, Json, ObjectRef, World, image_name};
 
 /// Most claims told of one provisioner.
@@ -23,10 +21,15 @@ pub(crate) fn explains(world: &World<'_>, workload: &ObjectRef, down: bool) -> V
     if !makes_volumes(&template) || !(down || alone()) {
         return out;
     }
-    let mut known: BTreeMap<String, bool> = BTreeMap::new();
+    let mut known: Vec<(String, bool)> = Vec::new();
     let mut waits = |claim: &ObjectRef| {
         asked(world, claim).is_some_and(|by| {
-            *known.entry(by).or_insert_with_key(|by| provides(world, workload, &template, by))
+            if let Some((_, is)) = known.iter().find(|(name, _)| *name == by) {
+                return *is;
+            }
+            let is = provides(world, workload, &template, &by);
+            known.push((by, is));
+            is
         })
     };
     for claim in world.list("PersistentVolumeClaim", "").iter().filter(|claim| waits(claim)).take(MOST) {

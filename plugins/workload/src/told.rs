@@ -185,13 +185,9 @@ fn name_of(event: &Signal, all: &[Signal]) -> String {
         named.filter(|name| !name.is_empty() && !name.contains(' ')).map(str::to_owned)
     };
     own(event).unwrap_or_else(|| {
-        let mut names: Vec<String> = all.iter().filter_map(own).collect();
-        names.sort();
-        names.dedup();
-        match names.as_slice() {
-            [one] => one.clone(),
-            _ => ANY.to_owned(),
-        }
+        let mut names = all.iter().filter_map(own);
+        let first = names.next();
+        first.filter(|one| names.all(|name| name == *one)).unwrap_or_else(|| ANY.to_owned())
     })
 }
 
