@@ -10,6 +10,7 @@ mod memory;
 mod node;
 mod oom;
 mod pressure;
+mod range;
 mod ready;
 mod sandbox;
 mod streak;

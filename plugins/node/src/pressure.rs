@@ -93,6 +93,7 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef, node: Op
                 let since = Condition { since, ..Condition::default() };
                 held.assert(&mut verdict, pressed(world, node, kind, &since, Some(&told)));
             }
+            _ if kind.code == DISK && fills(world, node, held, &mut verdict) => {}
             _ => {
                 let because = format!("node {} has no {} any more", id.name, kind.condition);
                 held.clear(&mut verdict, &[kind.code], id, &because);
@@ -100,6 +101,60 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef, node: Op
         }
     }
     verdict
+}
+
+/// Tells of a disk that fills up before the kubelet calls it pressure; whether it does.
+fn fills(world: &World<'_>, node: &Node, held: &mut Held, verdict: &mut Verdict) -> bool {
+    let found = filling(world, node);
+    let any = found.is_some();
+    if let Some(found) = found {
+        held.assert(verdict, found);
+    }
+    any
+}
+
+/// How often the kubelet has looked in vain for images to remove before it counts: it tries every five minutes.
+const IN_VAIN: u64 = 3;
+
+/// The kubelet wants to remove images and finds none again and again, and the disk is measured as nearly full.
+fn filling(world: &World<'_>, node: &Node) -> Option<Diagnosis> {
+    let (id, name) = (&node.id, &node.id.name);
+    let newest =
+        |source: &str, reason: &str| world.about(id, "self", source, reason, world.ago(HEARD * 2), 1).pop();
+    let vain = ["FreeDiskSpaceFailed", "ImageGCFailed"].iter().find_map(|reason| {
+        newest("event", reason)
+            .filter(|e| e.at + HEARD > world.now() && e.field("count").parse().unwrap_or(1) >= IN_VAIN)
+    })?;
+    let alerts = world.about(id, "self", "alert", "NodeFilesystem*", world.ago(minutes(60 * 24)), 5);
+    let alert = alerts.first().filter(|a| a.state == "firing")?;
+    let mut d = Diagnosis::new(DISK, id.clone());
+    d.confidence = 72;
+    d.title = format!("The disk of node {name} fills up, and the kubelet finds no images to remove");
+    d.explanation = format!(
+        "The kubelet of {name} tries to remove images that nobody uses and frees less than it wants, again and again. It has not called it \
+         DiskPressure yet; when it does, it takes no new pods and evicts some."
+    );
+    d.evidence.push(Evidence::signal(&vain, 60, "again and again in vain"));
+    d.evidence.push(Evidence::signal(alert, 50, "measured"));
+    d.explains.push(Explains::alert("NodeFilesystem*", id, "self"));
+    d.explains.extend(["FreeDiskSpaceFailed", "ImageGCFailed"].map(|r| Explains::event(r, id, "self")));
+    d.path = vec![Step::new(id, "", "its disk fills up")];
+    d.remedies = vec![make_room(node)];
+    Some(d)
+}
+
+fn make_room(node: &Node) -> Remedy {
+    let (name, host) = (&node.id.name, node.host());
+    Remedy::new(format!("see what fills the disk of {name}: images, logs, emptyDir volumes"))
+        .command(format!("ssh {host} 'df -h; sudo du -xhd1 /var/lib /var/log | sort -h | tail'"))
+        .command(if node.runtime_unit() == "docker" {
+            format!(
+                "ssh {host} sudo docker system prune     # containers that ended and images without a name"
+            )
+        } else {
+            format!("ssh {host} sudo crictl rmi --prune     # images that no container uses")
+        })
+        .caution("images that are removed have to be pulled again")
 }
 
 /// The event or alert that tells of the pressure and is newer than the status.
@@ -245,20 +300,9 @@ fn pressed(
             Remedy::new(format!(
                 "find the directory on {name} in which small files pile up, and let its owner remove them"
             ))
-            .command(format!(
-                "ssh {host} 'df -i; sudo du --inodes -xd3 /var/lib /var/log | sort -n | tail'"
-            )),
+            .command(format!("ssh {host} 'df -i; sudo du --inodes -xd3 /var/lib /var/log | sort -n | tail'")),
         ],
-        DISK => vec![
-            Remedy::new(format!("see what fills the disk of {name}: images, logs, emptyDir volumes"))
-                .command(format!("ssh {host} 'df -h; sudo du -xhd1 /var/lib /var/log | sort -h | tail'"))
-                .command(if node.runtime_unit() == "docker" {
-                format!("ssh {host} sudo docker system prune     # containers that ended and images without a name")
-            } else {
-                format!("ssh {host} sudo crictl rmi --prune     # images that no container uses")
-            })
-                .caution("images that are removed have to be pulled again"),
-        ],
+        DISK => vec![make_room(node)],
         MEMORY => {
             let find = Remedy::new(match &greedy {
                 Some(greedy) => format!(

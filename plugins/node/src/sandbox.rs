@@ -9,6 +9,7 @@ use kwhy_sdk::{
 use crate::{
     LOOK, felt,
     node::Node,
+    range,
     ready::{CNI, CODES, short},
     word::network_pod,
 };
@@ -68,7 +69,10 @@ fn put(world: &World<'_>, node: &Node, failed: &[(ObjectRef, Signal)], why: &str
     let mut d = Diagnosis::new(CNI, id.clone());
     d.severity = "critical".into();
     d.confidence = if failed.len() > 1 || plugin.as_ref().is_some_and(|(_, ready)| !ready) { 91 } else { 84 };
-    d.title = if no_address {
+    let no_range = range::used_up(world, node);
+    d.title = if no_range.is_some() {
+        range::title(node)
+    } else if no_address {
         format!("Node {name} has no address left for pods: {}", short(why))
     } else {
         format!("Node {name} gives pods no network: {}", short(why))
@@ -84,6 +88,11 @@ fn put(world: &World<'_>, node: &Node, failed: &[(ObjectRef, Signal)], why: &str
             None => String::new(),
         }
     );
+    if let Some(event) = &no_range {
+        d.explanation.push_str(&range::words(node));
+        d.evidence.push(Evidence::signal(event, 80, "no range is left"));
+        d.explains.push(Explains::event(range::EVENT, id, "self"));
+    }
     d.evidence
         .extend(failed.iter().take(3).map(|(_, e)| Evidence::signal(e, 70, "no network for the sandbox")));
     if let Some((pod, ready)) = &plugin {
@@ -126,7 +135,7 @@ fn put(world: &World<'_>, node: &Node, failed: &[(ObjectRef, Signal)], why: &str
         remedy = remedy
             .command(format!("kubectl -n {} delete pod {}     # it is made anew", pod.namespace, pod.name));
     }
-    d.remedies = vec![remedy.command(look)];
+    d.remedies = if no_range.is_some() { vec![range::remedy()] } else { vec![remedy.command(look)] };
     d
 }
 

@@ -6,6 +6,7 @@ use kwhy_sdk::{ObjectRef, Remedy, Signal, World, clock, image_name, minutes};
 use crate::{
     line,
     node::Node,
+    range,
     ready::{CNI, Cause, DOWN, Gone, PLEG, RUNTIME, short, watch},
 };
 
@@ -97,7 +98,8 @@ pub(crate) fn cause(world: &World<'_>, node: &Node, gone: &Gone) -> Cause {
     )
 }
 
-fn no_network(world: &World<'_>, node: &Node, gone: &Gone, message: &str, lines: Vec<Signal>) -> Cause {
+fn no_network(world: &World<'_>, node: &Node, gone: &Gone, message: &str, mut lines: Vec<Signal>) -> Cause {
+    let no_range = range::used_up(world, node);
     let name = &node.id.name;
     let plugin = network_pod(world, &node.id);
     let (who, restart) = match &plugin {
@@ -119,20 +121,31 @@ fn no_network(world: &World<'_>, node: &Node, gone: &Gone, message: &str, lines:
         code: CNI,
         confidence: 93,
         fails: false,
-        title: format!("Node {name} has no pod network: the CNI plugin is not ready"),
+        title: match &no_range {
+            Some(_) => range::title(node),
+            None => format!("Node {name} has no pod network: the CNI plugin is not ready"),
+        },
         what: format!(
-            "The kubelet of {name} says since {}: {message}.{who} Until a configuration lies in /etc/cni/net.d, pods \
+            "The kubelet of {name} says since {}: {message}.{who}{} Until a configuration lies in /etc/cni/net.d, pods \
              without the host's network cannot start there.",
-            clock(gone.since)
+            clock(gone.since),
+            if no_range.is_some() { range::words(node) } else { String::new() }
         ),
-        lines,
-        remedies: vec![
-            Remedy::new(
-                "mend the network plugin's pod on the node; it writes the configuration when it starts",
-            )
-            .command(restart)
-            .command(format!("ssh {} ls -l /etc/cni/net.d /opt/cni/bin", node.host())),
-        ],
+        remedies: if no_range.is_some() {
+            vec![range::remedy()]
+        } else {
+            vec![
+                Remedy::new(
+                    "mend the network plugin's pod on the node; it writes the configuration when it starts",
+                )
+                .command(restart)
+                .command(format!("ssh {} ls -l /etc/cni/net.d /opt/cni/bin", node.host())),
+            ]
+        },
+        lines: {
+            lines.splice(0..0, no_range);
+            lines
+        },
     }
 }
 

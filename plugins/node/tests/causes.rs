@@ -755,3 +755,76 @@ fn the_runtimes_unit_is_read_from_its_socket_where_no_node_was_shown() {
         assert!(found.remedies[0].command.contains(unit), "{}", found.remedies[0].command);
     }
 }
+
+#[test]
+fn a_node_for_which_no_range_is_left_says_so_and_one_that_has_its_range_does_not() {
+    let late = json!({
+        "kind": "Pod", "metadata": {"namespace": "shop", "name": "late"}, "spec": {"nodeName": "n1"},
+        "status": {"phase": "Pending"},
+    });
+    let refused = |spec: Value, own: Value| {
+        let node = node(
+            "n1",
+            "Ready",
+            own["ready"].as_str().unwrap(),
+            "08:50:00",
+            "KubeletReady",
+            own["message"].as_str().unwrap(),
+            spec,
+        );
+        let all = [
+            Input::changed(at("08:50:00"), node),
+            Input::listed(at("08:50:00"), late.clone()),
+            Input::event(
+                at("08:59:00"),
+                &n1(),
+                "CIDRNotAvailable",
+                "Normal",
+                "Node n1 status is now: CIDRNotAvailable",
+                3,
+            ),
+            Input::event(
+                at("09:00:00"),
+                &ObjectRef::new("Pod", "shop", "late"),
+                "FailedCreatePodSandBox",
+                "Warning",
+                r#"Failed to create pod sandbox: rpc error: code = Unknown desc = failed to setup network for sandbox "0f": plugin type="flannel" failed (add): loadFlannelSubnetEnv failed: open /run/flannel/subnet.env: no such file or directory"#,
+                9,
+            ),
+        ];
+        only_of(&run(&all, "09:05:00"))
+    };
+    let ready = json!({"ready": "True", "message": "kubelet is posting ready status"});
+    let unready = json!({"ready": "False", "message": "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized"});
+    for own in [ready.clone(), unready] {
+        let found = refused(json!({}), own);
+        assert_eq!(found.code, "node.cni-not-ready");
+        assert!(found.title.contains("no range of addresses left"), "{}", found.title);
+        assert!(found.remedies[0].text.contains("--cluster-cidr") && found.remedies.len() == 1);
+    }
+    assert!(!refused(json!({"podCIDR": "10.244.3.0/24"}), ready).title.contains("no range"));
+}
+
+fn only_of(bench: &Bench<NodePack>) -> Diagnosis {
+    let all = bench.diagnoses();
+    assert_eq!(all.len(), 1, "{all:#?}");
+    all[0].clone()
+}
+
+#[test]
+fn a_disk_that_fills_up_is_told_before_it_is_pressure_where_it_is_measured_too() {
+    let vain = Input::event(
+        at("09:30:00"),
+        &n1(),
+        "ImageGCFailed",
+        "Warning",
+        "Failed to garbage collect required amount of images. Attempted to free 9123456512 bytes, but only found 0 bytes eligible to free.",
+        5,
+    );
+    let measured = Input::alert(at("09:20:00"), "NodeFilesystemSpaceFillingUp", &n1(), &[]);
+    let found = only(&run(&[measured.clone(), vain.clone()], "09:31:00"));
+    assert_eq!((found.code.as_str(), found.severity.as_str()), ("node.disk-pressure", "warning"));
+    assert!(found.title.contains("fills up"), "{}", found.title);
+    assert!(run(&[vain], "09:31:00").diagnoses().is_empty(), "nothing measures it");
+    assert!(run(&[measured], "09:31:00").diagnoses().is_empty(), "the kubelet finds enough to remove");
+}
