@@ -1,6 +1,6 @@
 //! The parts of the alerting path in the cluster: the pods that run Prometheus and Alertmanager, told by their images.
 
-use kwhy_sdk::{Json, ObjectRef, Signal, World, clock, image_name};
+use kwhy_sdk::{Json, ObjectRef, Signal, World, clock, image_name, parse_time};
 
 pub(crate) const PROMETHEUS: &str = "prometheus";
 pub(crate) const ALERTMANAGER: &str = "alertmanager";
@@ -30,7 +30,15 @@ impl Part {
 
     /// Since when none does, by its pods' own conditions, ms.
     pub(crate) fn down_since(&self, world: &World<'_>) -> u64 {
-        self.pods.iter().map(|pod| world.condition(pod, "Ready").since).max().unwrap_or(0)
+        self.pods.iter().map(|pod| not_ready_since(world, pod)).max().unwrap_or(0)
+    }
+
+    /// Whether a container of its pods has run before, so that it has last words.
+    pub(crate) fn has_run(&self, world: &World<'_>) -> bool {
+        self.pods.iter().any(|pod| {
+            let containers = world.read(pod, "/status/containerStatuses").unwrap_or_default().list("");
+            containers.iter().any(|c| c.number("/restartCount") > 0 || c.has("/state/running"))
+        })
     }
 
     /// Claims of its pods, each once.
@@ -81,7 +89,12 @@ impl Part {
             .find(|r| r == "OOMKilled")
             .unwrap_or_default();
         let restarts: i64 = containers.iter().map(|c| c.number("/restartCount")).sum();
-        let mut text = format!("not ready since {}", clock(self.down_since(world)));
+        let since = clock(self.down_since(world));
+        let mut text = if world.condition(pod, "PodScheduled").fails() {
+            format!("without a node since {since}")
+        } else {
+            format!("not ready since {since}")
+        };
         for word in [reason, ended].iter().filter(|w| !w.is_empty()) {
             text.push_str(&format!(", {word}"));
         }
@@ -98,6 +111,13 @@ impl Part {
         all.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
         all
     }
+}
+
+/// Of a pod that no kubelet has taken up nothing says that it is not ready.
+fn not_ready_since(world: &World<'_>, pod: &ObjectRef) -> u64 {
+    let known = |kind: &str| world.condition(pod, kind).known_since();
+    let made = || parse_time(world.read(pod, "/metadata/creationTimestamp").unwrap_or_default().text(""));
+    known("Ready").or_else(|| known("PodScheduled")).or_else(made).unwrap_or(0)
 }
 
 /// Whether a container runs the program, by its image: mirrors put the name of the project before it

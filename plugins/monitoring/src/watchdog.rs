@@ -252,9 +252,13 @@ fn broken(world: &World<'_>, part: &Part) -> Reason {
     }
     let (ns, pod) = (&part.workload.namespace, part.pods.first().map_or("", |p| p.name.as_str()));
     let container = parts::container(world, part, parts::PROMETHEUS);
-    let read = Remedy::new("read Prometheus' last words")
-        .command(format!("kubectl -n {ns} logs {pod} -c {container} --previous --tail=30"))
-        .command(format!("kubectl -n {ns} describe pod {pod}"));
+    let read = if part.has_run(world) {
+        Remedy::new("read Prometheus' last words")
+            .command(format!("kubectl -n {ns} logs {pod} -c {container} --previous --tail=30"))
+    } else {
+        Remedy::new("see what the pod of Prometheus waits for")
+    };
+    let read = read.command(format!("kubectl -n {ns} describe pod {pod}"));
     if let Some(line) = refused.first() {
         reason.confidence = 97;
         reason.title = format!("Prometheus {path} cannot load its configuration");

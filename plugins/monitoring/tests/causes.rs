@@ -282,3 +282,17 @@ fn an_alert_that_is_resolved_starts_nothing() {
     }
     assert!(run(&[cluster(true, true), vec![alert]].concat(), "09:11:00").diagnoses().is_empty());
 }
+
+#[test]
+fn a_prometheus_without_a_node_has_no_last_words_and_waits_since_it_was_made() {
+    let waiting = json!({
+        "kind": "Pod",
+        "metadata": {"namespace": "monitoring", "name": "prometheus-k8s-0", "ownerReferences": [{"kind": "StatefulSet", "name": "prometheus-k8s", "controller": true}]},
+        "spec": {"containers": [{"name": "prometheus", "image": "quay.io/prometheus/prometheus:v2.51.0"}]},
+        "status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available", "lastTransitionTime": "2024-05-07T09:25:10Z"}]},
+    });
+    let all = [cluster(true, true), beats(), vec![Input::changed(at("09:25:10"), waiting)]].concat();
+    let found = only(&run(&all, "09:40:00"));
+    assert!(found.explanation.contains("without a node since 09:25:10"), "{}", found.explanation);
+    assert!(found.remedies.iter().all(|r| !r.command.contains("--previous")));
+}
