@@ -1,6 +1,8 @@
 //! `control-plane.apiserver-slow`: those who need the API server wait for it in vain, and nothing below it tells why.
 
-use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, World, hours, minutes};
+use kwhy_sdk::{
+    Diagnosis, Evidence, Explains, ObjectRef, Program, Remedy, Signal, Step, World, hours, minutes,
+};
 
 use crate::{
     WINDOW, line,
@@ -34,23 +36,27 @@ pub(crate) fn slow(world: &World<'_>, since: u64) -> Option<Diagnosis> {
     }
     let servers = Part::ApiServer.pods(world);
     let ill = servers.iter().find(|p| p.ready_since().is_none());
-    let anew = |p: &&kwhy_sdk::Program| {
-        p.restarts() > 0 && p.running_since().is_some_and(|at| at + minutes(60) > world.now())
-    };
+    let anew =
+        |p: &&Program| p.restarts() > 0 && p.running_since().is_some_and(|at| at + minutes(60) > world.now());
     let server = ill.or(servers.iter().find(anew)).or(servers.first());
+    let refused: Vec<&Signal> = waits.iter().filter(|l| !l.field("server").is_empty()).collect();
+    let refused = refused.first().filter(|_| refused.len() * 2 > waits.len()).map(|l| l.field("server"));
+    // Servers that work, and an address that is none of theirs: it is what stands before them.
+    let before =
+        refused.map(host).filter(|at| !servers.is_empty() && ill.is_none() && !belongs(world, &servers, at));
+    let server = server.filter(|_| before.is_none());
     let root = server.map_or_else(|| cluster(world), |p| p.id.clone());
     let mut d = Diagnosis::new(SLOW, root.clone());
     let sum =
         45 + 12 * witnesses + if alerts.is_empty() { 0 } else { 15 } + if ill.is_some() { 8 } else { 0 };
     d.confidence = u8::try_from(sum.min(86)).unwrap_or(86);
-    d.severity = if alerts.iter().any(|a| a.field("severity") == "critical") || ill.is_some() {
-        "critical"
-    } else {
-        "warning"
-    }
-    .to_owned();
-    let refused: Vec<&Signal> = waits.iter().filter(|l| !l.field("server").is_empty()).collect();
-    let refused = refused.first().filter(|_| refused.len() * 2 > waits.len()).map(|l| l.field("server"));
+    d.severity =
+        if alerts.iter().any(|a| a.field("severity") == "critical") || ill.is_some() || before.is_some() {
+            "critical"
+        } else {
+            "warning"
+        }
+        .to_owned();
     d.title = match refused {
         Some(at) => format!("The API server cannot be reached: nothing answers at {at}"),
         None => "The API server does not answer in time".to_owned(),
@@ -73,6 +79,15 @@ pub(crate) fn slow(world: &World<'_>, since: u64) -> Option<Diagnosis> {
         _ => String::new(),
     };
     d.explanation = match refused {
+        Some(at) if before.is_some() => {
+            d.confidence = d.confidence.max(80);
+            format!(
+                "{} are turned away at {at}, which is the address of no node. kube-apiserver is ready on {}: what stands before \
+                 it does not lead there, be it a load balancer, haproxy, or an address that keepalived or kube-vip should hold.",
+                capital(&who.join(", ")),
+                servers.iter().map(Program::node).collect::<Vec<_>>().join(", ")
+            )
+        }
         Some(at) => format!(
             "{} are turned away at {at}: kube-apiserver does not run there, or what stands before it leads nowhere.{fares}",
             capital(&who.join(", "))
@@ -104,8 +119,18 @@ pub(crate) fn slow(world: &World<'_>, since: u64) -> Option<Diagnosis> {
         d.explains.push(Explains::finding("node.down", &ObjectRef::new("Node", "", node), "self"));
     }
     d.path = vec![Step::new(&root, "", "does not answer in time")];
+    if let (Some(at), Some(host)) = (refused, before) {
+        d.path = vec![Step::new(&root, "", format!("nothing answers at {at}"))];
+        d.remedies = vec![
+            Remedy::new(format!("see who should hold {host}, and whether it runs: the load balancer, keepalived or kube-vip"))
+                .command("kubectl get pods -A -o wide | grep -E 'kube-vip|keepalived|haproxy'")
+                .command(format!("for m in {}; do ssh $m \"hostname; ip -brief address | grep -F {host}; systemctl is-active keepalived haproxy\"; done", servers.iter().map(Program::node).collect::<Vec<_>>().join(" ")))
+                .command(format!("curl -ksS https://{at}/livez?verbose")),
+        ];
+        return Some(d);
+    }
     if let Some(at) = refused {
-        let host = at.rsplit_once(':').map_or(at, |(host, _)| host).trim_matches(['[', ']']);
+        let host = host(at);
         d.remedies = vec![
             Remedy::new(format!("see on {host} whether kube-apiserver runs, and what it said last"))
                 .command(format!("ssh {host} 'sudo crictl ps -a --name kube-apiserver; sudo crictl logs --tail 30 $(sudo crictl ps -aq --name kube-apiserver | head -1)'"))
@@ -123,6 +148,21 @@ pub(crate) fn slow(world: &World<'_>, since: u64) -> Option<Diagnosis> {
             .command("kubectl -n kube-system get pods -l tier=control-plane -o wide"),
     ];
     Some(d)
+}
+
+/// The host of `host:port`.
+fn host(at: &str) -> &str {
+    at.rsplit_once(':').map_or(at, |(host, _)| host).trim_matches(['[', ']'])
+}
+
+/// Whether it is the address or name of a node, or of an API server's pod.
+fn belongs(world: &World<'_>, servers: &[Program], host: &str) -> bool {
+    let of_server = |p: &Program| p.node() == host || p.pod.text("/status/podIP") == host;
+    servers.iter().any(of_server)
+        || world.list("Node", "").iter().any(|node| {
+            let addresses = world.read(node, "/status/addresses").unwrap_or_default().list("");
+            node.name == host || addresses.iter().any(|a| a.text("/address") == host)
+        })
 }
 
 /// Kubelets that are put off for no longer meet a restart.
