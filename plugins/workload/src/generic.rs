@@ -1,7 +1,7 @@
 //! A container that ends again and again for no cause that is known better. Confidence stays low, so that any rule that
 //! knows more wins, here or in another pack.
 
-use kwhy_sdk::{Diagnosis, Evidence, Remedy, World, minutes};
+use kwhy_sdk::{Diagnosis, Evidence, ObjectRef, Remedy, World, image_name, minutes};
 
 use crate::{
     case, config_change, logs,
@@ -216,6 +216,15 @@ pub(crate) fn endless(world: &World<'_>, pod: &Pod, container: &Container) -> Op
     Some(diagnosis)
 }
 
+/// Whether the namespace has an etcd that is not the cluster's: there `etcdserver:` says nothing of the API server.
+fn own_etcd(world: &World<'_>, namespace: &str) -> bool {
+    let runs = |pod: &ObjectRef| {
+        let containers = world.read(pod, "/spec/containers").unwrap_or_default();
+        containers.list("").iter().any(|c| image_name(c.text("/image")) == "etcd")
+    };
+    namespace != "kube-system" && world.list("Pod", namespace).iter().any(runs)
+}
+
 pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container) -> Option<Diagnosis> {
     if !persists(world, pod, container) {
         return None;
@@ -249,7 +258,7 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container) -> Opti
         diagnosis.severity = "info".into();
         diagnosis.confidence = 40;
     }
-    if line.as_ref().is_some_and(|l| any(&l.message, &LEASES)) {
+    if line.as_ref().is_some_and(|l| any(&l.message, &LEASES)) && !own_etcd(world, &pod.id.namespace) {
         // It gives up by design when the API server is too slow for its lease: an effect, and told by what is slow.
         diagnosis.severity = "info".into();
         diagnosis.confidence = 40;
