@@ -121,7 +121,7 @@ impl History {
     /// A signal that is kept, by its id, and where it came from.
     pub(crate) fn get(&self, id: &str, register: &Register) -> Option<(RuleSignal, String)> {
         let kept = register.find(id).filter_map(|(record, key)| {
-            let place = self.told.get(key)?.iter().rposition(|(_, told)| Arc::ptr_eq(told, record))?;
+            let place = self.told.get(key)?.iter().rposition(|(_, told)| Arc::ptr_eq(told, &record))?;
             Some((key, place, record.unpacked()))
         });
         // A line that several patterns want is kept for each of them.
