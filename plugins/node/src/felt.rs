@@ -30,12 +30,7 @@ const DAEMONS_BY: u64 = minutes(25);
 /// Alerts of one workload that stands still, and what those see who need it.
 pub(crate) fn still(workload: &ObjectRef) -> impl Iterator<Item = Explains> + '_ {
     let alerts = STILL.iter().map(move |name| Explains::alert(name, workload, "workload"));
-    alerts.chain([missed(workload)])
-}
-
-/// What the pack of workloads tells of those who need a workload that does not run.
-pub(crate) fn missed(workload: &ObjectRef) -> Explains {
-    Explains::finding("workload.dependency-down", workload, "self")
+    alerts.chain([Explains::missed(workload, "self")])
 }
 
 /// The same cause at other nodes, as a network plugin or a time server that fails for all: one finding tells, the others
@@ -132,7 +127,7 @@ pub(crate) fn explains(world: &World<'_>, node: &Node, load: &Load, since: u64) 
             out.push(Explains::alert("KubePdb*", workload, "workload"));
         }
     }
-    out.extend(load.workloads.iter().map(missed));
+    out.extend(load.workloads.iter().map(|workload| Explains::missed(workload, "self")));
     for stranded in &load.stranded {
         for alert in ["KubePodNotReady", "KubeContainerWaiting"] {
             out.push(Explains::alert(alert, &stranded.pod, "self"));

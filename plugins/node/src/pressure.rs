@@ -5,7 +5,7 @@ use kwhy_sdk::{
     Condition, Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, Verdict, World, clock, minutes,
 };
 
-use crate::{felt::missed, line, memory::Held, node::Node, oom, sandbox::begins};
+use crate::{line, memory::Held, node::Node, oom, sandbox::begins};
 
 pub(crate) const DISK: &str = "node.disk-pressure";
 pub(crate) const MEMORY: &str = "node.memory-pressure";
@@ -69,7 +69,7 @@ const FELT: [&str; 9] = [
 
 fn felt(workload: &ObjectRef) -> impl Iterator<Item = Explains> + '_ {
     let alerts = FELT.iter().map(move |alert| Explains::alert(alert, workload, "workload"));
-    alerts.chain([missed(workload)])
+    alerts.chain([Explains::missed(workload, "self")])
 }
 
 /// Judges all three of one node.

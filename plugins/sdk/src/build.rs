@@ -127,12 +127,15 @@ impl Explains {
     /// those see who need such a workload.
     pub fn waiting(anchor: &ObjectRef, reach: &str) -> impl Iterator<Item = Self> {
         let alerts = WAITING.iter().map(move |name| Self::alert(name, anchor, reach));
-        alerts.chain([Self::finding(MISSED, anchor, reach)])
+        alerts.chain([Self::missed(anchor, reach)])
+    }
+
+    /// What the pack of workloads tells of those who need a workload within reach of the anchor that does not run.
+    #[must_use]
+    pub fn missed(anchor: &ObjectRef, reach: &str) -> Self {
+        Self::finding("workload.dependency-down", anchor, reach)
     }
 }
-
-/// What is told of others by the pack of workloads where a workload does not run.
-const MISSED: &str = "workload.dependency-down";
 
 /// What is told of pods that wait to be started.
 const WAITING: [&str; 7] = [

@@ -112,7 +112,7 @@ pub(crate) fn of(message: &str, volume: &Volume, node: &str) -> Option<Reason> {
         return behind(
             format!("what {node} has mounted of {server} is stale"),
             Remedy::new(format!(
-                "see that {server} exports the same as before, then let go of the stale mount on {node} and delete the pod, so that it is mounted anew"
+                "see that {server} exports the same as before, and that the driver's process which serves the mount runs; then let go of the stale mount on {node} and delete the pod, so that it is mounted anew"
             ))
             .command(format!("ssh {node} 'mount | grep /var/lib/kubelet/pods | grep -i -E \"nfs|fuse|csi\"'"))
             .command(format!("ssh {node} sudo umount -l <path>     # of the pod's volume, from the list"))
