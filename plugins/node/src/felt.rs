@@ -33,17 +33,28 @@ pub(crate) fn still(workload: &ObjectRef) -> impl Iterator<Item = Explains> + '_
     alerts.chain([Explains::missed(workload, "self")])
 }
 
-/// The same cause at other nodes, as a network plugin or a time server that fails for all: one finding tells, the others
-/// stand under it.
-pub(crate) fn elsewhere(world: &World<'_>, code: &str, node: &ObjectRef) -> Vec<Explains> {
-    let others = world.list("Node", "").into_iter().filter(|other| !other.is(node)).take(100);
-    others.map(|other| Explains::finding(code, &other, "self")).collect()
+/// The same cause at other nodes, as a network plugin or a time server that fails for all: one finding tells, and
+/// the others stand under it, whether or not anybody has shown those nodes.
+pub(crate) fn elsewhere(code: &str, node: &ObjectRef) -> Explains {
+    Explains::finding(code, node, "cluster")
 }
 
 /// A pod that was made for another one on the node and finds no place, or not its volume, which the node holds.
 pub(crate) struct Stranded {
     pub(crate) pod: ObjectRef,
     pub(crate) why: Option<Signal>,
+}
+
+/// Alerting is silent because the node took away all that there is of a part of it.
+pub(crate) fn silence<'a>(
+    world: &'a World<'_>,
+    workloads: impl IntoIterator<Item = &'a ObjectRef> + 'a,
+) -> impl Iterator<Item = Explains> + 'a {
+    let works =
+        |workload: &ObjectRef| world.pods(workload).iter().any(|pod| world.condition(pod, "Ready").holds());
+    let gone = workloads.into_iter().filter(move |workload| !works(workload));
+    // Its root is the StatefulSet, which an operator's own object may own.
+    gone.map(|workload| Explains::finding("monitoring.watchdog-missing", workload, "owned"))
 }
 
 /// What the node bears.
@@ -128,6 +139,7 @@ pub(crate) fn explains(world: &World<'_>, node: &Node, load: &Load, since: u64) 
         }
     }
     out.extend(load.workloads.iter().map(|workload| Explains::missed(workload, "self")));
+    out.extend(silence(world, &load.workloads));
     for stranded in &load.stranded {
         for alert in ["KubePodNotReady", "KubeContainerWaiting"] {
             out.push(Explains::alert(alert, &stranded.pod, "self"));

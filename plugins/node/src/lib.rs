@@ -4,6 +4,7 @@
 //! and `pkg/controller/tainteviction` in kubernetes/kubernetes), the same words from 1.18 to 1.34.
 
 mod felt;
+mod last;
 mod line;
 mod lost;
 mod memory;
@@ -77,6 +78,7 @@ impl Rule for NodePack {
             .wants(Subscription::alerts(&["KubeNode*", "Kubelet*", "NodeClock*", "NodeMemory*", "NodeFilesystem*"]).kinds(&["Node"]))
             .wants(Subscription::alerts(&["TargetDown", "KubePodNotReady", "Kube*Mismatch", "Kube*Stuck", "KubeDaemonSet*"]))
             .wants(line::wanted())
+            .wants(last::wanted())
     }
 
     fn on_signal(&self, world: &World<'_>, signal: &Signal) -> Result<Verdict, String> {

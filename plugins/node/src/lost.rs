@@ -1,13 +1,13 @@
 //! A node of which nothing is heard any more: what its journal said last tells a machine that is gone from a kubelet
 //! that ended, was locked out, or is cut off.
 
-use kwhy_sdk::{Condition, ObjectRef, Remedy, Signal, World, clock, hours, minutes};
+use kwhy_sdk::{Condition, Evidence, ObjectRef, Remedy, Signal, World, clock, hours, minutes};
 
 use crate::{
     line,
     node::Node,
-    ready::{Cause, DOWN, EXPIRED, Gone, RUNTIME, STOPPED, short, watch},
-    streak::Streak,
+    ready::{Cause, DOWN, EXPIRED, Gone, RUNTIME, STOPPED, journal, short, watch},
+    streak::{Repeated, Streak},
     word,
 };
 
@@ -83,6 +83,11 @@ impl Journal<'_> {
     fn said(&self, pattern: &str) -> Vec<Signal> {
         self.world.about(&self.node.id, "self", "kubelet", pattern, self.from, 3)
     }
+
+    /// With which line of a pattern it began, for the evidence.
+    fn first(&self, pattern: &str) -> Option<Evidence> {
+        Repeated::of(self.world, &self.node.id, pattern, self.from).map(|said| said.evidence(60))
+    }
 }
 
 /// Why the node is lost.
@@ -131,14 +136,16 @@ fn locked_out(journal: &Journal<'_>) -> Option<Cause> {
              counts as lost, though the machine runs."
         )
     };
-    lines.extend(measured);
+    let patterns = [line::CLIENT_CERTIFICATE, line::UNAUTHORIZED];
+    let mut said: Vec<Evidence> = patterns.iter().filter_map(|pattern| journal.first(pattern)).collect();
+    said.extend(self::journal(&measured));
     Some(Cause {
         code: EXPIRED,
         confidence,
         fails: true,
         title: format!("The kubelet of {name} has lost its way in: its client certificate has expired"),
         what,
-        lines,
+        said,
         remedies: vec![renew(node), watch(node)],
     })
 }
@@ -161,7 +168,7 @@ fn refuses(journal: &Journal<'_>) -> Option<Cause> {
             "The certificate that the API server shows {until}; the kubelet does not talk to it any more and the node \
              counts as lost."
         ),
-        lines: lines.clone(),
+        said: journal.first(line::SERVER_CERTIFICATE).into_iter().collect(),
         remedies: vec![
             Remedy::new("look at the certificates of the control plane and renew those that are over")
                 .command("sudo kubeadm certs check-expiration     # on a control plane node")
@@ -177,8 +184,9 @@ fn refuses(journal: &Journal<'_>) -> Option<Cause> {
 fn ended(journal: &Journal<'_>) -> Option<Cause> {
     let (node, name) = (journal.node, &journal.node.id.name);
     if let Some(streak) = Streak::of(journal.world, &node.id, journal.from) {
-        let (why, lines) = (&streak.why, vec![streak.line(&node.id)]);
-        if let Some(cause) = no_runtime(node, why, &lines) {
+        let why = &streak.why;
+        let said = self::journal(&[streak.line(&node.id)]);
+        if let Some(cause) = no_runtime(node, why, &said) {
             return Some(cause);
         }
         let words = if why.is_empty() { String::new() } else { format!(": {why}") };
@@ -192,7 +200,7 @@ fn ended(journal: &Journal<'_>) -> Option<Cause> {
                  reports for the node, so it counts as lost.",
                 clock(streak.since)
             ),
-            lines,
+            said,
             remedies: mend(node, why),
         });
     }
@@ -209,13 +217,13 @@ fn ended(journal: &Journal<'_>) -> Option<Cause> {
              machine was shut down. Nobody reports for the node, so it counts as lost.",
             clock(last.at)
         ),
-        lines: stopped.clone(),
+        said: self::journal(&stopped),
         remedies: vec![start(node)],
     })
 }
 
 /// From 1.24 on a kubelet ends where it finds no runtime at its start.
-fn no_runtime(node: &Node, why: &str, lines: &[Signal]) -> Option<Cause> {
+fn no_runtime(node: &Node, why: &str, said: &[Evidence]) -> Option<Cause> {
     let words =
         ["CRI v1 runtime API", "runtime API version", "validate service connection", "to get runtime"];
     if !words.iter().any(|w| why.contains(w)) {
@@ -245,7 +253,7 @@ fn no_runtime(node: &Node, why: &str, lines: &[Signal]) -> Option<Cause> {
         fails: true,
         title: format!("The kubelet of {name} does not start: it finds no container runtime"),
         what: format!("The kubelet ends at each start, since {what}: {why}. Nobody reports for the node."),
-        lines: lines.to_vec(),
+        said: said.to_vec(),
         remedies: vec![remedy, watch(node)],
     })
 }
@@ -274,7 +282,7 @@ fn cut_off(journal: &Journal<'_>, gone: &Gone) -> Option<Cause> {
              stands between.",
             clock(gone.since)
         ),
-        lines: lines.clone(),
+        said: self::journal(&lines),
         remedies: vec![
             Remedy::new(format!("see from {name} whether the API server answers, and by which way"))
                 .command(format!(
@@ -307,7 +315,7 @@ fn silent(node: &Node, gone: &Gone) -> Cause {
              that was seen tells which.",
             clock(gone.since)
         ),
-        lines: Vec::new(),
+        said: Vec::new(),
         remedies: down(node),
     }
 }

@@ -5,7 +5,7 @@ use kwhy_sdk::{
     Condition, Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, Verdict, World, clock, minutes,
 };
 
-use crate::{line, memory::Held, node::Node, oom, sandbox::begins};
+use crate::{felt::silence, line, memory::Held, node::Node, oom, sandbox::begins};
 
 pub(crate) const DISK: &str = "node.disk-pressure";
 pub(crate) const MEMORY: &str = "node.memory-pressure";
@@ -279,6 +279,7 @@ fn pressed(
         let workload = world.workload(&pod);
         d.explains.push(Explains::event("Evicted", &pod, "self"));
         d.explains.extend(felt(&workload));
+        d.explains.extend(silence(world, [&workload]));
         // Each pod that is thrown out is made anew, there too where it came back to the same node.
         d.explains.push(Explains::finding("workload.real-churn", &workload, "self"));
     }
@@ -293,6 +294,7 @@ fn pressed(
         d.explains.push(Explains::event("FailedScheduling", &pod, "self"));
         let workload = world.workload(&pod);
         d.explains.extend(felt(&workload));
+        d.explains.extend(silence(world, [&workload]));
     }
     d.path = vec![Step::new(id, "", format!("{} since {}", kind.condition, clock(condition.since)))];
     d.remedies = match code {

@@ -9,7 +9,7 @@ use kwhy_sdk::{
 use crate::{
     LOOK,
     felt::{self, Load},
-    lost,
+    last, lost,
     memory::Held,
     node::Node,
     sandbox, told, word,
@@ -41,8 +41,13 @@ pub(crate) struct Cause {
     pub(crate) fails: bool,
     pub(crate) title: String,
     pub(crate) what: String,
-    pub(crate) lines: Vec<Signal>,
+    pub(crate) said: Vec<Evidence>,
     pub(crate) remedies: Vec<Remedy>,
+}
+
+/// Lines of the node's journal as evidence.
+pub(crate) fn journal(lines: &[Signal]) -> Vec<Evidence> {
+    lines.iter().map(|line| Evidence::signal(line, 60, "the node's journal")).collect()
 }
 
 /// Since when the node is not ready, and who says so.
@@ -196,9 +201,7 @@ fn put(world: &World<'_>, node: &Node, gone: &Gone, cause: Cause, load: &Load) -
         let note = format!("since {}", clock(node.ready.since));
         d.evidence.push(Evidence::object(&node.id, quote, if gone.by_status { 80 } else { -10 }, note));
     }
-    for line in cause.lines.iter().take(3) {
-        d.evidence.push(Evidence::signal(line, 60, "the node's journal"));
-    }
+    d.evidence.extend(cause.said.into_iter().take(3));
     for stranded in load.stranded.iter().take(3) {
         if let Some(why) = &stranded.why {
             d.evidence.push(Evidence::signal(why, 20, "a replacement waits for what the node held"));
@@ -207,8 +210,9 @@ fn put(world: &World<'_>, node: &Node, gone: &Gone, cause: Cause, load: &Load) -
     d.remedies = cause.remedies;
     d.explains = felt::explains(world, node, load, gone.since.saturating_sub(seconds(60)));
     if cause.code == CNI {
-        d.explains.extend(felt::elsewhere(world, CNI, &node.id));
+        d.explains.push(felt::elsewhere(CNI, &node.id));
         if let Some((pod, false)) = word::network_pod(world, &node.id) {
+            d.evidence.extend(last::evidence(world, &pod));
             network_pod_waits(world, &mut d, &pod);
         }
     }

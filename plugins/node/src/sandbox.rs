@@ -7,7 +7,7 @@ use kwhy_sdk::{
 };
 
 use crate::{
-    LOOK, felt,
+    LOOK, felt, last,
     node::Node,
     range,
     ready::{CNI, CODES, short},
@@ -103,9 +103,10 @@ fn put(world: &World<'_>, node: &Node, failed: &[(ObjectRef, Signal)], why: &str
             30,
             "the network's pod on the node",
         ));
+        d.evidence.extend(last::evidence(world, pod).filter(|_| !ready));
     }
     d.explains.push(Explains::event("FailedCreatePodSandBox", id, "on-node"));
-    d.explains.extend(felt::elsewhere(world, CNI, id));
+    d.explains.push(felt::elsewhere(CNI, id));
     for (pod, _) in failed {
         d.explains.extend(felt::still(&world.workload(pod)));
     }
@@ -135,7 +136,12 @@ fn put(world: &World<'_>, node: &Node, failed: &[(ObjectRef, Signal)], why: &str
         remedy = remedy
             .command(format!("kubectl -n {} delete pod {}     # it is made anew", pod.namespace, pod.name));
     }
-    d.remedies = if no_range.is_some() { vec![range::remedy()] } else { vec![remedy.command(look)] };
+    let plugin = plugin.map(|(pod, _)| pod);
+    d.remedies = if no_range.is_some() {
+        vec![range::remedy()]
+    } else {
+        range::none_given(world, node, plugin.as_ref()).into_iter().chain([remedy.command(look)]).collect()
+    };
     d
 }
 

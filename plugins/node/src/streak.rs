@@ -1,6 +1,6 @@
 //! A kubelet that ends at each of its starts: one trouble, however often systemd tries, told by how it began.
 
-use kwhy_sdk::{ObjectRef, Signal, World, hours, minutes, seconds};
+use kwhy_sdk::{Evidence, ObjectRef, Signal, World, hours, minutes, seconds};
 
 use crate::line;
 
@@ -8,6 +8,8 @@ use crate::line;
 const LIVES: u64 = minutes(1);
 /// A unit that fails again and again fails again within this; its start counts only once it has lasted as long.
 const TRIES: u64 = minutes(5);
+/// So many lines of one pattern are looked at.
+const MOST: u32 = 200;
 /// Lines of one end lie closer together than that.
 const ONE_END: u64 = seconds(3);
 
@@ -61,6 +63,49 @@ impl Streak {
     pub(crate) fn line(&self, node: &ObjectRef) -> Signal {
         let (id, message) = self.told.clone();
         Signal { id, message, at: self.last, subject: Some(node.clone()), ..Signal::default() }
+    }
+}
+
+/// A complaint that is repeated: the line with which it began tells as much as the newest, and since when.
+pub(crate) struct Repeated {
+    first: Signal,
+    often: usize,
+}
+
+impl Repeated {
+    /// Of lines of a pattern.
+    pub(crate) fn of(world: &World<'_>, node: &ObjectRef, pattern: &str, from: u64) -> Option<Self> {
+        let lines = world.about(node, "self", "kubelet", pattern, from, MOST);
+        Self::among(world, &format!("first/{pattern}/{}", node.name), &lines)
+    }
+
+    /// Of these, newest first. Which was the first is remembered under `key`, since the past is kept for a while only.
+    pub(crate) fn among(world: &World<'_>, key: &str, lines: &[Signal]) -> Option<Self> {
+        let newest = lines.first()?;
+        let known = world.recall::<(u64, String, String)>(key);
+        let known = known.filter(|(until, ..)| until + TRIES >= newest.at);
+        let goes_on = lines.windows(2).take_while(|pair| match pair {
+            [later, earlier] => earlier.at + TRIES >= later.at,
+            _ => false,
+        });
+        let often = goes_on.count() + 1;
+        let (id, message) = match known {
+            Some((_, id, message)) => (id, message),
+            None => lines.get(often - 1).map(|l| (l.id.clone(), l.message.clone()))?,
+        };
+        world.remember(key, &(newest.at, &id, &message), hours(2));
+        Some(Self { first: Signal { id, message, ..newest.clone() }, often })
+    }
+
+    /// The count is given in steps: it grows with each line, and is no news.
+    pub(crate) fn evidence(&self, weight: i8) -> Evidence {
+        let step = [100, 50, 10].into_iter().find(|step| self.often >= *step);
+        let note = match (step, self.often) {
+            (Some(step), _) => format!("the node's journal, the first of at least {step} such lines"),
+            (None, 1) => "the node's journal".to_owned(),
+            (None, _) => "the node's journal, the first of several such lines".to_owned(),
+        };
+        Evidence::signal(&self.first, weight, note)
     }
 }
 

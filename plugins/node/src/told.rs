@@ -5,7 +5,7 @@ use kwhy_sdk::{
     minutes, parse_time,
 };
 
-use crate::{felt, line, memory::Held, node::Node, oom, ready};
+use crate::{felt, line, memory::Held, node::Node, oom, ready, streak::Repeated};
 
 pub(crate) const REBOOT: &str = "node.reboot";
 pub(crate) const CLOCK: &str = "node.clock-skew";
@@ -195,7 +195,7 @@ fn clock_skew(world: &World<'_>, node: &Node) -> Option<Diagnosis> {
     for alert in ["NodeClock*", "KubeNodeNotReady", "KubeNodeUnreachable", "KubeletInstanceUnreachable"] {
         d.explains.push(Explains::alert(alert, &node.id, "self"));
     }
-    d.explains.extend(felt::elsewhere(world, CLOCK, &node.id));
+    d.explains.push(felt::elsewhere(CLOCK, &node.id));
     d.path = vec![Step::new(&node.id, "", "its clock is off")];
     d.remedies = vec![
         Remedy::new(format!("let {name} set its clock by a time server that it can reach"))
@@ -240,8 +240,13 @@ fn cgroup_driver(world: &World<'_>, node: &Node) -> Option<Diagnosis> {
             "the paths that one hands over the other refuses, so no pod can start there"
         }
     );
-    d.evidence
-        .extend(lines.iter().take(3).map(|l| Evidence::signal(l, 80, "one driver refuses the other's path")));
+    let mut journal = lines.clone();
+    journal.retain(|l| l.source == "kubelet");
+    journal.sort_by_key(|l| std::cmp::Reverse(l.at));
+    let began = Repeated::among(world, &format!("first/drivers/{name}"), &journal);
+    d.evidence.extend(began.map(|began| began.evidence(80)));
+    let events = lines.iter().filter(|l| l.source != "kubelet").take(3);
+    d.evidence.extend(events.map(|e| Evidence::signal(e, 80, "one driver refuses the other's path")));
     let from = if ends { node.ready.since } else { lines.iter().map(|l| l.at).min().unwrap_or(0) };
     let load = felt::Load::of(world, &node.id, from);
     d.explains = felt::explains(world, node, &load, from.saturating_sub(minutes(1)));

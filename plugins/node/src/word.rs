@@ -7,7 +7,7 @@ use crate::{
     line,
     node::Node,
     range,
-    ready::{CNI, Cause, DOWN, Gone, PLEG, RUNTIME, short, watch},
+    ready::{CNI, Cause, DOWN, Gone, PLEG, RUNTIME, journal, short, watch},
 };
 
 /// What the kubelet says is missing.
@@ -16,13 +16,13 @@ pub(crate) fn cause(world: &World<'_>, node: &Node, gone: &Gone) -> Cause {
     let message = &node.ready.message;
     let from = gone.since.saturating_sub(minutes(20));
     let said = |pattern: &str| -> Vec<Signal> { world.about(&node.id, "self", "kubelet", pattern, from, 3) };
-    let base = |code, confidence, title: String, what: String, lines, remedies| Cause {
+    let base = |code, confidence, title: String, what: String, lines: Vec<Signal>, remedies| Cause {
         code,
         confidence,
         fails: code == RUNTIME,
         title,
         what,
-        lines,
+        said: journal(&lines),
         remedies,
     };
     let runtime = ["container runtime is down", "container runtime not ready", "RuntimeReady=false"];
@@ -134,17 +134,17 @@ fn no_network(world: &World<'_>, node: &Node, gone: &Gone, message: &str, mut li
         remedies: if no_range.is_some() {
             vec![range::remedy()]
         } else {
-            vec![
-                Remedy::new(
-                    "mend the network plugin's pod on the node; it writes the configuration when it starts",
-                )
-                .command(restart)
-                .command(format!("ssh {} ls -l /etc/cni/net.d /opt/cni/bin", node.host())),
-            ]
+            let mend = Remedy::new(
+                "mend the network plugin's pod on the node; it writes the configuration when it starts",
+            )
+            .command(restart)
+            .command(format!("ssh {} ls -l /etc/cni/net.d /opt/cni/bin", node.host()));
+            let plugin = plugin.map(|(pod, _)| pod);
+            range::none_given(world, node, plugin.as_ref()).into_iter().chain([mend]).collect()
         },
-        lines: {
+        said: {
             lines.splice(0..0, no_range);
-            lines
+            journal(&lines)
         },
     }
 }

@@ -828,3 +828,102 @@ fn a_disk_that_fills_up_is_told_before_it_is_pressure_where_it_is_measured_too()
     assert!(run(&[vain], "09:31:00").diagnoses().is_empty(), "nothing measures it");
     assert!(run(&[measured], "09:31:00").diagnoses().is_empty(), "the kubelet finds enough to remove");
 }
+
+/// One of so many pods of StatefulSet monitoring/prometheus-k8s, which the operator's own object owns.
+fn prometheus(ordinal: u32, on: &str, ready: &str) -> Value {
+    let owner = json!([{"kind": "StatefulSet", "name": "prometheus-k8s", "controller": true}]);
+    json!({
+        "kind": "Pod", "metadata": {"namespace": "monitoring", "name": format!("prometheus-k8s-{ordinal}"), "ownerReferences": owner},
+        "spec": {"nodeName": on},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": ready, "lastTransitionTime": "2024-05-07T09:00:00Z"}]},
+    })
+}
+
+#[test]
+fn alerting_falls_silent_with_the_node_that_took_all_of_a_part_of_it_and_not_with_one_of_two() {
+    let owner = json!([{"kind": "Prometheus", "name": "k8s", "controller": true}]);
+    let set = json!({"kind": "StatefulSet", "metadata": {"namespace": "monitoring", "name": "prometheus-k8s", "ownerReferences": owner}});
+    let silenced = |pods: &[Value]| {
+        let mut all: Vec<Input> =
+            pods.iter().chain([&set]).map(|json| Input::listed(at("08:30:00"), json.clone())).collect();
+        all.push(Input::changed(at("09:00:00"), lost("09:00:00", json!({}))));
+        let found = only(&run(&all, "09:02:00"));
+        found.explains.iter().any(|e| e.name == "monitoring.watchdog-missing")
+    };
+    assert!(silenced(&[prometheus(0, "n1", "False")]));
+    assert!(!silenced(&[prometheus(0, "n1", "False"), prometheus(1, "n2", "True")]));
+}
+
+fn said_by_network(clock: &str, message: &str) -> Input {
+    Input::Signal(Signal {
+        id: format!("log/flannel/{clock}"),
+        source: "log".into(),
+        at: at(clock),
+        subject: Some(ObjectRef::new("Pod", "kube-flannel", "kube-flannel-ds-w8h7r")),
+        message: message.into(),
+        ..Signal::default()
+    })
+}
+
+#[test]
+fn a_networks_pod_says_itself_why_it_does_not_come() {
+    let owner = json!([{"kind": "DaemonSet", "name": "kube-flannel-ds", "controller": true}]);
+    let pod = json!({
+        "kind": "Pod", "metadata": {"namespace": "kube-flannel", "name": "kube-flannel-ds-w8h7r", "ownerReferences": owner},
+        "spec": {"nodeName": "n1", "volumes": [{"name": "cni", "hostPath": {"path": "/etc/cni/net.d"}}]},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": "2024-05-07T09:00:00Z"}]},
+    });
+    let with = |line: Option<&str>| {
+        let mut all = vec![
+            Input::listed(at("08:30:00"), pod.clone()),
+            Input::changed(
+                at("09:00:00"),
+                unready(
+                    "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized",
+                ),
+            ),
+        ];
+        all.extend(line.map(|line| said_by_network("09:01:00", line)));
+        only_of(&run(&all, "09:06:00"))
+    };
+    let no_range = r#"E0507 09:01:00.950000       1 main.go:332] Error registering network: failed to acquire lease: node "n1" pod cidr not assigned"#;
+    let found = with(Some(no_range));
+    assert!(found.evidence.iter().any(|e| e.excerpt == no_range));
+    assert!(found.remedies[0].text.contains("--allocate-node-cidrs"), "{:?}", found.remedies);
+    let no_interface = "E0507 09:01:00.950000       1 main.go:268] Failed to find any valid interface to use: failed to get default v4 interface";
+    let found = with(Some(no_interface));
+    assert!(found.evidence.iter().any(|e| e.excerpt == no_interface));
+    assert!(!found.remedies[0].text.contains("--allocate-node-cidrs"));
+    let well = "I0507 09:01:00.900000       1 kube.go:152] Node controller sync successful";
+    assert_eq!(with(Some(well)).evidence.len(), with(None).evidence.len());
+}
+
+#[test]
+fn a_complaint_that_is_repeated_is_cited_by_its_first_line() {
+    let said = |minute: u32, code: u32| {
+        let clock = format!("09:{minute:02}:00");
+        kubelet(
+            &clock,
+            &format!(
+                r#"E0507 {clock}.{code} 911 controller.go:195] "Failed to update lease" err="Unauthorized""#
+            ),
+        )
+    };
+    let mut all = vec![Input::changed(at("09:00:40"), lost("09:00:40", json!({})))];
+    all.extend((1..14).map(|minute| said(minute, 1000 + minute)));
+    let found = only(&run(&all, "09:14:00"));
+    let lines: Vec<_> = found.evidence.iter().filter(|e| e.excerpt.contains("Unauthorized")).collect();
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].excerpt.contains("09:01:00"), "{}", lines[0].excerpt);
+    assert!(lines[0].note.contains("at least 10 such lines"), "{}", lines[0].note);
+    // One that was said long before is another matter.
+    all.insert(
+        0,
+        kubelet(
+            "08:45:00",
+            r#"E0507 08:45:00.100000 911 controller.go:195] "Failed to update lease" err="Unauthorized""#,
+        ),
+    );
+    let found = only(&run(&all, "09:14:00"));
+    assert!(found.evidence.iter().any(|e| e.excerpt.contains("09:01:00")));
+}
