@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use anyhow::Result;
 use kwhy_core::{Engine, Settings, matching::Matcher, rule::Rules};
-use kwhy_ingest::capture::{self, Capture, Interest, Problem};
+use kwhy_ingest::capture::{self, Capture, Interest, Problem, Waiting};
 use kwhy_proto::v1::Finding;
 
 use crate::{ahead, config::Config, notices::Notices, progress::Progress};
@@ -67,7 +67,7 @@ pub(crate) fn correlate<R: Rules>(
         Keep::Signals => capture.signals.clone(),
         Keep::Nothing => std::mem::take(&mut capture.signals),
     };
-    ahead::read(signals.into_iter().map(|signal| *signal).chain([end]), |n, input| {
+    ahead::read(signals.into_iter().map(Waiting::unpacked).chain([end]), |n, input| {
         progress.at("correlating", n, total);
         for finding in engine.apply_recorded(&input) {
             each(&finding)?;

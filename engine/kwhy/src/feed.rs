@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use kwhy_collect::feed::{self, Speed};
-use kwhy_ingest::capture::{self, Everything};
+use kwhy_ingest::capture::{self, Everything, Waiting};
 
 use crate::{config::Config, connect, exit::Exit, progress::Progress};
 
@@ -22,7 +22,7 @@ pub(crate) async fn run(config: &Config, dir: &Path, nats: Option<String>, speed
     let bus = connect::connect(config, nats, &capture.cluster).await?;
     let progress = Progress::start("feeding");
     let end = capture.end_tick();
-    let signals = capture.signals.into_iter().map(|signal| *signal).collect();
+    let signals = capture.signals.into_iter().map(Waiting::unpacked).collect();
     let fed =
         feed::feed(&bus, signals, end, speed, crate::stop(), |p| progress.at("feeding", p.sent, p.total))
             .await;

@@ -17,6 +17,7 @@ mod list;
 mod problem;
 mod reader;
 mod skim;
+mod waiting;
 
 use std::{io, path::Path, path::PathBuf};
 
@@ -25,6 +26,7 @@ use kwhy_proto::{millis, timestamp, v1::Signal};
 pub use self::{
     archive::ArchiveError,
     problem::{Problem, Unit},
+    waiting::Waiting,
 };
 use crate::alert::Identity;
 
@@ -57,11 +59,7 @@ pub struct Capture {
     /// End of the span observed, milliseconds since the Unix epoch.
     pub to: u64,
     /// In the order of [`kwhy_proto::order`]; every id once.
-    #[allow(
-        clippy::vec_box,
-        reason = "a signal is half a KiB, and there are many that are sorted and grow in number"
-    )]
-    pub signals: Vec<Box<Signal>>,
+    pub signals: Vec<Waiting>,
     /// What could not be read.
     pub problems: Vec<Problem>,
     /// Lines of logs and of line-wise JSON, whether used or not.

@@ -30,6 +30,7 @@ use super::{
     list,
     problem::{Problems, Unit},
     skim::skim,
+    waiting::Waiting,
 };
 use crate::{
     alert::Identity,
@@ -58,10 +59,9 @@ struct Reader<'a> {
     to: Option<u64>,
     /// First and last time that was met.
     seen: Option<(u64, u64)>,
-    #[allow(clippy::vec_box, reason = "see Capture")]
-    signals: Vec<Box<Signal>>,
+    signals: Vec<Waiting>,
     /// Listed objects and when they were created; they are placed when the span is known.
-    listed: Vec<(Box<Signal>, u64)>,
+    listed: Vec<(Waiting, u64)>,
     /// The last time that stands in a listed object: the list was taken no earlier.
     taken: Option<u64>,
     /// Another tool has collected all this; it takes logs however old they are.
@@ -324,7 +324,7 @@ impl Reader<'_> {
             match object::signal(&reader.cluster, Verb::Added, Seen::Listed, at, item) {
                 Ok(mut signal) => {
                     signal.origin = format!("{}#{number}", file.name);
-                    reader.listed.push((Box::new(signal), created));
+                    reader.listed.push((Waiting::new(signal), created));
                 }
                 Err(error) => reader.problems.add(&file.file, Unit::Item, number, error, None),
             }
@@ -456,7 +456,7 @@ impl Reader<'_> {
         if let Some(at) = &signal.at {
             self.saw(millis(at));
         }
-        self.signals.push(Box::new(signal));
+        self.signals.push(Waiting::new(signal));
     }
 
     fn saw(&mut self, at: u64) {
@@ -476,11 +476,11 @@ impl Reader<'_> {
         let from = self.from.unwrap_or_else(|| first.min(self.to.unwrap_or(first)).max(earliest));
         let to = end.max(from);
         for (mut signal, created) in listed {
-            signal.at = Some(timestamp(created.max(from)));
+            signal.change().at = Some(timestamp(created.max(from)));
             self.signals.push(signal);
         }
         let alerts = std::mem::take(&mut self.alerts);
-        self.signals.extend(alerts.finish(&self.cluster, from, to).into_iter().map(Box::new));
+        self.signals.extend(alerts.finish(&self.cluster, from, to).into_iter().map(Waiting::new));
 
         self.signals.sort_by(|a, b| order(a).cmp(&order(b)));
         once(&mut self.signals);
@@ -513,8 +513,7 @@ fn open(file: &Found, problems: &mut Problems) -> Option<Box<dyn Read + Send>> {
 /// Leaves every id once, of signals in order. A state that is both listed and watched is one. Two different states of
 /// an object with one resourceVersion cannot come from an API server, but do from tools that make up or merge captures;
 /// the later is kept, as `<id>/2`.
-#[allow(clippy::vec_box, reason = "see Capture")]
-fn once(signals: &mut Vec<Box<Signal>>) {
+fn once(signals: &mut Vec<Waiting>) {
     // Ids of lines are made of their place and cannot repeat.
     let lines = |signal: &Signal| matches!(signal.source.as_str(), "kubelet" | "log");
     let mut ids: Vec<&str> = signals.iter().filter(|s| !lines(s)).map(|s| s.id.as_str()).collect();
@@ -522,22 +521,22 @@ fn once(signals: &mut Vec<Box<Signal>>) {
     // Few do, and of these alone the states are kept to be compared.
     let repeated: BTreeSet<String> =
         ids.iter().zip(ids.iter().skip(1)).filter(|(a, b)| a == b).map(|(a, _)| (*a).to_owned()).collect();
-    let mut known: BTreeMap<String, (u32, Option<Body>)> = BTreeMap::new();
+    let mut known = BTreeMap::new();
     signals.retain_mut(|signal| {
         if lines(signal) || !repeated.contains(&signal.id) {
             return true;
         }
-        let state = || Some(signal.body.clone()?).filter(|body| matches!(body, Body::Object(_)));
         let Some((count, last)) = known.get_mut(&signal.id) else {
-            known.insert(signal.id.clone(), (1, state()));
+            known.insert(signal.id.clone(), (1, signal.state_of_object()));
             return true;
         };
-        let new = state();
+        let new = signal.state_of_object();
         if new == *last {
             return false;
         }
         *last = new;
         *count += 1;
+        let signal = signal.change();
         signal.id = format!("{}/{count}", signal.id);
         // Whoever tells states apart by their version must not take it for the one before, either.
         if let Some(Body::Object(change)) = &mut signal.body {
