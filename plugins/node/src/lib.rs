@@ -3,6 +3,7 @@
 //! Conditions and events are those of the kubelet and of the node controller (`pkg/kubelet`, `pkg/controller/nodelifecycle`
 //! and `pkg/controller/tainteviction` in kubernetes/kubernetes), the same words from 1.18 to 1.34.
 
+mod conntrack;
 mod felt;
 mod last;
 mod line;
@@ -53,6 +54,7 @@ impl Rule for NodePack {
             .code(told::REBOOT, "A node was rebooted", any, &[NODES])
             .code(told::CLOCK, "The clock of a node is off", any, &["https://runbooks.prometheus-operator.dev/runbooks/node/nodeclockskewdetected/"])
             .code(told::CGROUP, "Kubelet and runtime use different cgroup drivers", "Kubernetes before 1.34 with a runtime that does not tell its driver", &["https://kubernetes.io/docs/tasks/administer-cluster/kubeadm/configure-cgroup-driver/"])
+            .code(conntrack::CODE, "The connection table of a node is full", any, &["https://runbooks.prometheus-operator.dev/runbooks/node/nodehighnumberconntrackentriesused/", "https://kubernetes.io/docs/reference/config-api/kube-proxy-config.v1alpha1/"])
             .wants(Subscription::objects(&["Node"]))
             .wants(Subscription::events(&[
                 "NodeNotReady",
@@ -66,6 +68,7 @@ impl Rule for NodePack {
                 "NodeNotSchedulable",
                 "OOMKilling",
                 "NTPIsDown",
+                conntrack::EVENT,
                 "ContainerdUnhealthy",
                 "DockerUnhealthy",
                 "ScaleDown",
@@ -75,7 +78,7 @@ impl Rule for NodePack {
                 "DeletingNode",
             ]).kinds(&["Node"]))
             .wants(Subscription::events(&["FailedScheduling", "Evicted", "FailedCreatePodSandBox", "FailedAttachVolume"]).kinds(&["Pod"]))
-            .wants(Subscription::alerts(&["KubeNode*", "Kubelet*", "NodeClock*", "NodeMemory*", "NodeFilesystem*"]).kinds(&["Node"]))
+            .wants(Subscription::alerts(&["KubeNode*", "Kubelet*", "NodeClock*", conntrack::ALERT, "NodeMemory*", "NodeFilesystem*"]).kinds(&["Node"]))
             .wants(Subscription::alerts(&["TargetDown", "KubePodNotReady", "Kube*Mismatch", "Kube*Stuck", "KubeDaemonSet*"]))
             .wants(line::wanted())
             .wants(last::wanted())

@@ -24,6 +24,8 @@ pub(crate) const FAILED_TO_RUN: &str = "node-failed-to-run*";
 pub(crate) const DRIVER: &str = "node-cgroup-driver";
 pub(crate) const CGROUPS_PATH: &str = "node-cgroups-path*";
 pub(crate) const KERNEL_OOM: &str = "node-kernel-oom";
+/// The kernel has no room for one more connection.
+pub(crate) const CONNTRACK: &str = "node-conntrack";
 /// The kubelet throws out pods to get something free.
 pub(crate) const EVICTS: &str = "node-evicts";
 
@@ -40,7 +42,7 @@ pub(crate) fn wanted() -> Subscription {
     let unreachable = r#"(?P<why>dial tcp [^"\\]+|no route to host|Client\.Timeout exceeded|context deadline exceeded|TLS handshake timeout|signed by unknown authority)"#.to_owned();
     let stopped = format!(r"^Stopped {DESCRIPTIONS}");
     let started = format!(r"^Started {DESCRIPTIONS}");
-    let patterns: [(&str, &str, &str); 22] = [
+    let patterns: [(&str, &str, &str); 23] = [
         (
             SOCKET,
             ".sock: connect: ",
@@ -104,6 +106,7 @@ pub(crate) fn wanted() -> Subscription {
             "must evict pod(s) to reclaim",
             r#"must evict pod\(s\) to reclaim"?\s+(?:resourceName=)?"?(?P<resource>[\w.-]+)"#,
         ),
+        (CONNTRACK, "conntrack: table full", r"[ni][fp]_conntrack: table full.*dropping packet"),
         (
             KERNEL_OOM,
             "ut of memory: Kill",

@@ -9,7 +9,7 @@ const LIVES: u64 = minutes(1);
 /// A unit that fails again and again fails again within this; its start counts only once it has lasted as long.
 const TRIES: u64 = minutes(5);
 /// So many lines of one pattern are looked at.
-const MOST: u32 = 200;
+pub(crate) const MOST: u32 = 200;
 /// Lines of one end lie closer together than that.
 const ONE_END: u64 = seconds(3);
 
@@ -82,19 +82,23 @@ impl Repeated {
     /// Of these, newest first. Which was the first is remembered under `key`, since the past is kept for a while only.
     pub(crate) fn among(world: &World<'_>, key: &str, lines: &[Signal]) -> Option<Self> {
         let newest = lines.first()?;
-        let known = world.recall::<(u64, String, String)>(key);
+        let known = world.recall::<(u64, u64, String, String)>(key);
         let known = known.filter(|(until, ..)| until + TRIES >= newest.at);
         let goes_on = lines.windows(2).take_while(|pair| match pair {
             [later, earlier] => earlier.at + TRIES >= later.at,
             _ => false,
         });
         let often = goes_on.count() + 1;
-        let (id, message) = match known {
-            Some((_, id, message)) => (id, message),
-            None => lines.get(often - 1).map(|l| (l.id.clone(), l.message.clone()))?,
+        let (at, id, message) = match known {
+            Some((_, at, id, message)) => (at, id, message),
+            None => lines.get(often - 1).map(|l| (l.at, l.id.clone(), l.message.clone()))?,
         };
-        world.remember(key, &(newest.at, &id, &message), hours(2));
-        Some(Self { first: Signal { id, message, ..newest.clone() }, often })
+        world.remember(key, &(newest.at, at, &id, &message), hours(2));
+        Some(Self { first: Signal { id, message, at, ..newest.clone() }, often })
+    }
+
+    pub(crate) fn since(&self) -> u64 {
+        self.first.at
     }
 
     /// The count is given in steps: it grows with each line, and is no news.

@@ -5,7 +5,7 @@ use kwhy_sdk::{
     minutes, parse_time,
 };
 
-use crate::{felt, line, memory::Held, node::Node, oom, ready, streak::Repeated};
+use crate::{conntrack, felt, line, memory::Held, node::Node, oom, ready, streak::Repeated};
 
 pub(crate) const REBOOT: &str = "node.reboot";
 pub(crate) const CLOCK: &str = "node.clock-skew";
@@ -48,7 +48,7 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef, node: Op
     let Some(node) = node else {
         held.clear(
             &mut verdict,
-            &[oom::CODE, REBOOT, CLOCK, CGROUP],
+            &[oom::CODE, REBOOT, CLOCK, CGROUP, conntrack::CODE],
             id,
             "the node was removed from the cluster",
         );
@@ -58,6 +58,7 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef, node: Op
     let found = [
         (oom::CODE, passing(oom::judge(world, node))),
         (REBOOT, passing(reboot(world, node))),
+        (conntrack::CODE, passing(conntrack::judge(world, node))),
         (CLOCK, clock_skew(world, node)),
         (CGROUP, cgroup_driver(world, node)),
     ];

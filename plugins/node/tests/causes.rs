@@ -927,3 +927,22 @@ fn a_complaint_that_is_repeated_is_cited_by_its_first_line() {
     let found = only(&run(&all, "09:14:00"));
     assert!(found.evidence.iter().any(|e| e.excerpt.contains("09:01:00")));
 }
+
+#[test]
+fn a_table_of_connections_that_is_full_is_told_while_it_drops_packets() {
+    let line = |clock: &str| kubelet(clock, "nf_conntrack: nf_conntrack: table full, dropping packet");
+    let mut all = workload("False", "09:01:00");
+    all.extend([line("09:00:00"), line("09:00:02"), line("09:03:00")]);
+    let found = only(&run(&all, "09:03:01"));
+    assert_eq!((found.code.as_str(), found.severity.as_str()), ("node.conntrack-full", "critical"));
+    let weak = |found: &Diagnosis| found.explains.iter().any(|e| e.name == "workload.readiness-failing");
+    assert!(weak(&found));
+    assert!(run(&all, "09:40:00").diagnoses().is_empty(), "it was long ago");
+    let measured = Input::alert(at("09:00:00"), "NodeHighNumberConntrackEntriesUsed", &n1(), &[]);
+    let found = only(&run(&[measured], "09:00:01"));
+    assert_eq!((found.severity.as_str(), weak(&found)), ("warning", false));
+    let event = Input::event(at("09:00:00"), &n1(), "ConntrackFull", "Warning", "Conntrack table full", 1);
+    assert!(only(&run(&[event], "09:00:01")).title.contains("is full"));
+    let newer = kubelet("09:00:00", "nf_conntrack: table full in netns 4026531840, dropping packet");
+    assert!(only(&run(&[newer], "09:00:01")).title.contains("is full"));
+}
