@@ -5,14 +5,14 @@ use kwhy_sdk::{
     clock, hours, image_name,
 };
 
-use crate::{claim, memory::Held};
+use crate::{blocked, claim, memory::Held};
 
 pub(crate) const CODE: &str = "storage.volume-full";
 pub(crate) const LINE: &str = "storage-no-space";
 const LINES: &str = "storage-no-space*";
-const FLOOD: &str = "storage-no-space-flood";
+pub(crate) const FLOOD: &str = "storage-no-space-flood";
 /// What the clients of such an Elasticsearch are told.
-const BLOCKED: &str = "storage-blocked";
+pub(crate) const BLOCKED: &str = "storage-blocked";
 /// Alerts of kubernetes-mixin about a claim's volume.
 pub(crate) const ALERTS: [&str; 2] = ["KubePersistentVolumeFillingUp", "KubePersistentVolumeInodesFillingUp"];
 
@@ -122,7 +122,7 @@ pub(crate) fn look(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdic
         d.explains.push(Explains::alert(name, id, "self"));
     }
     if lines.iter().any(|l| l.name == FLOOD) {
-        d.explains.extend(blocked(world, id));
+        d.explains.extend(blocked::felt(world, id, &users));
     }
     if !lines.is_empty() {
         for name in ["KubePod*", "KubeContainerWaiting", "KubeDeployment*", "KubeStatefulSet*", "TargetDown"]
@@ -136,24 +136,6 @@ pub(crate) fn look(world: &World<'_>, held: &mut Held, id: &ObjectRef) -> Verdic
     d.remedies = remedies(world, id, size.text(""), inodes, users.first());
     held.assert(&mut verdict, d);
     verdict
-}
-
-/// What those see whose writes are refused for it.
-fn blocked(world: &World<'_>, id: &ObjectRef) -> Vec<Explains> {
-    let lines = world.about(id, "cluster", "log", BLOCKED, world.ago(hours(1)), 50);
-    let told = lines.iter().filter_map(|line| Some(world.workload(line.subject.as_ref()?)));
-    let mut workloads: Vec<ObjectRef> = Vec::new();
-    for workload in told {
-        if !workloads.iter().any(|known| known.is(&workload)) {
-            workloads.push(workload);
-        }
-    }
-    let of = |workload: &ObjectRef| {
-        let weak = ["workload.readiness-failing", "workload.exit-on-start"];
-        let findings = weak.map(|code| Explains::finding(code, workload, "self"));
-        Explains::waiting(workload, "workload").chain(findings).collect::<Vec<_>>()
-    };
-    workloads.iter().flat_map(of).collect()
 }
 
 /// Enlarging helps where the class can; else only less on it does.

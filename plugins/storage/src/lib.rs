@@ -1,12 +1,14 @@
 //! The storage rule pack: why a claim has no volume, a volume does not come to its pod, does not
 //! leave it, or takes nothing more.
 
+mod blocked;
 mod claim;
 mod full;
 mod memory;
 mod mount;
 mod noise;
 mod reason;
+mod resize;
 mod stale;
 mod unbound;
 mod unmount;
@@ -37,6 +39,7 @@ impl Rule for Storage {
             .code(mount::MULTI_ATTACH, "A volume is attached to another node", any, &["https://kubernetes.io/docs/concepts/storage/persistent-volumes/#access-modes"])
             .code(mount::MOUNT, "A volume cannot be mounted", any, &[PV])
             .code(full::CODE, "A volume is full", any, &["https://kubernetes.io/docs/concepts/storage/persistent-volumes/#expanding-persistent-volumes-claims", "https://runbooks.prometheus-operator.dev/runbooks/kubernetes/kubepersistentvolumefillingup/"])
+            .code(resize::CODE, "A volume is not enlarged", any, &["https://kubernetes.io/docs/concepts/storage/persistent-volumes/#expanding-persistent-volumes-claims", "https://kubernetes.io/docs/concepts/storage/storage-classes/#allow-volume-expansion"])
             .code(mount::CSI, "A storage driver is not on the node", any, &["https://kubernetes-csi.github.io/docs/node-driver-registrar.html"])
             .code(mount::SLOW, "Setting the ownership of a volume's files holds a pod up", "Kubernetes 1.20 and later have the policy, 1.34 and later the event", &[ownership])
             .code(unmount::CODE, "A volume cannot be unmounted, so its pod stays", any, &["https://github.com/kubernetes/kubernetes/issues/113426", "https://github.com/kubernetes/kubernetes/issues/72048"])
@@ -44,8 +47,9 @@ impl Rule for Storage {
             .wants(Subscription::objects(&["PersistentVolumeClaim", "StorageClass", "Pod"]))
             .wants(Subscription::events(&["ProvisioningFailed", "FailedBinding", "ExternalProvisioning", "VolumeMismatch", "ClaimLost", "ClaimMisbound"]).kinds(&["PersistentVolumeClaim"]))
             .wants(Subscription::events(&["FailedAttachVolume", "FailedMount", "FailedMapVolume", "VolumePermissionChangeInProgress", "FailedScheduling", "Scheduled", "Failed"]).kinds(&["Pod"]))
+            .wants(Subscription::events(&resize::EVENTS).kinds(&["PersistentVolumeClaim", "Pod"]))
             .wants(Subscription::alerts(&full::ALERTS))
-            .wants(Subscription::logs(full::pattern()))
+            .wants(Subscription::logs([full::pattern(), vec![resize::pattern()]].concat()))
             .wants(Subscription::kubelet([vec![noise::pattern()], unmount::patterns()].concat()))
     }
 
@@ -68,8 +72,20 @@ impl Rule for Storage {
         let verdict = match (signal.source.as_str(), subject.kind.as_str()) {
             ("kubelet", _) if unmount::tells(signal) => unmount::told(world, &mut held, subject, signal),
             ("kubelet", _) => ownership(world, &mut held, subject, signal),
+            ("log", _) if signal.name == resize::REFUSED => {
+                let claim = resize::of_line(world, signal);
+                claim.map_or_else(Verdict::default, |claim| resize::judge(world, &mut held, &claim))
+            }
+            ("event", "Pod") if resize::EVENTS.contains(&signal.name.as_str()) => {
+                let claim = resize::of_pod(world, subject, signal);
+                claim.map_or_else(Verdict::default, |claim| resize::judge(world, &mut held, &claim))
+            }
             ("log" | "alert", _) => full::judge(world, &mut held, signal, subject),
-            (_, "PersistentVolumeClaim") => unbound::judge(world, &mut held, subject),
+            (_, "PersistentVolumeClaim") => {
+                let mut verdict = unbound::judge(world, &mut held, subject);
+                verdict.merge(resize::judge(world, &mut held, subject));
+                verdict
+            }
             (_, "StorageClass") => class_changed(world, &mut held, subject),
             ("object", "Pod") => pod_changed(world, &mut held, subject),
             ("event", "Pod") if matches!(signal.name.as_str(), "FailedScheduling" | "Scheduled") => {

@@ -435,3 +435,143 @@ fn an_nfs_server_that_does_not_answer_is_named() {
     assert!(found.title.ends_with("the server nas does not answer"), "{}", found.title);
     assert!(found.remedies[0].command.contains("showmount -e nas"), "{:?}", found.remedies);
 }
+
+const RESIZER: &str = r#"resize volume "pv-9" by resizer "csi.example.com" failed: rpc error: code = ResourceExhausted desc = pool fast has 12GiB left, 40GiB more are asked for"#;
+
+/// A bound claim of 20Gi that wants `size`.
+fn enlarged(size: &str) -> Input {
+    let mut claim = claim(
+        json!({"storageClassName": "fast", "volumeName": "pv-9", "resources": {"requests": {"storage": size}}}),
+        "Bound",
+    );
+    claim["status"]["capacity"] = json!({"storage": "20Gi"});
+    Input::changed(at("08:59:00"), claim)
+}
+
+#[test]
+fn a_volume_that_does_not_grow_is_told_until_it_has_grown() {
+    let mut all = base(running());
+    all.extend([enlarged("60Gi"), told("VolumeResizeFailed", "Warning", RESIZER)]);
+    assert!(run(&all, "09:02:00").diagnoses().is_empty(), "it may succeed yet");
+    let found = only(&run(&all, "09:04:00"));
+    assert_eq!((found.code.as_str(), found.root.name.as_str()), ("storage.resize-failed", "data-pg-0"));
+    assert!(found.title.contains("pool fast has 12GiB left"), "{}", found.title);
+    assert!(found.remedies[0].text.contains("more room"));
+    all.push(Input::event(
+        at("09:20:00"),
+        &claim_ref(),
+        "VolumeResizeSuccessful",
+        "Normal",
+        "Resize volume succeeded",
+        1,
+    ));
+    assert!(run(&all, "09:20:01").diagnoses().is_empty());
+}
+
+#[test]
+fn the_kubelet_says_on_the_pod_that_a_file_system_does_not_grow() {
+    let mut all = base(running());
+    all.push(enlarged("60Gi"));
+    all.push(Input::event(
+        at("09:00:00"),
+        &pod_ref(),
+        "FileSystemResizeFailed",
+        "Warning",
+        r#"MountVolume.NodeExpandVolume failed for volume "pv-9" requested read-only file system"#,
+        4,
+    ));
+    assert_eq!(only(&run(&all, "09:04:00")).code, "storage.resize-failed");
+}
+
+#[test]
+fn a_driver_that_takes_an_enlargement_up_is_not_missed() {
+    let left = told(
+        "ExternalExpanding",
+        "Warning",
+        "Ignoring the PVC: didn't find a plugin capable of expanding the volume; waiting for an external controller to process this PVC.",
+    );
+    let mut all = base(running());
+    all.extend([enlarged("60Gi"), left]);
+    assert!(only(&run(&all, "09:15:00")).title.contains("nobody takes it up"));
+    all.push(Input::event(
+        at("09:00:02"),
+        &claim_ref(),
+        "Resizing",
+        "Normal",
+        "External resizer is resizing volume pv-9",
+        1,
+    ));
+    assert!(run(&all, "09:15:00").diagnoses().is_empty());
+}
+
+/// An Elasticsearch of one pod behind Service `name`, whose data stands on a claim, and a client that is told of `host`.
+fn search(space: &str, name: &str, host: &str) -> Vec<Input> {
+    let pod = |pod: &str, app: &str, spec: Value| {
+        json!({
+            "kind": "Pod", "metadata": {"namespace": space, "name": pod, "labels": {"app": app}, "ownerReferences": [{"kind": "StatefulSet", "name": app, "controller": true}]},
+            "spec": spec, "status": {"phase": "Running"},
+        })
+    };
+    let server = json!({
+        "containers": [{"name": "elasticsearch", "volumeMounts": [{"name": "data", "mountPath": "/usr/share/elasticsearch/data"}]}],
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": format!("data-{name}-0")}}],
+    });
+    let client =
+        json!({"containers": [{"name": "kibana", "env": [{"name": "ELASTICSEARCH_HOSTS", "value": host}]}]});
+    let front = format!("{name}-front");
+    let objects = [
+        json!({"kind": "Service", "metadata": {"namespace": space, "name": name}, "spec": {"selector": {"app": name}}}),
+        json!({"kind": "PersistentVolumeClaim", "metadata": {"namespace": space, "name": format!("data-{name}-0")}, "spec": {"volumeName": name, "resources": {"requests": {"storage": "20Gi"}}}, "status": {"phase": "Bound"}}),
+        json!({"kind": "StatefulSet", "metadata": {"namespace": space, "name": name}}),
+        json!({"kind": "StatefulSet", "metadata": {"namespace": space, "name": front}}),
+        pod(&format!("{name}-0"), name, server),
+        pod(&format!("{front}-0"), &front, client),
+    ];
+    let mut all: Vec<Input> = objects.into_iter().map(|json| Input::listed(at("08:00:00"), json)).collect();
+    all.push(Input::line(
+        at("09:00:00"),
+        &ObjectRef::new("Pod", space, &format!("{front}-0")),
+        "kibana",
+        "ResponseError: index [.kibana_8.11.3_001] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded flood-stage watermark, index has read-only-allow-delete block];",
+    ));
+    all
+}
+
+fn flooded(space: &str, name: &str) -> Input {
+    let line = format!(
+        "flood stage disk watermark [95%] exceeded on [2E-4rEiRS1G_2_oztN_guA][{name}-0][/usr/share/elasticsearch/data] free: 2.9gb[2.9%], all indices on this node will be marked read-only"
+    );
+    Input::line(at("09:01:00"), &ObjectRef::new("Pod", space, &format!("{name}-0")), "elasticsearch", &line)
+}
+
+#[test]
+fn who_is_refused_by_one_of_two_full_elasticsearches_is_a_client_of_the_one_that_it_names() {
+    let both = |one: &str, other: &str| {
+        let mut all = [search("logging", "es", one), search("audit", "trail", other)].concat();
+        all.extend([flooded("logging", "es"), flooded("audit", "trail"), flooded("logging", "es")]);
+        let bench = run(&all, "09:02:00");
+        let clients = |space: &str| {
+            let all = bench.diagnoses();
+            let found = all.iter().find(|d| d.root.namespace == space).unwrap();
+            let told = found.explains.iter().filter(|e| e.name == "workload.readiness-failing");
+            let mut names: Vec<String> =
+                told.filter_map(|e| e.anchor.as_ref()).map(|a| a.name.clone()).collect();
+            names.sort_unstable();
+            names.join(" ")
+        };
+        (clients("logging"), clients("audit"))
+    };
+    let expected = |one: &str, other: &str| (one.to_owned(), other.to_owned());
+    assert_eq!(both("http://es:9200", "http://trail:9200"), expected("es-front", "trail-front"));
+    assert_eq!(both("http://es:9200", "http://es.logging:9200"), expected("es-front trail-front", ""));
+    // Who names none of them may be refused by either.
+    assert_eq!(both("https://search.example.com", "http://trail:9200"), expected("", "trail-front"));
+}
+
+#[test]
+fn who_is_refused_where_one_elasticsearch_alone_is_full_is_its_client() {
+    let mut all = search("logging", "es", "");
+    all.push(flooded("logging", "es"));
+    let found = only(&run(&all, "09:02:00"));
+    assert!(found.explains.iter().any(|e| e.name == "workload.readiness-failing"));
+}
