@@ -8,6 +8,7 @@ mod api;
 mod certificate;
 mod down;
 mod etcd;
+mod front;
 mod held;
 mod leader;
 mod line;
@@ -52,7 +53,7 @@ impl Rule for ControlPlane {
             &down::ALERTS,
         ]
         .concat();
-        Descriptor::new("control-plane", env!("CARGO_PKG_VERSION"))
+        let own = Descriptor::new("control-plane", env!("CARGO_PKG_VERSION"))
             .code(
                 etcd::SLOW_DISK,
                 "The disk under etcd is too slow",
@@ -120,6 +121,21 @@ impl Rule for ControlPlane {
                     "https://kubernetes.io/docs/tasks/debug/debug-cluster/",
                 ],
             )
+            .code(
+                front::BALANCER,
+                "A Service of type LoadBalancer gets no address",
+                any,
+                &[
+                    "https://kubernetes.io/docs/concepts/services-networking/service/#loadbalancer",
+                    "https://metallb.io/troubleshooting/",
+                ],
+            )
+            .code(
+                front::INGRESS,
+                "No controller takes up an Ingress",
+                "Kubernetes 1.18 and later",
+                &["https://kubernetes.io/docs/concepts/services-networking/ingress/#ingress-class"],
+            )
             .wants(line::logs())
             .wants(line::kubelet())
             .wants(Subscription::alerts(&alerts))
@@ -128,10 +144,14 @@ impl Rule for ControlPlane {
                 "*etcd*",
                 "kube-scheduler*",
                 "kube-controller-manager*",
-            ]))
+            ]));
+        front::wanted().into_iter().fold(own, Descriptor::wants)
     }
 
     fn on_signal(&self, world: &World<'_>, signal: &Signal) -> Result<Verdict, String> {
+        if let Some(verdict) = front::told(world, signal) {
+            return Ok(verdict);
+        }
         let mut verdict = Verdict::default();
         let source = signal.source.as_str();
         let due = world.recall::<u64>(LOOKED).map_or(0, |at| at + PAUSE);
