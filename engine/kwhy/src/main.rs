@@ -41,6 +41,7 @@ use std::{
 use anyhow::Result;
 use clap::Parser;
 use kwhy_bus::BusError;
+use mimalloc::MiMalloc;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -49,6 +50,10 @@ use crate::{
     config::Config,
     exit::Exit,
 };
+
+/// What one thread asks for is given back by another almost always here: read by one, told by the next, forgotten by a third.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let args = CommandLine::parse();
