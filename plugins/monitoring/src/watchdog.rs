@@ -352,7 +352,21 @@ fn beyond(world: &World<'_>, prometheus: Option<&Part>, label: &str) -> Reason {
                 .first()
                 .map(|p| Evidence::object(p, manager.state(world), 70, "a pod of Alertmanager")),
         );
-        if let Some(line) = manager.lines(world, line::AM_CONFIG, since).first() {
+        if let Some(node) = manager.lost_with(world) {
+            reason.severity = "info";
+            reason.title =
+                format!("Alertmanager {} went down with node {}", manager.workload.path(), node.name);
+            reason.text = format!(
+                "Prometheus has nobody to send alerts to: Alertmanager {} ran on node {}, which is down.",
+                manager.workload.path(),
+                node.name
+            );
+            reason.path.insert(0, Step::new(&node, "", "down"));
+            reason.remedies.push(
+                Remedy::new(format!("bring node {} back, or let Alertmanager start elsewhere", node.name))
+                    .command(format!("kubectl get node {}", node.name)),
+            );
+        } else if let Some(line) = manager.lines(world, line::AM_CONFIG, since).first() {
             reason.confidence = 97;
             reason.title = format!("Alertmanager {} cannot load its configuration", manager.workload.path());
             reason.text = format!(

@@ -155,6 +155,18 @@ fn a_prometheus_that_went_down_with_its_node_is_the_nodes_to_tell() {
 }
 
 #[test]
+fn an_alertmanager_that_went_down_with_its_node_is_the_nodes_to_tell() {
+    let mut all = [cluster(true, false), beats()].concat();
+    let crashes = only(&run(&all, "09:40:00"));
+    assert_eq!(crashes.severity, "critical");
+    let lost = json!({"kind": "Node", "metadata": {"name": "n1"}, "status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}});
+    all.push(Input::changed(at("09:30:00"), lost));
+    let found = only(&run(&all, "09:40:00"));
+    assert_eq!((found.severity.as_str(), found.root.name.as_str()), ("info", "alertmanager-main"));
+    assert!(found.title.contains("went down with node n1"), "{}", found.title);
+}
+
+#[test]
 fn another_pod_that_finds_no_space_says_nothing_of_alerting() {
     let mut all = [cluster(true, true), beats()].concat();
     all.push(Input::listed(at("08:00:00"), json!({"kind": "Pod", "metadata": {"namespace": "db", "name": "pg-0"}, "spec": {"containers": [{"name": "pg", "image": "postgres:16"}]}})));
