@@ -16,11 +16,18 @@ use crate::{
 /// Who sets the condition looks at the pod from outside, and may take some rounds.
 const PATIENCE: u64 = minutes(5);
 
-/// Domains of gates, and the image of the controller that opens them.
-const KEEPERS: [(&str, &str); 2] = [
-    ("target-health.elbv2.k8s.aws", "aws-load-balancer-controller"),
-    ("target-health.alb.ingress.k8s.aws", "aws-load-balancer-controller"),
+/// How gates begin, and the image of the controller that opens them.
+const KEEPERS: [(&str, &str); 6] = [
+    ("target-health.elbv2.k8s.aws/", "aws-load-balancer-controller"),
+    ("target-health.alb.ingress.k8s.aws/", "aws-load-balancer-controller"),
+    ("application-networking.k8s.aws/", "aws-gateway-controller"),
+    ("service.readiness.alibabacloud.com/", "cloud-controller-manager"),
+    ("InPlaceUpdateReady", "kruise-manager"),
+    ("KruisePodReady", "kruise-manager"),
 ];
+
+/// GKE's controller runs where the control plane does.
+const GKE: &str = "cloud.google.com/load-balancer-neg-ready";
 
 /// Whose gate keeps a pod out; the time to look again where it is too early to say.
 pub(crate) fn judge(world: &World<'_>, pod: &Pod) -> Result<Option<Diagnosis>, u64> {
@@ -41,8 +48,7 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod) -> Result<Option<Diagnosis>, u
 
 /// The controller that opens a gate, where it is known and stands in the cluster.
 fn keeper(world: &World<'_>, gate: &str) -> Option<ObjectRef> {
-    let domain = gate.split('/').next()?;
-    let (_, image) = KEEPERS.iter().find(|(of, _)| *of == domain)?;
+    let (_, image) = KEEPERS.iter().find(|(of, _)| gate.starts_with(of))?;
     world.list("Deployment", "").into_iter().find(|of| {
         let containers = world.read(of, "/spec/template/spec/containers").unwrap_or_default();
         containers.list("").iter().any(|c| image_name(c.text("/image")) == *image)
@@ -76,6 +82,9 @@ fn diagnose(world: &World<'_>, pod: &Pod, gate: &str, inside: &Condition, whole:
             kubectl(&of.namespace),
             named(of)
         )));
+    }
+    if gate == GKE {
+        d.explanation.push_str(" GKE sets it when the load balancer's health check, which asks on its own and takes 200 alone for well, has passed.");
     }
     d.remedies.push(look);
     if let Some(of) = &down {

@@ -121,9 +121,8 @@ fn pods_of_a_node_that_is_away_say_nothing() {
     silent(&run(&all, "09:50:00"));
 }
 
-#[test]
-fn a_closed_readiness_gate_is_told_by_its_name_and_laid_to_a_keeper_that_is_down() {
-    let gate = "target-health.elbv2.k8s.aws/k8s-shop-web-0a1b2c3d4e";
+/// Pod web-1-a whose containers are ready and whose readiness gate is closed.
+fn behind(gate: &str) -> Vec<Input> {
     let gated = json!({"spec": {"readinessGates": [{"conditionType": gate}]}, "status": {"conditions": [
         {"type": "ContainersReady", "status": "True", "lastTransitionTime": stamp("09:30:10")},
         {"type": "Ready", "status": "False", "reason": "ReadinessGatesNotReady", "message": format!("corresponding condition of pod readiness gate {gate:?} does not exist."), "lastTransitionTime": stamp("09:30:00")},
@@ -134,20 +133,38 @@ fn a_closed_readiness_gate_is_told_by_its_name_and_laid_to_a_keeper_that_is_down
         at("09:30:10"),
         pod("web-1-a", "web-1", "09:30:00", &container(&json!({})), ready, &gated),
     ));
+    all
+}
+
+#[test]
+fn a_closed_readiness_gate_is_told_by_its_name_and_laid_to_a_keeper_that_is_down() {
+    let gate = "target-health.elbv2.k8s.aws/k8s-shop-web-0a1b2c3d4e";
+    let all = behind(gate);
     silent(&run(&all, "09:35:00"));
     let found = only(&run(&all, "09:36:00"), "workload.readiness-failing", "Deployment", "web");
     says(&found, &[gate, "All containers of web-1-a are ready since 09:30:10"]);
-    let keeper = |available: u64| {
-        let spec = json!({"containers": [{"name": "c", "image": "public.ecr.aws/eks/aws-load-balancer-controller:v2.11.0"}]});
+    let keeper = |image: &str, available: u64| {
+        let spec = json!({"containers": [{"name": "c", "image": image}]});
         listed(
             json!({"kind": "Deployment", "metadata": {"namespace": "kube-system", "name": "lbc"}, "spec": {"replicas": 2, "template": {"spec": spec}}, "status": {"availableReplicas": available}}),
         )
     };
-    for (available, code, root) in
-        [(0, "workload.dependency-down", "lbc"), (2, "workload.readiness-failing", "web")]
-    {
-        let mut all = all.clone();
-        all.insert(0, keeper(available));
+    let aws = "public.ecr.aws/eks/aws-load-balancer-controller:v2.11.0";
+    let lattice = "public.ecr.aws/aws-application-networking-k8s/aws-gateway-controller:v1.1.0";
+    let kruise = "openkruise/kruise-manager:v1.7.2";
+    for (gate, image, available, code, root) in [
+        (gate, aws, 0, "workload.dependency-down", "lbc"),
+        (gate, aws, 2, "workload.readiness-failing", "web"),
+        (gate, kruise, 0, "workload.readiness-failing", "web"),
+        ("InPlaceUpdateReady", kruise, 0, "workload.dependency-down", "lbc"),
+        ("KruisePodReady", kruise, 0, "workload.dependency-down", "lbc"),
+        ("application-networking.k8s.aws/pod-readiness-gate", lattice, 0, "workload.dependency-down", "lbc"),
+    ] {
+        let mut all = behind(gate);
+        all.insert(0, keeper(image, available));
         only(&run(&all, "09:36:00"), code, "Deployment", root);
     }
+    let gke = behind("cloud.google.com/load-balancer-neg-ready");
+    let found = only(&run(&gke, "09:36:00"), "workload.readiness-failing", "Deployment", "web");
+    says(&found, &["the load balancer's health check"]);
 }
