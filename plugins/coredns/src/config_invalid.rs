@@ -10,6 +10,7 @@ use kwhy_sdk::{
 use crate::{
     CONFIG, REFUSED, felt,
     memory::{Watched, id, object},
+    remedy,
     server::Pod,
 };
 
@@ -316,12 +317,8 @@ fn remedies(
     if !broken.is_empty() {
         mend = mend.command(format!("kubectl -n {namespace} delete pod {}", broken.join(" ")));
     }
-    let managed = world.read(map, "/metadata/labels/app.kubernetes.io~1managed-by").unwrap_or_default();
-    if !managed.text("").is_empty() {
-        mend = mend.caution(format!(
-            "{} manages this ConfigMap, so make the same change in its values",
-            managed.text("")
-        ));
+    if let Some(undone) = remedy::undone(world, map) {
+        mend = mend.caution(undone);
     }
     let mut all = vec![mend];
     if let Some(edit) = edit {

@@ -549,7 +549,7 @@ fn remedies(
     }
     let edit = match (&first.config, first.cause.forward()) {
         (Some(config), Some(forward)) => {
-            Some(remedy::edit_corefile(config, &forward.text, &upstream, &whose, &broken))
+            Some(remedy::edit_corefile(world, config, &forward.text, &upstream, &whose, &broken))
         }
         _ => None,
     };

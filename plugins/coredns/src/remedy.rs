@@ -5,6 +5,7 @@ use kwhy_sdk::{ObjectRef, Remedy, World};
 use crate::server::{Config, Pod};
 
 const KEEP_LOOP: &str = "do not remove the loop plugin: it is what told you; without it CoreDNS would send each query round until its memory is used up";
+const K3S: &str = "k3s writes this ConfigMap anew at each start; what is to stay belongs into ConfigMap coredns-custom (keys *.override and *.server), which its Corefile imports";
 const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
 
 /// The workload and the pods of it that loop.
@@ -30,8 +31,28 @@ impl Broken<'_> {
     }
 }
 
+/// Who undoes an edit of the ConfigMap by hand, and where the change stays instead; none where nobody is known to.
+pub(crate) fn undone(world: &World<'_>, map: &ObjectRef) -> Option<String> {
+    let meta = world.read(map, "/metadata").unwrap_or_default();
+    let tool = meta.text("/labels/app.kubernetes.io~1managed-by");
+    if !tool.is_empty() {
+        return Some(format!("{tool} manages this ConfigMap, so make the same change in its values"));
+    }
+    // k3s applies its manifests at each start. Fleet and others of Rancher mark what they apply with the same keys.
+    let owner = meta.text("/annotations/objectset.rio.cattle.io~1owner-gvk");
+    let addon = owner.starts_with("k3s.cattle.io/") || owner.is_empty() && is_of_k3s(world, map);
+    addon.then(|| K3S.to_owned())
+}
+
+/// Where nobody has shown annotations: the ConfigMap by the name that k3s gives it, in a cluster of k3s.
+fn is_of_k3s(world: &World<'_>, map: &ObjectRef) -> bool {
+    let version = |node: &ObjectRef| world.text(node, "/status/nodeInfo/kubeletVersion").unwrap_or_default();
+    map.path() == "kube-system/coredns" && world.list("Node", "").iter().any(|n| version(n).contains("+k3s"))
+}
+
 /// Edit the Corefile: `old` is its line now, `upstream` the servers known to work elsewhere, empty where none are.
 pub(crate) fn edit_corefile(
+    world: &World<'_>,
     config: &Config,
     old: &str,
     upstream: &[String],
@@ -42,9 +63,9 @@ pub(crate) fn edit_corefile(
     let servers =
         if upstream.is_empty() { "<address of your DNS server>".to_owned() } else { upstream.join(" ") };
     let known = if upstream.is_empty() { String::new() } else { format!(" ({whose})") };
-    let caution = match config.managed_by.as_str() {
-        "" => KEEP_LOOP.to_owned(),
-        tool => format!("{KEEP_LOOP}; {tool} manages this ConfigMap, so make the same change in its values"),
+    let caution = match undone(world, &config.map) {
+        Some(undone) => format!("{KEEP_LOOP}; {undone}"),
+        None => KEEP_LOOP.to_owned(),
     };
     Remedy::new(format!(
         "give CoreDNS an upstream that is not itself: in the Corefile put `forward {zone} {servers}`{known} in place of `{old}`"

@@ -26,8 +26,6 @@ impl Deref for Pod {
 pub(crate) struct Config {
     pub(crate) map: ObjectRef,
     pub(crate) servers: Vec<Server>,
-    /// Who manages the map, by its label; an edit by hand may be undone.
-    pub(crate) managed_by: String,
 }
 
 /// Where the file comes from that a `forward` line names.
@@ -111,8 +109,7 @@ impl Pod {
         let data = json.map("/data");
         let text = data.iter().find(|(k, _)| *k == key).map_or("", |(_, text)| text.as_str());
         let uid = json.text("/metadata/uid").to_owned();
-        let managed_by = json.text("/metadata/labels/app.kubernetes.io~1managed-by").to_owned();
-        Some(Config { map: ObjectRef { uid, ..map }, servers: corefile::parse(text), managed_by })
+        Some(Config { map: ObjectRef { uid, ..map }, servers: corefile::parse(text) })
     }
 
     /// The file that it reads its configuration from.

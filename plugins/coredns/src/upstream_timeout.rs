@@ -9,6 +9,7 @@ use kwhy_sdk::{
 use crate::{
     TIMEOUT, corefile, each_once, felt, look_at,
     memory::{Watched, id, object},
+    remedy,
     server::Pod,
 };
 
@@ -156,7 +157,11 @@ fn diagnose(
     );
     if let Some(config) = config {
         let edit = format!("kubectl -n {} edit configmap {}", config.map.namespace, config.map.name);
-        diagnosis.remedies.push(Remedy::new("or forward to another server in the Corefile").command(edit));
+        let forward = Remedy::new("or forward to another server in the Corefile").command(edit);
+        diagnosis.remedies.push(match remedy::undone(world, &config.map) {
+            Some(undone) => forward.caution(undone),
+            None => forward,
+        });
     }
     diagnosis
 }

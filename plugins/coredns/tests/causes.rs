@@ -339,3 +339,26 @@ fn a_config_map_that_a_tool_manages_is_to_be_changed_there_too() {
     all.retain(|i| !matches!(i, Input::Object { json, .. } if json["kind"] == "ConfigMap" && *json != helm));
     assert!(only(&run(&all)).remedies[0].caution.contains("Helm manages this ConfigMap"));
 }
+
+#[test]
+fn a_config_map_that_k3s_writes_at_each_start_is_to_be_changed_beside_it() {
+    let caution = |version: &str, owner: &str| {
+        let mut all = one_looping("forward . /etc/resolv.conf", json!({}));
+        for input in &mut all {
+            let Input::Object { json, .. } = input else { continue };
+            match json["kind"].as_str() {
+                Some("Node") => json["status"]["nodeInfo"]["kubeletVersion"] = json!(version),
+                Some("ConfigMap") if !owner.is_empty() => {
+                    json["metadata"]["annotations"] = json!({"objectset.rio.cattle.io/owner-gvk": owner});
+                }
+                _ => {}
+            }
+        }
+        only(&run(&all)).remedies[0].caution.contains("coredns-custom")
+    };
+    assert!(caution("v1.27.3+k3s1", ""));
+    assert!(caution("v1.27.3", "k3s.cattle.io/v1, Kind=Addon"), "the node is not shown as one of k3s");
+    assert!(!caution("v1.27.3", ""));
+    assert!(!caution("v1.27.3+rke2r1", ""));
+    assert!(!caution("v1.27.3+k3s1", "fleet.cattle.io/v1alpha1, Kind=BundleDeployment"), "Fleet's own");
+}
