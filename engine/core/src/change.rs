@@ -98,6 +98,9 @@ pub(crate) fn between(old: Option<&Arc<Object>>, new: &Object, at: u64, listed: 
         let (before, after) = (written(old, part), written(new, part));
         diff(before.as_ref(), after.as_ref(), &format!("/{part}"), &mut fields);
     }
+    if new.key.kind == "Node" {
+        relabelled(old, new, &mut fields);
+    }
     if fields.is_empty() {
         let fields: Vec<_> = rewritten(old, new).into_iter().map(|part| (part, String::new())).collect();
         return if fields.is_empty() { None } else { change("MODIFIED", "values edited".to_owned(), fields) };
@@ -121,6 +124,17 @@ const OF_CONDITIONS: [&str; 7] = [
     "network-unavailable",
     "unschedulable",
 ];
+
+/// Labels that a node had and has no more, or otherwise: pods select nodes by them. New ones come by themselves, of clouds and of
+/// drivers, and so do those that tell a time.
+fn relabelled(old: &Object, new: &Object, fields: &mut Vec<(String, String)>) {
+    let labels = "/metadata/labels";
+    let before = old.json.pointer(labels).and_then(Json::as_object).unwrap_or_default();
+    for (name, value) in before.iter().filter(|(name, _)| !name.ends_with("timestamp")) {
+        let after = new.json.pointer(labels).and_then(|all| all.get(name));
+        diff(Some(value), after, &format!("{labels}/{}", step(name)), fields);
+    }
+}
 
 /// A part of an object as somebody wrote it.
 fn written(object: &Object, part: &str) -> Option<Json> {
@@ -304,6 +318,18 @@ mod tests {
         .unwrap();
         assert_eq!(change.summary, "data.Corefile edited");
         assert_eq!(change.diff(), "- forward . /etc/resolv.conf\n+ forward . 1.1.1.1");
+    }
+
+    #[test]
+    fn a_label_that_a_node_loses_is_a_change_and_one_that_it_gets_is_none() {
+        let node = |labels: Value| json!({"metadata": {"labels": labels}});
+        let had = node(json!({"disk/type": "ssd", "gfd.timestamp": "1"}));
+        let change = changed("Node", had.clone(), node(json!({"gfd.timestamp": "2"}))).unwrap();
+        assert_eq!(change.summary, "metadata.labels.disk/type removed");
+        assert_eq!(change.fields, [("/metadata/labels/disk~1type".to_owned(), "- ssd\n".to_owned())]);
+        let more = node(json!({"disk/type": "ssd", "gfd.timestamp": "2", "zone": "a"}));
+        assert_eq!(changed("Node", had.clone(), more), None);
+        assert_eq!(changed("Deployment", had, node(json!({}))), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use kwhy_sdk::{Diagnosis, Evidence, Remedy, clock, hours};
 
-use crate::{code, finding::Case, wish::Unmet};
+use crate::{code, finding::Case, relabelled::Lost, wish::Unmet};
 
 /// Labels that a kubelet sets by what its machine is.
 const IMMUTABLE: [&str; 3] = ["kubernetes.io/arch", "kubernetes.io/os", "kubernetes.io/hostname"];
@@ -37,6 +37,8 @@ impl Case<'_> {
                 clock(*at)
             ));
         }
+        let lost = self.lost(&unmet);
+        text.extend(lost.iter().map(Lost::told));
         if let Some((signal, what, _)) = &change {
             text.push_str(&format!(" So it is since the change at {}: {what}.", clock(signal.at)));
         }
@@ -65,12 +67,18 @@ impl Case<'_> {
         d.evidence.extend(
             left.iter().map(|(_, _, gone)| Evidence::signal(gone, 40, "the node that its pods ran on left")),
         );
-        for place in &self.places {
+        d.evidence.extend(
+            lost.iter().map(|lost| Evidence::signal(&lost.change, 70, "a node lost what is selected")),
+        );
+        for place in self.places.iter().filter(|_| lost.is_none()) {
             let relabelled = self.world.changes(&place.id, "self", self.since.saturating_sub(hours(2)), 5);
             d.evidence
                 .extend(relabelled.first().map(|c| Evidence::signal(c, 10, "this node was changed before")));
         }
-        d.remedies.extend(unmet.iter().find_map(|u| self.correct(u)));
+        d.remedies.extend(match &lost {
+            Some(lost) => Some(lost.remedy()),
+            None => unmet.iter().find_map(|u| self.correct(u)),
+        });
         d.remedies.push(
             Remedy::new(
                 "compare the labels of the nodes with what it selects, and correct the one that is wrong",
@@ -80,6 +88,7 @@ impl Case<'_> {
         );
         if let Some((key, value)) = unmet.iter().find_map(|u| Some((&u.key, u.wanted.first()?)))
             && !IMMUTABLE.contains(&key.as_str())
+            && lost.is_none()
         {
             // What came in the place of a node that left is younger than the others.
             let open = self.places.iter().filter(|p| p.open);

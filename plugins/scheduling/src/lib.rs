@@ -14,6 +14,7 @@ mod message;
 mod place;
 mod port;
 mod quantity;
+mod relabelled;
 mod room;
 mod spread;
 mod volume;

@@ -41,7 +41,7 @@ fn tainted_at(world: &World<'_>, node: &ObjectRef) -> Option<u64> {
     change.map(|c| c.at)
 }
 
-fn pointer(resource: &str) -> String {
+pub(crate) fn pointer(resource: &str) -> String {
     format!("/{}", resource.replace('~', "~0").replace('/', "~1"))
 }
 
