@@ -66,7 +66,7 @@ mod tests {
         #[test]
         fn a_signal_is_the_same_after_it_has_waited(json in ".{0,300}", repeated in 1_usize..50, packed in any::<bool>()) {
             let change = ObjectChange { json: json.repeat(repeated), ..ObjectChange::default() };
-            let body = packed.then(|| Body::Object(change));
+            let body = packed.then_some(Body::Object(change));
             let signal = Signal { id: "object/1".to_owned(), body, ..Signal::default() };
             let waiting = Waiting::new(signal.clone());
             prop_assert_eq!(&waiting.id, &signal.id);
