@@ -19,7 +19,7 @@ use topics::{Topic, Topics};
 /// Most signals kept of one object: a container that logs without end must not push out its neighbours' history.
 const MAX_PER_OBJECT: usize = 256;
 /// Signals of all objects together that are plenty: from then on those of which most is kept lose their oldest.
-const PLENTY: usize = 1 << 16;
+const PLENTY: usize = 1 << 15;
 /// So many are kept of one object however many there are.
 const LEAST_PER_OBJECT: usize = 32;
 /// Most changes kept in all.
