@@ -8,7 +8,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("batch/v1", &["Job", "CronJob"]),
     ("autoscaling/v2", &["HorizontalPodAutoscaler"]),
     ("policy/v1", &["PodDisruptionBudget"]),
-    ("networking.k8s.io/v1", &["Ingress", "NetworkPolicy"]),
+    ("networking.k8s.io/v1", &["Ingress", "IngressClass", "NetworkPolicy"]),
     ("discovery.k8s.io/v1", &["EndpointSlice"]),
     ("storage.k8s.io/v1", &["StorageClass", "CSINode", "VolumeAttachment"]),
     ("coordination.k8s.io/v1", &["Lease"]),
