@@ -208,7 +208,7 @@ pub(crate) fn together(all: Vec<(ObjectRef, Diagnosis)>) -> Diagnosis {
     let Some((first, mut d)) = all.next() else { return Diagnosis::default() };
     d.title =
         d.title.replacen(&format!("{} waits for", first.path()), &format!("{count} workloads wait for"), 1);
-    d.explanation.push_str(&format!(" So do {}.", names.get(1..).unwrap_or_default().join(", ")));
+    d.explanation.push_str(&format!(" So do pods of {}.", names.get(1..).unwrap_or_default().join(", ")));
     if worst {
         d.severity = "critical".into();
     }

@@ -13,6 +13,7 @@ mod left;
 mod message;
 mod place;
 mod port;
+mod preempted;
 mod quantity;
 mod relabelled;
 mod room;

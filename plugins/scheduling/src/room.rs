@@ -1,6 +1,6 @@
 //! Nodes without room: a request beyond any of them, resources that are taken, and the number of pods.
 
-use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, Step, clock, hours};
+use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, Step, clock};
 
 use crate::{
     code,
@@ -256,7 +256,7 @@ impl Case<'_> {
             })
             .command(self.kubectl("get", " -o yaml")),
         );
-        self.tell_preempted(&mut d);
+        self.tell_preempted(&mut d, resource, &amount);
         if let Some((node, at, gone)) = self.left() {
             // All that ran there waits for one thing, and is told of together.
             d.root = node.clone();
@@ -294,50 +294,6 @@ impl Case<'_> {
         }
         d.remedies.push(Remedy::new(format!("or add a node with {amount} free")));
         d
-    }
-
-    /// The scheduler took the room from pods that ran, for others of higher priority.
-    fn tell_preempted(&self, d: &mut Diagnosis) {
-        let since = self.since.saturating_sub(hours(1));
-        let all = self.world.about(&self.workload, "workload", "event", "Preempted", since, 5);
-        let Some(event) = all.into_iter().next() else { return };
-        let victim = event.subject.as_ref().map_or("", |pod| pod.name.as_str());
-        // `Preempted by pod UID on node N`; before 1.26 `Preempted by NAMESPACE/NAME on node N`.
-        let by = event.message.strip_prefix("Preempted by ").and_then(|rest| rest.split(" on node ").next());
-        let by = by.unwrap_or_default().trim_start_matches("pod ");
-        let known =
-            self.world.list("Pod", "").into_iter().find(|pod| pod.path() == by || self.uid(pod) == by);
-        let who = match &known {
-            Some(pod) => {
-                let class = self.world.read(pod, "/spec/priorityClassName").unwrap_or_default();
-                let class = match class.text("") {
-                    "" => String::new(),
-                    class => format!(", of PriorityClass {class}"),
-                };
-                let whose = self.world.workload(pod);
-                format!("pod {} of {} {}{class}", pod.name, whose.kind, whose.path())
-            }
-            None => "a pod of higher priority".to_owned(),
-        };
-        d.explanation.push_str(&format!(
-            " At {} the scheduler ended pod {victim}, which ran, to make room for {who}.",
-            clock(event.at)
-        ));
-        d.evidence.push(Evidence::signal(&event, 55, "a pod that had to go for another"));
-        let remedy = Remedy::new(
-            "give the workload a PriorityClass that is not below that of the other, or the other one less to do",
-        )
-        .command("kubectl get priorityclasses");
-        let remedy = known.into_iter().fold(remedy, |remedy, pod| {
-            let of = self.world.workload(&pod);
-            let kind = of.kind.to_ascii_lowercase();
-            remedy.command(format!("kubectl -n {} get {kind} {} -o yaml", of.namespace, of.name))
-        });
-        d.remedies.insert(0, remedy);
-    }
-
-    fn uid(&self, pod: &ObjectRef) -> String {
-        self.world.read(pod, "/metadata/uid").map(|uid| uid.text("").to_owned()).unwrap_or_default()
     }
 
     pub(crate) fn too_many_pods(&self) -> Diagnosis {
