@@ -486,7 +486,8 @@ fn who_took_the_room_of_a_pod_that_ran_is_named() {
         all.insert(6, Input::deleted(at("08:59:02"), former));
         let found = only(&run(&all, "09:03:00"));
         assert_eq!(found.code, "scheduling.insufficient-memory");
-        for part in ["ended pod web-1-z", "pod cruncher-1 of Job batch/cruncher, of PriorityClass urgent"] {
+        assert_eq!((found.root.kind.as_str(), found.root.name.as_str()), ("Job", "cruncher"));
+        for part in ["ended pod web-1-z", "pod cruncher-1 of Job batch/cruncher (PriorityClass urgent)"] {
             assert!(found.explanation.contains(part), "{}", found.explanation);
         }
     }

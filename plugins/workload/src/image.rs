@@ -11,6 +11,7 @@ use crate::{
     change::{self, Rollout},
     pod::{Container, Pod},
     pull::{Said, read},
+    registry::down,
     words::{
         any, between, image_parts, kubectl, named, quoted, registry, set, short, spoken, strategic, undo,
     },
@@ -87,6 +88,12 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container) -> Resu
     }
     if matches!(said, Said::Node) {
         return Ok(None);
+    }
+    if matches!(said, Said::Unreachable)
+        && let Some(event) = &event
+        && let Some(found) = down(world, pod, registry(container.image()), event)
+    {
+        return Ok(Some(found));
     }
     Ok(Some(diagnose(world, pod, container, said, &text, event.as_ref())))
 }

@@ -36,6 +36,7 @@ mod provisioner;
 mod pull;
 mod refusal;
 mod refused;
+mod registry;
 mod rule;
 mod scaled;
 mod security;

@@ -426,7 +426,7 @@ fn scaled(world: &World<'_>, workload: &ObjectRef) -> Option<Signal> {
 }
 
 /// None of its pods is ready, or none is there. Whoever knows why says so with more confidence; this names who waits for it.
-fn down(world: &World<'_>, service: &ObjectRef, workload: &ObjectRef) -> Diagnosis {
+pub(crate) fn down(world: &World<'_>, service: &ObjectRef, workload: &ObjectRef) -> Diagnosis {
     let known = case::known(world, workload);
     let mut diagnosis = start(DOWN, workload, if known { 48 } else { 52 });
     diagnosis.severity = "info".into();
