@@ -46,7 +46,7 @@ impl Case<'_> {
         d.remedies.insert(0, remedy);
     }
 
-    /// `Deployment batch/cruncher, of PriorityClass urgent,`.
+    /// `Deployment batch/cruncher (PriorityClass urgent)`.
     fn described(&self, Taker { pod, workload }: &Taker) -> String {
         let class = self.world.read(pod, "/spec/priorityClassName").unwrap_or_default();
         let named = format!("{} {}", workload.kind, workload.path());

@@ -4,7 +4,7 @@
 //! A Service without pods, or with a port that no container names, is no finding as such: many wait for their pods or
 //! are chosen by hand. It is one when a pod fails because it cannot reach it.
 
-use kwhy_sdk::{Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, World, hours};
+use kwhy_sdk::{Diagnosis, Evidence, Explains, Json, ObjectRef, Remedy, Signal, Step, World, hours};
 
 use crate::{
     case,
@@ -123,6 +123,9 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, line: &Signal) -> Option<Diagn
     };
     let service = &peer.service;
     let spec = world.read(service, "/spec")?;
+    if outside(&spec) {
+        return Some(needed(world, away(service, &spec), pod, line));
+    }
     let selector = spec.map("/selector");
     if selector.is_empty() {
         return None;
@@ -135,6 +138,38 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, line: &Signal) -> Option<Diagn
             .or_else(|| policy(world, pod, service, &behind.workload, &peer))?,
     };
     Some(needed(world, found, pod, line))
+}
+
+/// Whether a Service only names a server that is none of the cluster's.
+fn outside(spec: &Json) -> bool {
+    let name = spec.text("/externalName");
+    spec.text("/type") == "ExternalName" && !name.trim_end_matches('.').ends_with(".cluster.local")
+}
+
+/// A server outside of the cluster that is not reached: all who need it by the Service that names it tell of one thing.
+fn away(service: &ObjectRef, spec: &Json) -> Diagnosis {
+    let server = spec.text("/externalName");
+    let mut diagnosis = start(DOWN, service, 68);
+    diagnosis.severity = "warning".into();
+    diagnosis.title = format!("The server {server} behind {} is not reached", spoken(service));
+    diagnosis.explanation = format!(
+        "{} stands for {server}, which is no part of the cluster. What goes on there no signal tells; its network, its firewall or the server itself may be in the way.",
+        spoken(service)
+    );
+    diagnosis.evidence.push(Evidence::object(
+        service,
+        format!("externalName: {server}"),
+        40,
+        "what it stands for",
+    ));
+    diagnosis.remedies.push(
+        Remedy::new("see whether it is reached from inside the cluster, and from where it is run")
+            .command(format!(
+                "{} run reach --rm -it --restart=Never --image=busybox:1.36 -- sh -c 'nslookup {server}; nc -zvw3 {server} <port>'",
+                kubectl(&service.namespace)
+            )),
+    );
+    diagnosis
 }
 
 /// A Service that a line names, whatever it says of it, where none of the pods behind it is ready.
