@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kwhy_ingest::capture::{Capture, Everything, Interest, read};
+use kwhy_ingest::capture::{Capture, Everything, Interest, Waiting, read};
 use kwhy_proto::{
     order,
     v1::{Signal, signal::Body},
@@ -71,7 +71,7 @@ fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 fn of<'a>(capture: &'a Capture, source: &'a str) -> impl Iterator<Item = &'a Signal> {
-    capture.signals.iter().map(|signal| &**signal).filter(move |signal| signal.source == source)
+    capture.signals.iter().map(Waiting::head).filter(move |signal| signal.source == source)
 }
 
 #[test]
@@ -123,15 +123,22 @@ fn every_capture_is_read_whole_and_without_a_problem() {
 fn signals_are_in_order_and_each_has_its_own_id() {
     for dir in captures() {
         let capture = whole(&dir);
-        assert!(capture.signals.is_sorted_by(|a, b| order(a) <= order(b)), "{}", dir.display());
-        let ids: BTreeSet<&str> = capture.signals.iter().map(|signal| signal.id.as_str()).collect();
+        assert!(
+            capture.signals.iter().map(Waiting::head).is_sorted_by(|a, b| order(a) <= order(b)),
+            "{}",
+            dir.display()
+        );
+        let ids: BTreeSet<&str> = capture.signals.iter().map(|signal| signal.head().id.as_str()).collect();
         assert_eq!(ids.len(), capture.signals.len(), "{}", dir.display());
-        for signal in &capture.signals {
+        for signal in capture.signals.iter().map(Waiting::head) {
             assert_eq!(signal.cluster, capture.cluster);
             assert!(signal.at.is_some() && signal.body.is_some() && !signal.origin.is_empty(), "{signal:?}");
             assert_eq!(signal.subject.is_some(), signal.source != "alert", "{signal:?}");
         }
-        assert!(order(&capture.end_tick()) >= order(capture.signals.last().unwrap()), "the end comes last");
+        assert!(
+            order(&capture.end_tick()) >= order(capture.signals.last().unwrap().head()),
+            "the end comes last"
+        );
     }
 }
 
@@ -164,13 +171,13 @@ fn an_uninterested_reader_gets_only_warnings_and_worse() {
     let expected: Vec<&Signal> = all
         .signals
         .iter()
-        .map(|signal| &**signal)
+        .map(Waiting::head)
         .filter(|signal| {
             !matches!(signal.source.as_str(), "kubelet" | "log")
                 || matches!(signal.state.as_str(), "W" | "E" | "F")
         })
         .collect();
-    assert_eq!(few.signals.iter().map(|signal| &**signal).collect::<Vec<_>>(), expected);
+    assert_eq!(few.signals.iter().map(Waiting::head).collect::<Vec<_>>(), expected);
     assert!(few.signals.len() < all.signals.len());
     assert_eq!(few.lines_read, all.lines_read);
 }

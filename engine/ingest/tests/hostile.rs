@@ -44,7 +44,12 @@ fn told(capture: &Capture) -> Vec<String> {
 }
 
 fn times(capture: &Capture) -> Vec<String> {
-    capture.signals.iter().map(|signal| kwhy_ingest::time::rfc3339(&signal.at.unwrap())).collect()
+    capture
+        .signals
+        .iter()
+        .map(Waiting::head)
+        .map(|signal| kwhy_ingest::time::rfc3339(&signal.at.unwrap()))
+        .collect()
 }
 
 fn gzip(content: &[u8]) -> Vec<u8> {
@@ -98,7 +103,7 @@ fn one_bad_file_leaves_the_others() {
     ]);
     let capture = whole(&dir);
     assert_eq!(capture.signals.len(), 1, "the same state of one pod, three times");
-    assert_eq!(capture.signals[0].origin, "objects.json#1");
+    assert_eq!(capture.signals[0].head().origin, "objects.json#1");
     assert_eq!(
         told(&capture),
         [
@@ -122,7 +127,7 @@ fn two_states_with_one_version_are_both_kept() {
     };
     let lines = change(1, "Pending") + &change(2, "Running") + &change(3, "Running") + &change(4, "Failed");
     let capture = whole(&lay(&[SPAN, ("changes.ndjson", &lines)]));
-    let ids: Vec<&str> = capture.signals.iter().map(|signal| signal.id.as_str()).collect();
+    let ids: Vec<&str> = capture.signals.iter().map(Waiting::head).map(|signal| signal.id.as_str()).collect();
     assert_eq!(
         ids,
         [
@@ -135,6 +140,7 @@ fn two_states_with_one_version_are_both_kept() {
     let versions: Vec<&str> = capture
         .signals
         .iter()
+        .map(Waiting::head)
         .map(|signal| match &signal.body {
             Some(Body::Object(change)) => change.resource_version.as_str(),
             other => panic!("{other:?}"),
@@ -250,6 +256,7 @@ fn a_list_does_not_outlive_its_capture() {
         let mut added: Vec<(String, String, String)> = capture
             .signals
             .iter()
+            .map(Waiting::head)
             .filter(|signal| signal.origin.starts_with("alerts.json"))
             .map(|signal| {
                 (signal.name.clone(), signal.state.clone(), kwhy_ingest::time::rfc3339(&signal.at.unwrap()))
@@ -286,7 +293,7 @@ fn events_do_not_come_after_the_capture() {
     );
     let capture = whole(&lay(&[SPAN, ("events.json", &list)]));
     assert_eq!(times(&capture), ["2020-06-01T00:00:00Z", "2021-01-01T01:00:00Z"]);
-    assert!(capture.signals[1].id.ends_with("/2021-06-01T00:00:00Z"), "the id is the event's own");
+    assert!(capture.signals[1].head().id.ends_with("/2021-06-01T00:00:00Z"), "the id is the event's own");
     assert_eq!(told(&capture), ["events.json: item 3: an Event without reason"]);
 }
 
@@ -300,6 +307,7 @@ fn previous_lines_come_before_and_distinct_lines_stay() {
     let lines: Vec<(&str, bool, &str)> = capture
         .signals
         .iter()
+        .map(Waiting::head)
         .map(|signal| match &signal.body {
             Some(Body::Log(line)) => {
                 (signal.message.as_str(), line.previous, signal.origin.rsplit('/').next().unwrap())
@@ -339,7 +347,7 @@ fn a_message_over_several_entries_or_lines_is_one_signal() {
         let capture = whole(&lay(&[SPAN, ("kubelet/n.log", &log)]));
         assert_eq!(told(&capture), [""; 0], "{log}");
         assert_eq!(capture.signals.len(), 2, "{log}");
-        let first = &capture.signals[0];
+        let first = capture.signals[0].head();
         assert_eq!((first.state.as_str(), first.origin.as_str()), ("I", "kubelet/n.log:1"));
         assert_eq!(first.subject.as_ref().unwrap().name, "p");
         let Some(Body::Log(line)) = &first.body else { panic!() };
@@ -361,7 +369,12 @@ fn no_value_of_a_secret_is_read() {
     );
     let capture = whole(&lay(&[SPAN, ("objects.json", &list), ("changes.ndjson", &change)]));
     assert_eq!(
-        capture.signals.iter().filter(|signal| signal.subject.as_ref().unwrap().kind == "Secret").count(),
+        capture
+            .signals
+            .iter()
+            .map(Waiting::head)
+            .filter(|signal| signal.subject.as_ref().unwrap().kind == "Secret")
+            .count(),
         2
     );
     let signals: Vec<_> = capture.signals.iter().cloned().map(Waiting::unpacked).collect();
@@ -374,8 +387,10 @@ fn huge_lines_are_cut() {
     let log = format!("2021-01-01T00:00:01Z {}\n2021-01-01T00:00:02Z after\n", "x".repeat(5 << 20));
     let capture = whole(&lay(&[SPAN, ("pods/ns/p/c.log", &log)]));
     assert_eq!(capture.signals.len(), 2);
-    assert!(capture.signals[0].message.len() <= 4096 && capture.signals[0].message.ends_with('…'));
-    assert_eq!(capture.signals[1].message, "after");
+    assert!(
+        capture.signals[0].head().message.len() <= 4096 && capture.signals[0].head().message.ends_with('…')
+    );
+    assert_eq!(capture.signals[1].head().message, "after");
 }
 
 #[test]
@@ -383,7 +398,8 @@ fn text_is_safe_to_print() {
     let log = "2021-01-01T00:00:01Z \x1b[31mERROR\x1b[0m \u{202e}txt\u{200b}\r over\n";
     let event = r#"{"items":[{"kind":"Event","reason":"R","type":"Warning","metadata":{"uid":"e"},"lastTimestamp":"2021-01-01T00:00:00Z","message":"a\u001b[2Jb\u0007\nc"}]}"#;
     let capture = whole(&lay(&[SPAN, ("pods/ns/p/c.log", log), ("events.json", event)]));
-    let messages: Vec<&str> = capture.signals.iter().map(|signal| signal.message.as_str()).collect();
+    let messages: Vec<&str> =
+        capture.signals.iter().map(Waiting::head).map(|signal| signal.message.as_str()).collect();
     assert_eq!(messages, ["ab c", "ERROR txt over"]);
 }
 
@@ -436,7 +452,7 @@ proptest! {
         // The last line of a text may have lost its end and still be one, with a shorter message or header.
         let changed = signals.iter().filter(|signal| !full.signals.contains(signal)).collect::<Vec<_>>();
         prop_assert!(changed.len() <= 1, "{}: {} changed", name, changed.len());
-        prop_assert!(changed.iter().all(|signal| full.signals.iter().any(|known| known.id == signal.id)), "{:?}", changed);
+        prop_assert!(changed.iter().all(|signal| full.signals.iter().any(|known| known.head().id == signal.head().id)), "{:?}", changed);
     }
 
     #[test]

@@ -76,9 +76,9 @@ impl Capture {
     /// whole.
     #[must_use]
     pub fn end_tick(&self) -> Signal {
-        let last = self.signals.last().and_then(|signal| signal.at.as_ref()).map_or(0, millis);
-        let listed =
-            self.signals.iter().rfind(|signal| signal.state == "listed" && signal.source == "object");
+        let mut heads = self.signals.iter().map(Waiting::head);
+        let last = heads.clone().next_back().and_then(|signal| signal.at.as_ref()).map_or(0, millis);
+        let listed = heads.rfind(|signal| signal.state == "listed" && signal.source == "object");
         let looked = listed.and_then(|signal| signal.at.as_ref()).map_or(0, |at| millis(at) + LOOK);
         let at = self.to.max(last).max(looked);
         Signal {

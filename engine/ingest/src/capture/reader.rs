@@ -482,7 +482,7 @@ impl Reader<'_> {
         let alerts = std::mem::take(&mut self.alerts);
         self.signals.extend(alerts.finish(&self.cluster, from, to).into_iter().map(Waiting::new));
 
-        self.signals.sort_by(|a, b| order(a).cmp(&order(b)));
+        self.signals.sort_by(|a, b| order(a.head()).cmp(&order(b.head())));
         once(&mut self.signals);
         Capture {
             cluster: self.cluster,
@@ -516,18 +516,19 @@ fn open(file: &Found, problems: &mut Problems) -> Option<Box<dyn Read + Send>> {
 fn once(signals: &mut Vec<Waiting>) {
     // Ids of lines are made of their place and cannot repeat.
     let lines = |signal: &Signal| matches!(signal.source.as_str(), "kubelet" | "log");
-    let mut ids: Vec<&str> = signals.iter().filter(|s| !lines(s)).map(|s| s.id.as_str()).collect();
+    let mut ids: Vec<&str> =
+        signals.iter().map(Waiting::head).filter(|s| !lines(s)).map(|s| s.id.as_str()).collect();
     ids.sort_unstable();
     // Few do, and of these alone the states are kept to be compared.
     let repeated: BTreeSet<String> =
         ids.iter().zip(ids.iter().skip(1)).filter(|(a, b)| a == b).map(|(a, _)| (*a).to_owned()).collect();
     let mut known = BTreeMap::new();
     signals.retain_mut(|signal| {
-        if lines(signal) || !repeated.contains(&signal.id) {
+        if lines(signal.head()) || !repeated.contains(&signal.head().id) {
             return true;
         }
-        let Some((count, last)) = known.get_mut(&signal.id) else {
-            known.insert(signal.id.clone(), (1, signal.state_of_object()));
+        let Some((count, last)) = known.get_mut(&signal.head().id) else {
+            known.insert(signal.head().id.clone(), (1, signal.state_of_object()));
             return true;
         };
         let new = signal.state_of_object();

@@ -1,11 +1,9 @@
 //! A signal that waits until all are in order. The objects of a large cluster wait together, and their texts would be
 //! half of all the memory that reading takes, so they are packed meanwhile.
 
-use std::ops::Deref;
-
 use kwhy_proto::v1::{ObjectChange, Signal, signal::Body};
 
-/// A signal, read without the text of its object; [`Waiting::unpacked`] has all of it.
+/// A signal whose object is packed; [`Waiting::unpacked`] has all of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Waiting {
     signal: Box<Signal>,
@@ -32,7 +30,13 @@ impl Waiting {
         *signal
     }
 
-    /// All but the text of its object, to be changed.
+    /// All but the text of its object.
+    #[must_use]
+    pub fn head(&self) -> &Signal {
+        &self.signal
+    }
+
+    /// The same, to be changed.
     pub(super) fn change(&mut self) -> &mut Signal {
         &mut self.signal
     }
@@ -41,14 +45,6 @@ impl Waiting {
     pub(super) fn state_of_object(&self) -> Option<(String, Box<[u8]>)> {
         let Some(Body::Object(change)) = &self.signal.body else { return None };
         Some((change.resource_version.clone(), self.json.clone()?))
-    }
-}
-
-impl Deref for Waiting {
-    type Target = Signal;
-
-    fn deref(&self) -> &Signal {
-        &self.signal
     }
 }
 
@@ -69,7 +65,7 @@ mod tests {
             let body = packed.then_some(Body::Object(change));
             let signal = Signal { id: "object/1".to_owned(), body, ..Signal::default() };
             let waiting = Waiting::new(signal.clone());
-            prop_assert_eq!(&waiting.id, &signal.id);
+            prop_assert_eq!(&waiting.head().id, &signal.id);
             prop_assert_eq!(waiting.unpacked(), signal);
         }
     }

@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context, Result};
 use kwhy_bus::Filter;
 use kwhy_core::rule::Rules;
+use kwhy_ingest::capture::Waiting;
 use kwhy_proto::v1::Finding;
 use kwhy_publish::{explain::Explanation, json, text};
 
@@ -40,7 +41,7 @@ pub(crate) fn of_capture(
     let correlated = correlate(config, dir, rules, Keep::Signals, |_| Ok(()))?;
     let Some(Correlated { capture, findings, .. }) = correlated else { return Ok(Exit::NothingRead) };
     let finding = choose::finding(wanted, &findings, &codes)?;
-    let signal = |id: &str| capture.signals.iter().map(|signal| &**signal).find(|signal| signal.id == id);
+    let signal = |id: &str| capture.signals.iter().map(Waiting::head).find(|signal| signal.id == id);
     print(&Explanation::new(finding, &findings, signal), format)
 }
 

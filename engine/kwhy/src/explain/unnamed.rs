@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 use kwhy_core::rule::Subscription;
-use kwhy_ingest::capture::Capture;
+use kwhy_ingest::capture::{Capture, Waiting};
 use kwhy_proto::timestamp;
 use kwhy_publish::{
     explain::Sign,
@@ -58,7 +58,8 @@ pub(crate) fn run(
 fn why_not(seen: &Seen, capture: &Capture) -> WhyNot {
     let asked: Vec<Asked> = seen.asked.iter().map(|it| ask(it, capture)).collect();
     let sources = SOURCES.into_iter().filter(|source| asked.iter().any(|it| it.source == *source));
-    let signals = |source: &str| capture.signals.iter().filter(|it| it.source == source).count() as u64;
+    let signals =
+        |source: &str| capture.signals.iter().filter(|it| it.head().source == source).count() as u64;
     WhyNot {
         code: seen.info.code.clone(),
         title: seen.info.title.clone(),
@@ -99,6 +100,7 @@ fn ask(asked: &witness::Asked, capture: &Capture) -> Asked {
         origin: capture
             .signals
             .iter()
+            .map(Waiting::head)
             .find(|it| it.id == signal.id)
             .map(|it| it.origin.clone())
             .unwrap_or_default(),

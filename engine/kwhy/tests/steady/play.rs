@@ -7,7 +7,7 @@ use kwhy_core::{
     engine::WITHDRAWN,
     rule::{Call, Descriptor, Failure, Reply, Rules},
 };
-use kwhy_ingest::capture::{self, Everything};
+use kwhy_ingest::capture::{self, Everything, Waiting};
 use kwhy_proto::v1::{Finding, Signal};
 use kwhy_sandbox::{Limits, Sandbox, Source};
 
@@ -37,8 +37,9 @@ pub(crate) fn captures() -> Vec<Recorded> {
             continue;
         }
         let capture = capture::read(&path, &Everything).expect("a capture");
-        let mut signals: Vec<Signal> = capture.signals.iter().map(|signal| Signal::clone(signal)).collect();
-        signals.push(capture.end_tick());
+        let end = capture.end_tick();
+        let mut signals: Vec<Signal> = capture.signals.into_iter().map(Waiting::unpacked).collect();
+        signals.push(end);
         let name = entry.file_name().to_string_lossy().into_owned();
         let (cluster, from, to) = (capture.cluster, capture.from, capture.to);
         found.push(Recorded { name, cluster, from, to, signals });
