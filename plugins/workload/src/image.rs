@@ -11,7 +11,6 @@ use crate::{
     change::{self, Rollout},
     pod::{Container, Pod},
     pull::{Said, read},
-    registry::down,
     words::{
         any, between, image_parts, kubectl, named, quoted, registry, set, short, spoken, strategic, undo,
     },
@@ -91,7 +90,7 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container) -> Resu
     }
     if matches!(said, Said::Unreachable)
         && let Some(event) = &event
-        && let Some(found) = down(world, pod, registry(container.image()), event)
+        && let Some(found) = crate::registry::down(world, pod, registry(container.image()), event)
     {
         return Ok(Some(found));
     }

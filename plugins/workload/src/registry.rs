@@ -19,14 +19,16 @@ pub(crate) fn down(world: &World<'_>, pod: &Pod, host: &str, event: &Signal) -> 
 
 /// A port that each node has open for a Service, as kubelets reach registries that their name server does not know.
 fn on_nodes(world: &World<'_>, name: &str, port: &str) -> Option<ObjectRef> {
+    if name != "localhost" && !name.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return None;
+    }
     let port: i64 = port.parse().ok()?;
-    let address = name == "localhost" || name.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let open = |service: &ObjectRef| {
         world
             .read(service, "/spec/ports")
             .is_some_and(|ports| ports.list("").iter().any(|p| p.number("/nodePort") == port))
     };
-    world.list("Service", "").into_iter().find(|service| address && open(service))
+    world.list("Service", "").into_iter().find(open)
 }
 
 fn behind_ingress(world: &World<'_>, name: &str) -> Option<ObjectRef> {
