@@ -131,7 +131,7 @@ fn balancer(world: &World<'_>, id: &ObjectRef) -> Found {
     let lasts = |e: &Signal| e.at > done.unwrap_or(0) && (pending || e.at + HEARD > world.now());
     let newest = REFUSED.iter().filter_map(|name| last(name)).filter(lasts).max_by_key(|e| e.at);
     let key = format!("refused/{}", id.path());
-    let newest = newest.map(|e| (e.id.clone(), e.message.clone(), began(&e)));
+    let newest = newest.map(|e| (e.id.clone(), e.message.clone(), e.began()));
     let known = || world.recall::<Told>(&key).filter(|_| pending && done.is_none());
     let told = newest.or_else(known);
     match &told {
@@ -154,10 +154,6 @@ fn balancer(world: &World<'_>, id: &ObjectRef) -> Found {
         return Found::Later(due);
     }
     Found::Cause(Box::new(refused(world, id, &json, pending || !seen, refusal)))
-}
-
-fn began(event: &Signal) -> u64 {
-    event.field("first-at").parse().unwrap_or(event.at)
 }
 
 fn refusal_of(id: &ObjectRef, (signal, message, since): Told) -> Refusal {

@@ -9,7 +9,6 @@ use crate::{
     felt::{self, Load},
     line,
     node::Node,
-    sandbox::begins,
     streak::{MOST, Repeated},
     told::{Passing, said},
 };
@@ -53,7 +52,7 @@ struct Seen {
 impl Seen {
     /// Since when packets are dropped; none where the table only fills up.
     fn since(&self) -> Option<u64> {
-        let told = self.event.as_ref().map(begins);
+        let told = self.event.as_ref().map(Signal::began);
         self.began.as_ref().map(Repeated::since).into_iter().chain(told).min()
     }
 }

@@ -5,7 +5,7 @@ use kwhy_sdk::{
     Condition, Diagnosis, Evidence, Explains, ObjectRef, Remedy, Signal, Step, Verdict, World, clock, minutes,
 };
 
-use crate::{felt::silence, line, memory::Held, node::Node, oom, sandbox::begins};
+use crate::{felt::silence, line, memory::Held, node::Node, oom};
 
 pub(crate) const DISK: &str = "node.disk-pressure";
 pub(crate) const MEMORY: &str = "node.memory-pressure";
@@ -89,7 +89,7 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, id: &ObjectRef, node: Op
             ("True", _) if node.ready.status == "Unknown" => {}
             ("True", _) => held.assert(&mut verdict, pressed(world, node, kind, &condition, None)),
             (_, Some(told)) => {
-                let since = if node.seen { told.at } else { begins(&told) };
+                let since = if node.seen { told.at } else { told.began() };
                 let since = Condition { since, ..Condition::default() };
                 held.assert(&mut verdict, pressed(world, node, kind, &since, Some(&told)));
             }

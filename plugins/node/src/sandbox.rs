@@ -53,7 +53,7 @@ pub(crate) fn judge(world: &World<'_>, node: &Node, verdict: &mut Verdict) -> Op
             failed.push((pod, event));
         }
     }
-    let first = failed.iter().map(|(_, e)| begins(e)).min()?;
+    let first = failed.iter().map(|(_, e)| e.began()).min()?;
     if world.now() < first + PATIENCE {
         verdict.wakes.push(Wake { id: LOOK.into(), subject: Some(id.clone()), at: first + PATIENCE });
         return None;
@@ -182,7 +182,7 @@ fn addresses(node: &Node, why: &str) -> (String, String) {
 /// that tells of a container.
 fn waits(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> bool {
     if world.only_told(pod) {
-        let again = event.at > begins(event) || event.field("count").parse().unwrap_or(1) > 1;
+        let again = event.at > event.began() || event.field("count").parse().unwrap_or(1) > 1;
         let since = |name: &str| !world.about(pod, "self", "event", name, event.at, 1).is_empty();
         return again
             && event.at + HEARD > world.now()
@@ -193,11 +193,6 @@ fn waits(world: &World<'_>, pod: &ObjectRef, event: &Signal) -> bool {
     }
     let status = world.read(pod, "/status").unwrap_or_default();
     status.text("/phase") == "Pending" && status.text("/podIP").is_empty()
-}
-
-/// When what an event tells has begun.
-pub(crate) fn begins(event: &Signal) -> u64 {
-    event.field("first-at").parse().unwrap_or(event.at)
 }
 
 /// What the plugin itself said: runtimes wrap it.

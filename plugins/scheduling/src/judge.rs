@@ -183,7 +183,7 @@ fn stand(world: &World<'_>, workload: &ObjectRef, waiting: &[Waiting]) -> Standi
 fn promise(world: &World<'_>, pod: &ObjectRef, since: u64) -> Option<u64> {
     let promises = ["TriggeredScaleUp", "Nominated"];
     let told = promises.iter().flat_map(|name| world.about(pod, "self", "event", name, since, 20));
-    told.map(|e| e.field("first-at").parse().unwrap_or(e.at).max(since)).min()
+    told.map(|e| e.began().max(since)).min()
 }
 
 /// What an autoscaler says why it adds no node.

@@ -70,7 +70,7 @@ fn by_object(world: &World<'_>, pod: &ObjectRef) -> Option<Waiting> {
     let told = said(world, pod, world.ago(LOOKBACK));
     // Whoever wrote the object down may have left its times out.
     let since = match &told {
-        Some((event, _)) if since == 0 => begins(event),
+        Some((event, _)) if since == 0 => event.began(),
         _ => since,
     };
     let (event, verdict) = match told {
@@ -95,17 +95,13 @@ fn by_events(world: &World<'_>, pod: &ObjectRef) -> Option<Waiting> {
         return None;
     }
     // The scheduler tries again within five minutes and says it again; after that it counts only now and then.
-    let once = event.field("count").parse().unwrap_or(1) < 2 && event.at == begins(&event);
+    let once = event.field("count").parse().unwrap_or(1) < 2 && event.at == event.began();
     if once && event.at + AGAIN <= world.now() {
         return None;
     }
-    let since = begins(&event);
+    let since = event.began();
     let verdict = Some((event.message.clone(), unfit));
     Some(Waiting { pod: pod.clone(), since, verdict, event: Some(event) })
-}
-
-fn begins(event: &Signal) -> u64 {
-    event.field("first-at").parse().unwrap_or(event.at)
 }
 
 /// When to look again at a pod of which only events are known.

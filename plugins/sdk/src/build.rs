@@ -39,6 +39,12 @@ impl Signal {
     pub fn field(&self, name: &str) -> &str {
         self.fields.iter().find(|f| f.name == name).map_or("", |f| f.value.as_str())
     }
+
+    /// When what it tells began, ms: of an event that is told again and again the first time, else its own.
+    #[must_use]
+    pub fn began(&self) -> u64 {
+        self.field("first-at").parse().unwrap_or(self.at)
+    }
 }
 
 impl Evidence {

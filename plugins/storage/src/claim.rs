@@ -59,7 +59,7 @@ impl Claim {
             .filter_map(last)
             .collect();
         let heard = all.iter().map(|e| e.at).max()?;
-        let again = all.iter().any(|e| e.at > begins(e) || e.field("count").parse().unwrap_or(1) > 1);
+        let again = all.iter().any(|e| e.at > e.began() || e.field("count").parse().unwrap_or(1) > 1);
         if !again
             || heard + HEARD <= world.now()
             || last("ProvisioningSucceeded").is_some_and(|e| e.at >= heard)
@@ -70,7 +70,7 @@ impl Claim {
             let (_, rest) = e.message.split_once("storageclass.storage.k8s.io \"")?;
             Some(rest.split_once("\" not found")?.0.to_owned())
         });
-        let created = all.iter().map(begins).min()?;
+        let created = all.iter().map(Signal::began).min()?;
         let (phase, size, volume) = ("Pending".to_owned(), String::new(), String::new());
         Some(Self { id: id.clone(), class, phase, size, volume, created, placed: true, told: true })
     }
@@ -79,11 +79,6 @@ impl Claim {
     pub(crate) fn asks(&self) -> String {
         if self.size.is_empty() { "a volume".to_owned() } else { format!("a volume of {}", self.size) }
     }
-}
-
-/// When what an event tells has begun.
-pub(crate) fn begins(event: &Signal) -> u64 {
-    event.field("first-at").parse().unwrap_or(event.at)
 }
 
 /// How a StorageClass provides volumes.

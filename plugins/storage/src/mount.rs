@@ -11,7 +11,7 @@ use kwhy_sdk::{
 
 use crate::{
     LOOK,
-    claim::{self, HEARD, begins, behind, started},
+    claim::{self, HEARD, behind, started},
     memory::Held,
     noise,
     reason::{self, Volume},
@@ -75,9 +75,9 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verd
         events.extend(lines.into_iter().filter(|l| l.field("uid") == pod.uid && !noise::small(l)).take(1));
     }
     events.extend(stale.clone());
-    let Some(first) = events.iter().map(begins).min() else { return verdict };
+    let Some(first) = events.iter().map(Signal::began).min() else { return verdict };
     // Of a pod that nobody has shown it must be said again: it may have started since.
-    let again = events.iter().any(|e| e.at > begins(e) || e.field("count").parse().unwrap_or(1) > 1);
+    let again = events.iter().any(|e| e.at > e.began() || e.field("count").parse().unwrap_or(1) > 1);
     let due = first + PATIENCE;
     if world.now() < due {
         verdict.wakes.push(Wake { id: LOOK.into(), subject: Some(pod.clone()), at: due });
@@ -129,7 +129,7 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verd
     if d.root.kind == "Node" {
         // A driver that is not on a node is the node's matter, whoever needs it there.
         for event in events.iter().take(2) {
-            d.evidence.push(Evidence::signal(event, 60, format!("since {}", clock(begins(event)))));
+            d.evidence.push(Evidence::signal(event, 60, format!("since {}", clock(event.began()))));
         }
         held.assert(&mut verdict, d);
         return verdict;
@@ -139,7 +139,7 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verd
         d.confidence = d.confidence.min(75);
     }
     for event in events.iter().take(4) {
-        d.evidence.push(Evidence::signal(event, 60, format!("since {}", clock(begins(event)))));
+        d.evidence.push(Evidence::signal(event, 60, format!("since {}", clock(event.began()))));
     }
     d.explains.extend(Explains::waiting(&workload, "workload"));
     for event in ["FailedMount", "FailedAttachVolume", "VolumePermissionChangeInProgress"] {

@@ -11,7 +11,7 @@ use kwhy_sdk::{
 
 use crate::{
     LOOK,
-    claim::{self, Claim, HEARD, begins},
+    claim::{self, Claim, HEARD},
     memory::Held,
 };
 
@@ -119,12 +119,12 @@ fn stuck(world: &World<'_>, id: &ObjectRef, claim: Option<&Claim>) -> Option<Res
     let open = |event: &Signal| event.at > done && (claim.is_some() || event.at + HEARD > world.now());
     let failed = last(&FAILED).filter(open);
     let begun = last(&[BEGUN]).map_or(0, |e| e.at);
-    let left = last(&[WAITS]).filter(|e| open(e) && begun < begins(e));
+    let left = last(&[WAITS]).filter(|e| open(e) && begun < e.began());
     let (told, patience, nobody) = match (failed, left) {
         (Some(failed), _) => (failed, PATIENCE, false),
         (None, left) => (left?, TAKEN_UP, true),
     };
-    let since = begins(&told);
+    let since = told.began();
     if since + patience > world.now() {
         return Some(Err(since + patience));
     }

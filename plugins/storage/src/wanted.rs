@@ -9,7 +9,7 @@ use kwhy_sdk::{
     minutes,
 };
 
-use crate::{LOOK, claim::begins, memory::Held, unbound::UNBOUND};
+use crate::{LOOK, memory::Held, unbound::UNBOUND};
 
 /// A claim may be made a moment after the pod, and making a volume takes its time.
 const PATIENCE: u64 = minutes(3);
@@ -44,7 +44,7 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verd
         held.clear(&mut verdict, &[UNBOUND], &workload, &format!("pod {} has a node", pod.name));
         return verdict;
     };
-    let due = begins(&event) + PATIENCE;
+    let due = event.began() + PATIENCE;
     if due > world.now() {
         verdict.wakes.push(Wake { id: LOOK.into(), subject: Some(pod.clone()), at: due });
         return verdict;
@@ -63,7 +63,7 @@ pub(crate) fn judge(world: &World<'_>, held: &mut Held, pod: &ObjectRef) -> Verd
         Lack::Volume => return verdict,
     };
     // The claim's own events tell more; and of a pod that nobody has shown it must be said again.
-    let again = event.at > begins(&event) || event.field("count").parse().unwrap_or(1) > 1;
+    let again = event.at > event.began() || event.field("count").parse().unwrap_or(1) > 1;
     if matches!(lack, Lack::Volume) && told(world, pod) || told_only && !again {
         return verdict;
     }
@@ -88,7 +88,7 @@ fn diagnose(
 ) -> Diagnosis {
     let whose = format!("{} {}", workload.kind, workload.path());
     let mut d = Diagnosis::new(UNBOUND, root.clone());
-    let since = clock(begins(event));
+    let since = clock(event.began());
     d.confidence = if world.only_told(pod) { 75 } else { 90 };
     let k = format!("kubectl -n {}", pod.namespace);
     match lack {

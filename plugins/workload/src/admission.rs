@@ -30,7 +30,7 @@ fn refusal(world: &World<'_>, of: &ObjectRef) -> Option<(Said, String, Option<Si
     for reason in ["FailedCreate", "ReplicaSetCreateError"] {
         for event in world.about(of, "self", "event", reason, since, 20) {
             if let Some(said) = read(&event.message) {
-                let first = event.field("first-at").parse().unwrap_or(event.at);
+                let first = event.began();
                 return Some((said, event.message.clone(), Some(event), first));
             }
         }

@@ -147,12 +147,12 @@ pub(crate) fn judge(world: &World<'_>, pod: &Pod, container: &Container, how: &s
 /// Whether the workload was in trouble before a time already, so that what happened then is an attempt to mend it.
 fn ill_before(world: &World<'_>, pod: &Pod, at: u64) -> bool {
     let since = world.ago(kwhy_sdk::hours(2));
-    let began = |s: &Signal| s.field("first-at").parse().unwrap_or(s.at);
     let several = |s: &Signal| s.field("count").parse::<u64>().unwrap_or(1) >= 3;
     let trouble = |source: &str, name: &str| {
         let all = world.about(&pod.holder, "workload", source, name, since, 60);
-        all.iter()
-            .any(|s| began(s) + minutes(1) < at && (source == "alert" || several(s)) && s.state != "resolved")
+        all.iter().any(|s| {
+            s.began() + minutes(1) < at && (source == "alert" || several(s)) && s.state != "resolved"
+        })
     };
     trouble("event", "BackOff") || trouble("event", "Unhealthy") || trouble("alert", "Kube*")
 }

@@ -164,7 +164,7 @@ fn blocked(
     diagnosis: &mut Diagnosis,
 ) -> Option<()> {
     let times: u64 = event.field("count").parse().unwrap_or(1);
-    let first: u64 = event.field("first-at").parse().unwrap_or(event.at);
+    let first = event.began();
     // Each blocked start must be this Job's doing.
     if event.name == "JobAlreadyActive" && (times < BLOCKED || since > first) {
         return None;

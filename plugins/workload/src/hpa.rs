@@ -93,7 +93,7 @@ fn read(reason: &str, text: &str) -> Option<Lack> {
 pub(crate) fn told(world: &World<'_>, hpa: &ObjectRef, event: &Signal) -> Verdict {
     let lack = read(&event.name, &event.message).or_else(|| unserved(world, event));
     let Some(lack) = lack else { return Verdict::default() };
-    let first = event.field("first-at").parse().unwrap_or(event.at);
+    let first = event.began();
     if first + PATIENCE > event.at && !matches!(lack, Lack::Request { .. }) {
         return Verdict::default();
     }

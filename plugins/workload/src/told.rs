@@ -48,7 +48,7 @@ struct Said {
 
 impl Said {
     fn add(&mut self, event: &Signal) {
-        let first = event.field("first-at").parse().unwrap_or(event.at);
+        let first = event.began();
         self.count = self.count.max(event.field("count").parse().unwrap_or(1));
         self.first = if self.first == 0 { first } else { self.first.min(first) };
         if event.at >= self.last {
@@ -104,7 +104,7 @@ pub(crate) fn pod(world: &World<'_>, id: &ObjectRef) -> Option<Pod> {
     for event in events.iter().filter(|e| of_container(e)) {
         take(containers.entry(name_of(event, &events)).or_default(), event);
     }
-    let first = events.iter().map(|e| e.field("first-at").parse().unwrap_or(e.at)).min()?;
+    let first = events.iter().map(|e| e.began()).min()?;
     let node = events
         .iter()
         .rev()
